@@ -1,0 +1,1 @@
+//! watchbell-adapter-api

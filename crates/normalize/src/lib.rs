@@ -1,0 +1,5 @@
+//! Foreign words to common words.
+
+pub mod cadence;
+
+pub use cadence::Cadence;
