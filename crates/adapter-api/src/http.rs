@@ -1,0 +1,271 @@
+//! HTTP client settings that all adapters share, in the words of Prometheus's `http_config`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::problem::Problems;
+use crate::secret::Secret;
+
+/// How to reach an HTTP peer.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpClientConfig {
+    /// User name and password, sent as HTTP basic authentication.
+    pub basic_auth: Option<BasicAuth>,
+    /// Credentials for the `Authorization` header; the type is `Bearer` unless set.
+    pub authorization: Option<Authorization>,
+    /// TLS settings.
+    pub tls: TlsConfig,
+    /// Further headers to send.
+    pub headers: std::collections::BTreeMap<String, Secret>,
+    /// Whether redirects are followed.
+    #[serde(default = "yes")]
+    pub follow_redirects: Option<bool>,
+    /// Proxy for all requests, for example `http://proxy:3128`. The environment's proxy settings are not used.
+    pub proxy_url: Option<String>,
+}
+
+fn yes() -> Option<bool> {
+    Some(true)
+}
+
+/// User name and password.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BasicAuth {
+    /// User name.
+    pub username: String,
+    /// Password; at most one of `password` and `password_file`.
+    pub password: Option<Secret>,
+    /// File that holds the password; read again for each request.
+    pub password_file: Option<PathBuf>,
+}
+
+/// Credentials for the `Authorization` header.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Authorization {
+    /// Authentication type.
+    #[serde(rename = "type", default = "bearer")]
+    pub scheme: String,
+    /// The credentials; at most one of `credentials` and `credentials_file`.
+    pub credentials: Option<Secret>,
+    /// File that holds them; read again for each request.
+    pub credentials_file: Option<PathBuf>,
+}
+
+fn bearer() -> String {
+    "Bearer".to_owned()
+}
+
+/// TLS settings of a client.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsConfig {
+    /// Certificates of the authorities to trust (PEM) in place of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Own certificate (PEM) for client authentication; needs `key_file`.
+    pub cert_file: Option<PathBuf>,
+    /// Key (PEM) of the own certificate.
+    pub key_file: Option<PathBuf>,
+    /// Accept any certificate. Only for tests and closed networks.
+    pub insecure_skip_verify: bool,
+}
+
+/// A client made from [`HttpClientConfig`]; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct HttpClient {
+    client: reqwest::Client,
+    auth: Auth,
+}
+
+#[derive(Debug, Clone)]
+enum Auth {
+    None,
+    Basic { username: String, password: Password },
+    Header { scheme: String, credentials: Password },
+}
+
+#[derive(Debug, Clone)]
+enum Password {
+    Text(Secret),
+    File(PathBuf),
+}
+
+impl Password {
+    fn read(&self) -> Result<Secret, String> {
+        match self {
+            Self::Text(secret) => Ok(secret.clone()),
+            Self::File(path) => Secret::from_file(path),
+        }
+    }
+}
+
+impl HttpClientConfig {
+    /// The client, or `None` with all problems noted. Reads the files that the settings name.
+    #[must_use]
+    pub fn build(&self, timeout: Duration, problems: &mut Problems) -> Option<HttpClient> {
+        let before = problems.len();
+        let auth = self.auth(problems);
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("watchbell/", env!("CARGO_PKG_VERSION")))
+            .timeout(timeout)
+            .connect_timeout(timeout.min(Duration::from_secs(10)))
+            .no_proxy()
+            .default_headers(self.header_map(problems));
+        if self.follow_redirects == Some(false) {
+            builder = builder.redirect(reqwest::redirect::Policy::none());
+        }
+        if let Some(url) = &self.proxy_url {
+            match reqwest::Proxy::all(url) {
+                Ok(proxy) => builder = builder.proxy(proxy),
+                Err(e) => problems.add("proxy_url", format!("`{url}` is no proxy address: {e}")),
+            }
+        }
+        builder = self.tls.apply(builder, problems);
+        if problems.len() > before {
+            return None;
+        }
+        problems.take("", builder.build()).map(|client| HttpClient { client, auth })
+    }
+
+    fn auth(&self, problems: &mut Problems) -> Auth {
+        if self.basic_auth.is_some() && self.authorization.is_some() {
+            problems.hint("authorization", "both `basic_auth` and `authorization` are set", "keep one of them");
+        }
+        if let Some(basic) = &self.basic_auth {
+            let pair = (basic.password.as_ref(), basic.password_file.as_ref());
+            let password = one_of("basic_auth", "password", pair, problems).unwrap_or(Password::Text(Secret::new("")));
+            return Auth::Basic { username: basic.username.clone(), password };
+        }
+        if let Some(header) = &self.authorization {
+            let pair = (header.credentials.as_ref(), header.credentials_file.as_ref());
+            match one_of("authorization", "credentials", pair, problems) {
+                Some(credentials) => return Auth::Header { scheme: header.scheme.clone(), credentials },
+                None => problems.add("authorization", "neither `credentials` nor `credentials_file` is set"),
+            }
+        }
+        Auth::None
+    }
+
+    fn header_map(&self, problems: &mut Problems) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in &self.headers {
+            let path = format!("headers.{name}");
+            let name = problems.take(&*path, HeaderName::try_from(name.as_str()));
+            let value = problems.take(&*path, HeaderValue::try_from(value.reveal()));
+            if let (Some(name), Some(mut value)) = (name, value) {
+                value.set_sensitive(true);
+                map.insert(name, value);
+            }
+        }
+        map
+    }
+}
+
+fn one_of(
+    path: &str,
+    name: &str,
+    (text, file): (Option<&Secret>, Option<&PathBuf>),
+    problems: &mut Problems,
+) -> Option<Password> {
+    if text.is_some() && file.is_some() {
+        problems.hint(format!("{path}.{name}"), format!("both `{name}` and `{name}_file` are set"), "keep one of them");
+    }
+    match (text, file) {
+        (_, Some(file)) => {
+            problems.take(format!("{path}.{name}_file"), Secret::from_file(file));
+            Some(Password::File(file.clone()))
+        }
+        (Some(text), None) => Some(Password::Text(text.clone())),
+        (None, None) => None,
+    }
+}
+
+impl TlsConfig {
+    fn apply(&self, mut builder: reqwest::ClientBuilder, problems: &mut Problems) -> reqwest::ClientBuilder {
+        let mut read = |name: &str, path: &PathBuf| {
+            let text = std::fs::read(path).map_err(|e| format!("can not read `{}`: {e}", path.display()));
+            problems.take(format!("tls.{name}"), text)
+        };
+        let ca = self.ca_file.as_ref().and_then(|path| read("ca_file", path));
+        let cert = self.cert_file.as_ref().and_then(|path| read("cert_file", path));
+        let key = self.key_file.as_ref().and_then(|path| read("key_file", path));
+        if self.cert_file.is_some() != self.key_file.is_some() {
+            problems.hint("tls", "`cert_file` and `key_file` belong together", "set both or none");
+        }
+        if let Some(pem) = ca {
+            match reqwest::Certificate::from_pem_bundle(&pem) {
+                Ok(certificates) if certificates.is_empty() => problems.add("tls.ca_file", "no certificate in it"),
+                Ok(certificates) => builder = builder.tls_certs_only(certificates),
+                Err(e) => problems.add("tls.ca_file", format!("no PEM certificates: {e}")),
+            }
+        }
+        if let (Some(mut pem), Some(key)) = (cert, key) {
+            pem.push(b'\n');
+            pem.extend_from_slice(&key);
+            if let Some(identity) = problems.take("tls.cert_file", reqwest::Identity::from_pem(&pem)) {
+                builder = builder.identity(identity);
+            }
+        }
+        builder.tls_danger_accept_invalid_certs(self.insecure_skip_verify)
+    }
+}
+
+impl HttpClient {
+    /// A request with the credentials of the config.
+    ///
+    /// # Errors
+    /// A password file that can not be read any more; the message names it.
+    pub fn request(&self, method: reqwest::Method, url: &str) -> Result<reqwest::RequestBuilder, String> {
+        let request = self.client.request(method, url);
+        Ok(match &self.auth {
+            Auth::None => request,
+            Auth::Basic { username, password } => request.basic_auth(username, Some(password.read()?.reveal())),
+            Auth::Header { scheme, credentials } => {
+                let text = format!("{scheme} {}", credentials.read()?.reveal());
+                let mut value = HeaderValue::try_from(text).map_err(|_| "credentials hold a line break".to_owned())?;
+                value.set_sensitive(true);
+                request.header(AUTHORIZATION, value)
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems_of(json: serde_json::Value) -> Vec<String> {
+        // Without a provider reqwest panics; a second installation is refused and changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let config: HttpClientConfig = serde_json::from_value(json).expect("the shape is right");
+        let mut problems = Problems::default();
+        let client = config.build(Duration::from_secs(1), &mut problems);
+        assert_eq!(client.is_none(), !problems.is_empty());
+        problems.into_vec().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn builds_and_reports() {
+        assert_eq!(problems_of(serde_json::json!({})), Vec::<String>::new());
+        let both = problems_of(serde_json::json!({
+            "basic_auth": {"username": "u", "password": "p", "password_file": "/nonexistent/p"},
+            "tls": {"ca_file": "/nonexistent/ca", "cert_file": "/nonexistent/cert"},
+            "headers": {"bad name": "x"},
+        }));
+        assert_eq!(both.len(), 6, "{both:#?}");
+    }
+
+    #[test]
+    fn secrets_do_not_show() {
+        let config: HttpClientConfig =
+            serde_json::from_value(serde_json::json!({"basic_auth": {"username": "u", "password": "hunter2"}}))
+                .expect("valid");
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

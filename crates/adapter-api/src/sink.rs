@@ -1,0 +1,229 @@
+//! Sinks: where scores and alerts go.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, schema_for};
+use serde::de::DeserializeOwned;
+use watchbell_series::{Alert, Reading, Selector, SeriesId};
+
+use crate::BoxFuture;
+use crate::metrics::{MetricDef, Metrics};
+use crate::problem::Problems;
+use crate::runtime::{Clock, Shutdown};
+use crate::source::{Resource, SourceError, read};
+
+/// What a user writes for one sink, and how it is checked.
+pub trait SinkConfig: DeserializeOwned + JsonSchema + 'static {
+    /// The word after `type:`.
+    const KIND: &'static str;
+    /// One sentence for help and reference.
+    const SUMMARY: &'static str;
+    /// Own metrics of this kind, beyond what every sink has.
+    const METRICS: &'static [MetricDef] = &[];
+
+    /// Checks the meaning and gives the sink ready to run; see [`crate::SourceConfig::prepare`].
+    fn prepare(self, problems: &mut Problems) -> Option<Prepared>;
+}
+
+/// A checked sink.
+pub enum Prepared {
+    /// It reads scores by itself.
+    Scores(Box<dyn ScoreSink>),
+    /// It is handed alerts. Several where the user names several instances: each has its own queue.
+    Alerts(Vec<Arc<dyn AlertSink>>),
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scores(_) => f.write_str("Scores"),
+            Self::Alerts(sinks) => write!(f, "Alerts({})", sinks.len()),
+        }
+    }
+}
+
+/// A sink of scores: serves or sends what it reads from [`Scores`].
+pub trait ScoreSink: Send + 'static {
+    /// See [`crate::Source::resources`].
+    fn resources(&self) -> Vec<Resource> {
+        Vec::new()
+    }
+
+    /// Routes on the service's own HTTP server.
+    fn routes(&mut self, _context: &SinkContext) -> Option<axum::Router> {
+        None
+    }
+
+    /// Runs until the shutdown; see [`crate::Source::run`].
+    fn run(self: Box<Self>, context: SinkContext) -> BoxFuture<'static, Result<(), SourceError>>;
+}
+
+/// A sink of alerts. It only says how a delivery went: queues, waiting and retries are the service's.
+pub trait AlertSink: Send + Sync + 'static {
+    /// What tells this instance from the others of its sink, for example its URL without secrets.
+    fn instance(&self) -> &str;
+
+    /// How many alerts it takes at once.
+    fn batch(&self) -> usize {
+        256
+    }
+
+    /// Whether it wants the firing alerts again and again, with a moving end, as Alertmanager does.
+    /// `None`: only when they begin and when they end.
+    fn resend(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Delivers `alerts`, firing and resolved mixed.
+    fn deliver<'a>(&'a self, alerts: &'a [Alert]) -> BoxFuture<'a, Result<(), DeliveryError>>;
+}
+
+/// Why a delivery failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeliveryError {
+    /// Worth trying again: the peer is down, slow or overloaded.
+    #[error("{message}")]
+    Retry {
+        /// What happened, naming the peer.
+        message: String,
+        /// When the peer asked to be tried again.
+        after: Option<Duration>,
+    },
+    /// The peer refuses it, and will again.
+    #[error("{0}")]
+    Rejected(String),
+}
+
+/// All that a running sink may reach.
+#[derive(Clone)]
+pub struct SinkContext {
+    /// Its name in config, logs and metrics; unique.
+    pub name: Arc<str>,
+    /// Scores of all series.
+    pub scores: Arc<dyn Scores>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// When to stop.
+    pub shutdown: Shutdown,
+    /// Own metrics.
+    pub metrics: Metrics,
+}
+
+impl fmt::Debug for SinkContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SinkContext").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The scores of all judged series, read page by page so that reading never holds up judging for long.
+pub trait Scores: Send + Sync {
+    /// How many series are judged now.
+    fn series(&self) -> u64;
+
+    /// The page at `cursor`: [`Cursor::START`] first, then each page's `next`.
+    fn page(&self, query: Arc<ScoreQuery>, cursor: Cursor) -> BoxFuture<'_, ScorePage>;
+
+    /// The roll-up of each host, in order of names.
+    fn hosts(&self) -> BoxFuture<'_, Vec<HostReading>>;
+}
+
+/// Which series a reader wants.
+#[derive(Debug, Clone, Default)]
+pub struct ScoreQuery {
+    /// Series that pass any of these; all series if there is none.
+    pub selectors: Vec<Selector>,
+    /// Only those with an open alarm or a score over 1.0.
+    pub anomalous_only: bool,
+}
+
+/// Where a reader stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cursor {
+    /// Shard.
+    pub shard: u32,
+    /// First slot of the next page.
+    pub slot: u32,
+}
+
+impl Cursor {
+    /// Before the first series.
+    pub const START: Self = Self { shard: 0, slot: 0 };
+}
+
+/// Some series with their readings.
+#[derive(Debug, Clone, Default)]
+pub struct ScorePage {
+    /// The series. May be empty although there are further pages.
+    pub rows: Vec<ScoreRow>,
+    /// Their label sets in canonical bytes, [`watchbell_series::labels::iter_canonical`] reads them.
+    pub labels: Vec<u8>,
+    /// Where to go on; `None` after the last page.
+    pub next: Option<Cursor>,
+}
+
+/// One series of a page.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScoreRow {
+    /// Identity of the input series.
+    pub id: SeriesId,
+    /// Start of its labels in the page.
+    pub labels_at: u32,
+    /// Length of its labels.
+    pub labels_len: u32,
+    /// What the detector says of it now.
+    pub reading: Reading,
+}
+
+impl ScorePage {
+    /// The labels of `row`, in order of names.
+    pub fn labels_of(&self, row: &ScoreRow) -> impl Iterator<Item = (&str, &str)> + Clone {
+        let at = row.labels_at as usize;
+        watchbell_series::labels::iter_canonical(&self.labels[at..at + row.labels_len as usize])
+    }
+}
+
+/// The roll-up of one host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostReading {
+    /// The entity.
+    pub host: String,
+    /// Judged series of it.
+    pub series: u32,
+    /// Those that have a score.
+    pub ready: u32,
+    /// Those with a score over 1.0.
+    pub anomalous: u32,
+    /// Score of the host: 1.0 is the edge of what is normal. NaN while no series is ready.
+    pub score: f32,
+}
+
+/// One row of the table of sink kinds.
+#[derive(Debug, Clone, Copy)]
+pub struct SinkKind {
+    /// The word after `type:`.
+    pub name: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// Own metrics of this kind.
+    pub metrics: &'static [MetricDef],
+    /// JSON schema of its config.
+    pub schema: fn() -> Schema,
+    /// Reads and checks a config item (without `type` and `name`).
+    pub prepare: fn(serde_json::Value, &mut Problems) -> Option<Prepared>,
+}
+
+impl SinkKind {
+    /// The row of config type `C`.
+    #[must_use]
+    pub const fn of<C: SinkConfig>() -> Self {
+        Self {
+            name: C::KIND,
+            summary: C::SUMMARY,
+            metrics: C::METRICS,
+            schema: || schema_for!(C),
+            prepare: |value, problems| read::<C>(value, problems)?.prepare(problems),
+        }
+    }
+}
