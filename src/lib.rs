@@ -1,1 +1,3 @@
 //! Watchbell.
+
+pub mod cli;

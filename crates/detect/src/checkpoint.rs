@@ -1,0 +1,181 @@
+//! The learned state of one series as bytes: little-endian, field by field, exact to the bit.
+//!
+//! The bytes begin with a version and are checked when read: a checkpoint from elsewhere, cut short or
+//! damaged gives an error, never a panic and never a state that could not have been learned. Checksums are
+//! the business of whoever stores many of these.
+
+use watchbell_series::Pattern;
+
+use crate::single::alarm::Alarm;
+use crate::single::channel::Channel;
+use crate::single::hot::{Hot, flag};
+use crate::single::season::Season;
+
+/// Version of the layout below.
+pub(crate) const VERSION: u16 = 1;
+
+/// Why bytes are no state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// Another layout.
+    #[error("state has version `{0}`, this build reads `{VERSION}`; the series is learned anew")]
+    Version(u16),
+    /// Cut short.
+    #[error("state ends after `{0}` bytes, before it is complete; the series is learned anew")]
+    Short(usize),
+    /// A number that no series can have.
+    #[error("state is damaged: `{0}` is out of range; the series is learned anew")]
+    Damaged(&'static str),
+    /// [`Judge::admit`](crate::Judge::admit) comes first.
+    #[error("slot `{0}` is not admitted; admit the series before loading its state")]
+    NotAdmitted(u32),
+}
+
+/// Appends the state of a series.
+pub(crate) fn write(hot: &Hot, season: Option<&Season>, out: &mut Vec<u8>) {
+    let mut w = Writer(out);
+    w.put(VERSION.to_le_bytes());
+    w.put((hot.flags & flag::LEARNED).to_le_bytes());
+    w.put(hot.level.to_le_bytes());
+    w.put(hot.value.to_le_bytes());
+    w.put(hot.ts_ms.to_le_bytes());
+    for x in [hot.fast, hot.smooth, hot.mean, hot.spread, hot.errors[0], hot.errors[1], hot.sum[0], hot.sum[1]] {
+        w.put(x.to_le_bytes());
+    }
+    w.put(hot.hour_factor.to_le_bytes());
+    w.put(hot.cadence_s.to_le_bytes());
+    for x in [hot.rows, hot.born, hot.same, hot.longest] {
+        w.put(x.to_le_bytes());
+    }
+    w.put(hot.visit[0].to_le_bytes());
+    w.put(hot.visit[1].to_le_bytes());
+    w.put([hot.quarter, hot.hour]);
+    for c in &hot.channels {
+        for x in [c.scale, c.square, c.rarity, c.slope] {
+            w.put(x.to_le_bytes());
+        }
+        w.put(c.regime.to_le_bytes());
+        w.put([c.since, c.clusters]);
+    }
+    let alarm = &hot.alarm;
+    for x in [alarm.held, alarm.raised, alarm.count, alarm.highest] {
+        w.put(x.to_le_bytes());
+    }
+    w.put([alarm.since, alarm.under, u8::from(alarm.open), alarm.pattern as u8]);
+    w.put([u8::from(season.is_some())]);
+    if let Some(season) = season {
+        w.put(season.step.to_le_bytes());
+        w.0.extend(season.day.iter().chain(&season.week).map(|q| q.to_le_bytes()[0]));
+        w.0.extend_from_slice(&season.factor);
+    }
+}
+
+/// Reads a state back: the series (without rules, entity and season), its season, and the bytes it took.
+pub(crate) fn read(bytes: &[u8]) -> Result<(Hot, Option<Season>, usize), StateError> {
+    let mut r = Reader { bytes, at: 0 };
+    let version = r.u16()?;
+    if version != VERSION {
+        return Err(StateError::Version(version));
+    }
+    let mut hot = Hot::BLANK;
+    hot.flags = r.u16()? & flag::LEARNED;
+    hot.level = r.f64("level")?;
+    hot.value = r.f64("value")?;
+    hot.ts_ms = i64::from_le_bytes(r.take()?);
+    hot.fast = r.error("fast")?;
+    hot.smooth = r.error("smooth")?;
+    hot.mean = r.error("mean")?;
+    hot.spread = r.within("spread", 0.0, HUGE)?;
+    hot.errors = [r.error("error")?, r.error("error")?];
+    hot.sum = [r.error("sum")?, r.error("sum")?];
+    hot.hour_factor = r.within("hour factor", 0.3, 5.0)?;
+    hot.cadence_s = r.within("cadence", 0.0, f32::MAX)?;
+    (hot.rows, hot.born, hot.same, hot.longest) = (r.u32()?, r.u32()?, r.u32()?, r.u32()?);
+    hot.visit = [r.u16()?, r.u16()?];
+    [hot.quarter, hot.hour] = r.take()?;
+    if hot.quarter >= 96 || hot.hour >= 168 {
+        return Err(StateError::Damaged("bin"));
+    }
+    for channel in &mut hot.channels {
+        *channel = r.channel()?;
+    }
+    hot.alarm = r.alarm()?;
+    let season = match r.take::<1>()? {
+        [0] => None,
+        [1] => Some(r.season()?),
+        _ => return Err(StateError::Damaged("season")),
+    };
+    Ok((hot, season, r.at))
+}
+
+/// No error or sum of errors is larger.
+const HUGE: f32 = 1e30;
+
+struct Writer<'a>(&'a mut Vec<u8>);
+
+impl Writer<'_> {
+    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        self.0.extend_from_slice(&bytes);
+    }
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], StateError> {
+        let taken = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk::<N>);
+        self.at += N;
+        taken.copied().ok_or(StateError::Short(self.bytes.len()))
+    }
+
+    fn u16(&mut self) -> Result<u16, StateError> {
+        Ok(u16::from_le_bytes(self.take()?))
+    }
+
+    fn u32(&mut self) -> Result<u32, StateError> {
+        Ok(u32::from_le_bytes(self.take()?))
+    }
+
+    fn f64(&mut self, what: &'static str) -> Result<f64, StateError> {
+        let x = f64::from_le_bytes(self.take()?);
+        if x.is_finite() { Ok(x) } else { Err(StateError::Damaged(what)) }
+    }
+
+    fn within(&mut self, what: &'static str, least: f32, most: f32) -> Result<f32, StateError> {
+        let x = f32::from_le_bytes(self.take()?);
+        if (least..=most).contains(&x) { Ok(x) } else { Err(StateError::Damaged(what)) }
+    }
+
+    fn error(&mut self, what: &'static str) -> Result<f32, StateError> {
+        self.within(what, -HUGE, HUGE)
+    }
+
+    fn channel(&mut self) -> Result<Channel, StateError> {
+        let scale = self.within("scale", 0.0, HUGE)?;
+        let square = self.within("square", 0.0, f32::MAX)?;
+        let rarity = self.within("rarity", 0.0, 3.0)?;
+        let slope = self.within("slope", 0.1, 1.0)?;
+        let regime = self.u16()?;
+        let [since, clusters] = self.take()?;
+        Ok(Channel { scale, square, rarity, slope, regime, since, clusters })
+    }
+
+    fn alarm(&mut self) -> Result<Alarm, StateError> {
+        let held = self.within("score", 0.0, crate::single::MAX_SCORE)?;
+        let raised = self.within("raised", 0.0, 1e6)?;
+        let count = self.within("count", 0.0, 1e6)?;
+        let highest = self.within("highest", 0.0, crate::single::MAX_SCORE)?;
+        let [since, under, open, pattern] = self.take()?;
+        Ok(Alarm { held, raised, count, highest, since, under, open: open != 0, pattern: Pattern::from_byte(pattern) })
+    }
+
+    fn season(&mut self) -> Result<Season, StateError> {
+        let step = self.within("step", f32::MIN_POSITIVE, HUGE)?;
+        let day = self.take::<96>()?.map(|b| i8::from_le_bytes([b]));
+        let week = self.take::<168>()?.map(|b| i8::from_le_bytes([b]));
+        Ok(Season { step, day, week, factor: self.take()? })
+    }
+}

@@ -1,0 +1,249 @@
+//! The judge of one shard: the learned state of its series, and verdicts on their samples.
+//!
+//! Slots are dense numbers that `normalize` gives to series. The judge owns all their state, needs no
+//! locks, and does the same constant work for every sample: no allocation, no dispatch, no scan. A verdict
+//! leaves only where someone may want it: near or over the edge, while an alarm is open, or where asked.
+
+use watchbell_series::{Sample, SeriesSpec, Verdict};
+
+use crate::civil::{Bins, CivilTime};
+use crate::entity::{Entities, EntityCount};
+use crate::paged::Paged;
+use crate::rules::{RuleBook, Rules};
+use crate::single::band::{Band, band};
+use crate::single::hot::{Hot, flag};
+use crate::single::{self, Context, FAST, Row, SLOW, Seasons};
+
+mod overdue;
+mod reading;
+mod state;
+
+/// What is the same for all series of a judge.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct JudgeConfig {
+    /// A series has no score before it is this old, seconds,
+    pub warmup_s: f32,
+    /// and before it had this many samples.
+    pub warmup_samples: u32,
+    /// The score from which on an alarm opens on a series that had none lately.
+    pub edge: f32,
+    /// Verdicts leave from this score on.
+    pub report_edge: f32,
+    /// Added to the powers of ten that make 1.0: the one knob of sensitivity. 0.3 halves false alarms.
+    pub t_shift: f32,
+    /// The published score is at least this part of the one before: a spike stays visible for a while.
+    pub hold: f32,
+}
+
+impl Default for JudgeConfig {
+    fn default() -> Self {
+        Self { warmup_s: 900.0, warmup_samples: 20, edge: 1.0, report_edge: 0.8, t_shift: 0.0, hold: 0.95 }
+    }
+}
+
+/// Judges the series of one shard.
+#[derive(Debug)]
+pub struct Judge {
+    config: JudgeConfig,
+    time: CivilTime,
+    bins: Bins,
+    hot: Paged<Hot>,
+    seasons: Seasons,
+    deadlines: Paged<u32>,
+    rules: RuleBook,
+    entities: Entities,
+}
+
+impl Judge {
+    /// A judge of no series. Profiles of the day and the week go by `time`.
+    #[must_use]
+    pub fn new(config: JudgeConfig, time: CivilTime) -> Self {
+        let bins = Bins::at(&time, 0);
+        Self {
+            config,
+            time,
+            bins,
+            hot: Paged::new(Hot::BLANK),
+            seasons: Seasons::new(),
+            deadlines: Paged::new(overdue::NEVER),
+            rules: RuleBook::default(),
+            entities: Entities::default(),
+        }
+    }
+
+    /// Takes a series in at `slot`, which is new or was released, with nothing learned. Slots are dense:
+    /// memory is held for all up to the largest.
+    pub fn admit(&mut self, slot: u32, spec: &SeriesSpec, entity: u32) {
+        self.release(slot);
+        self.hot.reach(slot);
+        self.deadlines.reach(slot);
+        let rules = self.rules.number(spec);
+        if let Some(hot) = self.hot.get_mut(slot) {
+            *hot = Hot::fresh(entity, rules, 0);
+        }
+    }
+
+    /// Changes what rules say of the series at `slot`; what was learned stays.
+    pub fn set_spec(&mut self, slot: u32, spec: &SeriesSpec) {
+        let rules = self.rules.number(spec);
+        if let Some(hot) = self.hot.get_mut(slot) {
+            hot.rules = rules;
+        }
+    }
+
+    /// Forgets the series at `slot` and all about it.
+    pub fn release(&mut self, slot: u32) {
+        self.reset(slot);
+        if let Some(hot) = self.hot.get_mut(slot) {
+            *hot = Hot::BLANK;
+        }
+    }
+
+    /// Forgets what was learned at `slot`; its rules, its entity and whether it is tracked stay.
+    pub fn reset(&mut self, slot: u32) {
+        let Some(hot) = self.hot.get_mut(slot).filter(|hot| hot.is(flag::ADMITTED)) else { return };
+        self.entities.change(hot.entity, hot.counted(), crate::entity::Standing::default());
+        self.seasons.take(hot);
+        *hot = Hot::fresh(hot.entity, hot.rules, hot.flags & flag::TRACKED);
+        self.set_deadline(slot, overdue::NEVER);
+    }
+
+    /// Judges samples in the order given and appends the verdicts worth passing on. Samples of a series
+    /// must come in order of time. Values that are not finite and slots that were not admitted are skipped.
+    pub fn judge(&mut self, samples: &[Sample], out: &mut Vec<Verdict>) {
+        for sample in samples {
+            if let Some(verdict) = self.sample::<true>(sample) {
+                out.push(verdict);
+            }
+        }
+    }
+
+    /// Learns from samples as [`Judge::judge`] does, but gives no verdicts and leaves no alarm open.
+    pub fn learn(&mut self, samples: &[Sample]) {
+        for sample in samples {
+            self.sample::<false>(sample);
+        }
+        for sample in samples {
+            if let Some(hot) = self.hot.get_mut(sample.slot).filter(|hot| hot.alarm.open) {
+                hot.alarm.close();
+                recount(&mut self.entities, hot);
+            }
+        }
+    }
+
+    /// Marks the series at `slot` as ended at `ts_ms` (a stale marker came). Its alarm closes without a
+    /// verdict, it is never reported missing, and its reading says stale until another sample comes.
+    pub fn end(&mut self, slot: u32, ts_ms: i64) {
+        let Some(hot) = self.hot.get_mut(slot).filter(|hot| hot.is(flag::ADMITTED)) else { return };
+        hot.ts_ms = hot.ts_ms.max(ts_ms);
+        hot.alarm.close();
+        hot.set(flag::MISSING, false);
+        hot.set(flag::ENDED, true);
+        recount(&mut self.entities, hot);
+        self.set_deadline(slot, overdue::NEVER);
+    }
+
+    /// Whether each sample of the series at `slot` gets a verdict whatever its score.
+    pub fn track(&mut self, slot: u32, on: bool) {
+        if let Some(hot) = self.hot.get_mut(slot).filter(|hot| hot.is(flag::ADMITTED)) {
+            hot.set(flag::TRACKED, on);
+        }
+    }
+
+    /// The counts of every entity that has judged series here, in order of entities.
+    pub fn entities(&self) -> impl Iterator<Item = (u32, EntityCount)> {
+        self.entities.iter()
+    }
+
+    fn sample<const REPORT: bool>(&mut self, sample: &Sample) -> Option<Verdict> {
+        let hot = self.hot.get_mut(sample.slot)?;
+        if !sample.value.is_finite() || !hot.is(flag::ADMITTED) {
+            return None;
+        }
+        self.bins.advance(&self.time, sample.ts_ms);
+        hot.cadence_s = if sample.cadence_s.is_finite() { sample.cadence_s.max(0.0) } else { 0.0 };
+        let rules = self.rules.get(hot.rules);
+        if let Some(place) = self.deadlines.get_mut(sample.slot) {
+            *place = overdue::deadline(self.bins.secs, hot.cadence_s);
+        }
+        let returned = hot.is(flag::MISSING);
+        hot.set(flag::ENDED | flag::MISSING, false);
+        let ctx = Context { config: &self.config, rules, bins: &self.bins };
+        let verdict = step(hot, &mut self.seasons, sample, &ctx, returned, REPORT);
+        hot.ts_ms = sample.ts_ms;
+        recount(&mut self.entities, hot);
+        verdict
+    }
+}
+
+/// One sample of one series: judged, reported where worth it, learned from.
+fn step(
+    hot: &mut Hot,
+    seasons: &mut Seasons,
+    sample: &Sample,
+    ctx: &Context<'_>,
+    returned: bool,
+    report: bool,
+) -> Option<Verdict> {
+    let value = sample.value;
+    if hot.rows == 0 {
+        single::begin(hot, value, ctx.bins);
+    }
+    single::warm_up(hot, ctx.config, ctx.bins.secs);
+    if !hot.is(flag::VARIED) {
+        if value != hot.value {
+            single::first_change(hot, value);
+        } else if hot.rows > 0 && !hot.alarm.open && !hot.is(flag::TRACKED) && !returned && !ctx.rules.illegal(value) {
+            hot.rows = hot.rows.saturating_add(1);
+            hot.same = hot.rows;
+            return None;
+        }
+    }
+    seasons.turn(hot, ctx.bins);
+    let row = single::judge(hot, seasons.of(hot), value, ctx);
+    let turn = single::alarm(hot, &row, ctx.config);
+    let known = hot.ready() || row.illegal;
+    let worth = (known && row.score >= ctx.config.report_edge)
+        || turn.onset
+        || turn.closed
+        || returned
+        || hot.alarm.open
+        || hot.is(flag::TRACKED);
+    let verdict = (report && worth).then(|| {
+        let Band { expected, lower, upper } = band_of(hot, &row, ctx.rules);
+        Verdict {
+            slot: sample.slot,
+            ts_ms: sample.ts_ms,
+            value,
+            score: if known { row.score } else { f32::NAN },
+            edge: turn.edge,
+            onset: turn.onset,
+            alarm: hot.alarm.open,
+            pattern: hot.alarm.pattern,
+            expected,
+            lower,
+            upper,
+        }
+    });
+    single::learn(hot, &row, ctx);
+    verdict
+}
+
+/// The band in which the row's score would have been under 1.0.
+fn band_of(hot: &Hot, row: &Row, rules: &Rules) -> Band {
+    let errors = [row.errors[FAST], row.errors[SLOW]];
+    let scales = [row.scales[FAST], row.scales[SLOW]];
+    band(&hot.channels, row.value, errors, scales, row.decades, row.led != FAST && row.score >= 1.0, rules)
+}
+
+/// Brings the counts of the series' entity up to date.
+fn recount(entities: &mut Entities, hot: &mut Hot) {
+    let (from, to) = (hot.counted(), hot.standing());
+    if from != to {
+        entities.change(hot.entity, from, to);
+        hot.count_as(to);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Series whose next sample is overdue, found by a scan of one small number per slot.
+
+use watchbell_series::{Pattern, Verdict};
+
+use super::{Judge, band, recount};
+use crate::single::hot::flag;
+use crate::single::{self, FACT_SCORE};
+
+/// No deadline.
+pub(crate) const NEVER: u32 = u32::MAX;
+/// Cadences without a sample after which it is overdue,
+const CADENCES: f32 = 5.0;
+/// but at least this long, seconds,
+const LEAST_S: f32 = 120.0;
+/// and at most this long, or two cadences where that is longer.
+const MOST_S: f32 = 3600.0;
+
+/// When the next sample is overdue after one at `secs`, seconds since the Unix epoch.
+pub(crate) fn deadline(secs: u32, cadence_s: f32) -> u32 {
+    let cadence_s = cadence_s.min(1e8);
+    let patience = (CADENCES * cadence_s).clamp(LEAST_S, MOST_S).max(2.0 * cadence_s);
+    secs.saturating_add(patience as u32 + 1).min(NEVER - 1)
+}
+
+impl Judge {
+    /// Looks for series whose sample is overdue at `now_ms`: several learned cadences, at least 2 minutes,
+    /// at most an hour (or two cadences). Each gets one verdict with [`Pattern::Missing`] and an alarm that
+    /// stays open until the next sample, if it is past its warm-up and rules want to know; else it just
+    /// goes stale.
+    pub fn sweep(&mut self, now_ms: i64, out: &mut Vec<Verdict>) {
+        let now = now_ms.div_euclid(1000).clamp(0, i64::from(NEVER - 1)) as u32;
+        let mut overdue = Vec::new();
+        let mut slot = 0;
+        for page in self.deadlines.pages() {
+            overdue.extend((slot..).zip(page).filter(|(_, deadline)| **deadline < now).map(|(slot, _)| slot));
+            slot += page.len() as u32;
+        }
+        for slot in overdue {
+            self.set_deadline(slot, NEVER);
+            out.extend(self.miss(slot, now_ms));
+        }
+    }
+
+    pub(super) fn set_deadline(&mut self, slot: u32, deadline: u32) {
+        if let Some(place) = self.deadlines.get_mut(slot) {
+            *place = deadline;
+        }
+    }
+
+    fn miss(&mut self, slot: u32, now_ms: i64) -> Option<Verdict> {
+        let hot = self.hot.get_mut(slot).filter(|hot| hot.is(flag::ADMITTED))?;
+        let rules = self.rules.get(hot.rules);
+        let report = rules.missing && hot.is(flag::WARM);
+        hot.set(if report { flag::MISSING } else { flag::ENDED }, true);
+        if !report {
+            hot.alarm.close();
+        }
+        recount(&mut self.entities, hot);
+        let scales = [hot.channels[0].working_scale(hot.hour_factor), hot.channels[1].working_scale(1.0)];
+        let decades = single::decades(single::cadence(hot.cadence_s), &self.config, rules);
+        let band = band(&hot.channels, hot.value, hot.errors, scales, decades, hot.is(flag::SLOW_LED), rules);
+        report.then_some(Verdict {
+            slot,
+            ts_ms: now_ms,
+            value: hot.value,
+            score: FACT_SCORE,
+            edge: self.config.edge,
+            onset: true,
+            alarm: true,
+            pattern: Pattern::Missing,
+            expected: band.expected,
+            lower: band.lower,
+            upper: band.upper,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_follows_the_cadence() {
+        assert_eq!(deadline(1000, 1.0) - 1000, 121);
+        assert_eq!(deadline(1000, 60.0) - 1000, 301);
+        assert_eq!(deadline(1000, 1200.0) - 1000, 3601);
+        assert_eq!(deadline(1000, 3600.0) - 1000, 7201);
+        assert!(deadline(u32::MAX, f32::INFINITY) < NEVER);
+    }
+}

@@ -1,0 +1,58 @@
+//! An array that grows by whole pages.
+//!
+//! A growing `Vec` copies every series to a block of twice the size, which at a million series stalls a
+//! shard and holds the state twice for a while. Here a new page is allocated and nothing moves.
+
+const PAGE: usize = 4096;
+
+/// An array of pages of 4096 items.
+#[derive(Debug)]
+pub(crate) struct Paged<T> {
+    pages: Vec<Box<[T]>>,
+    blank: T,
+}
+
+impl<T: Copy> Paged<T> {
+    /// An empty array; new items are `blank`.
+    pub(crate) fn new(blank: T) -> Self {
+        Self { pages: Vec::new(), blank }
+    }
+
+    /// Makes item `index` exist.
+    pub(crate) fn reach(&mut self, index: u32) {
+        while self.pages.len() <= index as usize / PAGE {
+            self.pages.push(vec![self.blank; PAGE].into_boxed_slice());
+        }
+    }
+
+    /// Item `index`, if it exists.
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
+        self.pages.get(index as usize / PAGE)?.get(index as usize % PAGE)
+    }
+
+    /// Item `index`, if it exists.
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+        self.pages.get_mut(index as usize / PAGE)?.get_mut(index as usize % PAGE)
+    }
+
+    /// The pages in order, for scans.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = &[T]> {
+        self.pages.iter().map(|page| &**page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grows_by_pages() {
+        let mut array = Paged::new(7u8);
+        assert_eq!(array.get(0), None);
+        array.reach(5000);
+        assert_eq!(array.pages().map(<[u8]>::len).sum::<usize>(), 2 * PAGE);
+        *array.get_mut(5000).expect("reached") = 9;
+        assert_eq!((array.get(5000), array.get(4999)), (Some(&9), Some(&7)));
+        assert_eq!(array.get(9000), None);
+    }
+}

@@ -1,0 +1,322 @@
+//! The detector of single series: one pass over a sample, constant state, nothing trained.
+//!
+//! A sample is compared with a season (profiles of the day and the week), a fast level and a slow level.
+//! Three channels of errors (fast, slow, smoothed slow) each say how improbable the error is, in powers
+//! of ten per row, by their own learned scale and tail. The largest of them, divided by what one alarm
+//! in about twenty days would take at this cadence, is the score: 1.0 is the edge. First the sample is
+//! judged with what earlier ones taught, then it teaches.
+//!
+//! What rules add (directions, least deviations) caps single channels; what is certain (illegal values,
+//! a value that stopped changing) sets the score directly. A series that never changed takes a short path.
+
+pub(crate) mod alarm;
+pub(crate) mod band;
+pub(crate) mod channel;
+pub(crate) mod flat;
+pub(crate) mod hot;
+pub(crate) mod pattern;
+pub(crate) mod season;
+
+use watchbell_series::Direction;
+
+use crate::civil::Bins;
+use crate::judge::JudgeConfig;
+use crate::math::log10;
+use crate::paged::Paged;
+use crate::rules::Rules;
+use crate::table::DetectorInfo;
+use alarm::Turn;
+use channel::{ADOPT_RATE, CLIP, Channel, FIRST_ROWS, Rates, TAIL};
+use hot::{Hot, NO_SEASON, flag};
+use season::Season;
+
+/// No score is higher.
+pub const MAX_SCORE: f32 = 1000.0;
+/// Score of what is certain: an illegal value, a missing series.
+pub const FACT_SCORE: f32 = 1.5;
+
+/// Part of the error by which the fast level follows in a row.
+const FAST_GAIN: f32 = 0.25;
+/// Memory of the slow level, seconds.
+const SLOW_S: f32 = 86_400.0;
+/// Gain of the smoothed error.
+const SMOOTH_GAIN: f32 = 0.1;
+/// The smoothed channel counts in full when the row itself is at this many scales, and this much then.
+const GATE: (f32, f32) = (TAIL, 0.95);
+/// Powers of ten that make 1.0 at one sample a minute; one more for each ten times as many.
+const EDGE_DECADES: f32 = 4.45;
+/// Scales are at least this part of the mean deviation.
+const SPREAD_FLOOR: f32 = 0.005;
+/// And at least this part of the level, under which lies the rounding of whoever computed the values.
+const ROUNDING_FLOOR: f64 = 1e-10;
+/// Scale of a series that never changed, as a part of its magnitude.
+const CONSTANT_SCALE: f64 = 0.02;
+/// How old in rows a series counts as when it changes for the first time: it learns anew, but not at once.
+const CONSTANT_ROWS: u32 = 240;
+/// Errors are cut off here, so that their squares stay numbers.
+const MAX_ERROR: f64 = 1e18;
+/// What a rule caps is at most this much of the edge.
+const CAP: f32 = 0.95;
+
+/// The row of this detector in the table.
+pub(crate) const INFO: DetectorInfo = DetectorInfo {
+    name: "single",
+    summary: "season, fast and slow level, and the learned tail of the errors against them",
+    hot_bytes: size_of::<Hot>(),
+    lazy_bytes: size_of::<Season>(),
+    constants: &[
+        ("fast_gain", FAST_GAIN, "part of the error by which the fast level follows in a row"),
+        ("slow_seconds", SLOW_S, "memory of the slow level"),
+        ("smooth_gain", SMOOTH_GAIN, "gain of the smoothed error"),
+        ("day_gain", season::DAY_GAIN, "least gain of a visit to a quarter-hour of the day"),
+        ("week_gain", season::WEEK_GAIN, "greatest gain of a visit to an hour of the week"),
+        ("scale_rows", channel::SCALE_ROWS, "memory of the scale and of the rate of clusters"),
+        ("clip", CLIP, "scales that an error teaches at most"),
+        ("square_rows", channel::SQUARE_ROWS, "memory of the root mean square"),
+        ("square_divisor", channel::SQUARE_DIVISOR, "the scale is at least the root mean square over this"),
+        ("tail", TAIL, "scales at which the tail begins"),
+        ("slope_start", channel::SLOPE_START, "Hill slope of a young series"),
+        ("slope_floor", channel::SLOPE_FLOOR, "least Hill slope"),
+        ("adopt_rows", channel::ADOPT_ROWS as f32, "rows after which a new regime is adopted"),
+        ("edge_decades", EDGE_DECADES, "powers of ten that make 1.0 at one sample a minute"),
+        ("raise", alarm::RAISE, "what an alarm adds to the edge, forgotten quickly"),
+        ("raise_long", alarm::RAISE_LONG, "what an alarm adds to the edge, forgotten slowly"),
+    ],
+};
+
+/// The channels in their order.
+pub(crate) const FAST: usize = 0;
+pub(crate) const SLOW: usize = 1;
+pub(crate) const SMOOTH: usize = 2;
+
+/// What is outside of the series itself while a row is judged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) config: &'a JudgeConfig,
+    pub(crate) rules: &'a Rules,
+    pub(crate) bins: &'a Bins,
+}
+
+/// One row before it teaches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    /// The value.
+    pub(crate) value: f64,
+    /// What is usual now, relative to the slow level.
+    pub(crate) season: f32,
+    /// Errors of the channels, signed.
+    pub(crate) errors: [f32; 3],
+    /// Their working scales.
+    pub(crate) scales: [f32; 3],
+    /// How many scales they are.
+    pub(crate) ratios: [f32; 3],
+    /// See [`decades`].
+    pub(crate) decades: f32,
+    /// The score; not to be used while the series is not ready.
+    pub(crate) score: f32,
+    /// The channel that made it.
+    pub(crate) led: usize,
+    /// Whether the value is outside its legal range.
+    pub(crate) illegal: bool,
+    /// Whether it stopped changing, for too long.
+    pub(crate) flat: bool,
+}
+
+/// The cadence to reckon with, seconds: a minute while none is known.
+pub(crate) fn cadence(seconds: f32) -> f32 {
+    if seconds > 0.0 { seconds.clamp(0.01, 86_400.0) } else { 60.0 }
+}
+
+/// Powers of ten of improbability that make a score of 1.0: the same wished rate of alarms in a day at each
+/// cadence, divided by the sensitivity.
+pub(crate) fn decades(cadence_s: f32, config: &JudgeConfig, rules: &Rules) -> f32 {
+    (EDGE_DECADES + log10(60.0 / cadence_s) + config.t_shift).max(0.5) / rules.sensitivity
+}
+
+/// The first sample of a series.
+pub(crate) fn begin(hot: &mut Hot, value: f64, bins: &Bins) {
+    hot.level = value;
+    hot.value = value;
+    hot.born = bins.secs;
+    (hot.quarter, hot.hour) = (bins.quarter, bins.hour);
+}
+
+/// Whether warm-up is over.
+pub(crate) fn warm_up(hot: &mut Hot, config: &JudgeConfig, secs: u32) {
+    if !hot.is(flag::WARM) {
+        let old = secs.saturating_sub(hot.born) as f32 >= config.warmup_s;
+        hot.set(flag::WARM, old && hot.rows >= config.warmup_samples);
+    }
+}
+
+/// The first change of a series that was constant for so long that the change itself tells something.
+pub(crate) fn first_change(hot: &mut Hot, value: f64) {
+    hot.set(flag::VARIED, true);
+    if hot.is(flag::WARM) && hot.rows >= FIRST_ROWS {
+        let magnitude = hot.level.abs().max(value.abs()).min(MAX_ERROR);
+        hot.channels = [Channel::after_constant(hot.rows, (CONSTANT_SCALE * magnitude) as f32); 3];
+        hot.rows = hot.rows.min(CONSTANT_ROWS);
+    }
+}
+
+/// Judges `value` by what is known, changing nothing.
+pub(crate) fn judge(hot: &Hot, season: Option<&Season>, value: f64, ctx: &Context<'_>) -> Row {
+    let cadence_s = cadence(hot.cadence_s);
+    let usual = season.map_or(0.0, |season| season.at(ctx.bins, cadence_s));
+    let slow = (value - hot.level).clamp(-MAX_ERROR, MAX_ERROR) as f32 - usual;
+    let errors = [slow - hot.fast, slow, hot.smooth + SMOOTH_GAIN * (slow - hot.smooth)];
+    let least = (hot.level.abs() * ROUNDING_FLOOR).min(MAX_ERROR) as f32;
+    let factors = [hot.hour_factor, 1.0, 1.0];
+    let (mut scales, mut ratios, mut decades_of) = ([0.0; 3], [0.0; 3], [0.0; 3]);
+    for i in 0..3 {
+        let channel = &hot.channels[i];
+        scales[i] = channel.working_scale(factors[i]).max(least);
+        ratios[i] = Channel::ratio(errors[i].abs(), scales[i]);
+        if hot.rows < FIRST_ROWS {
+            ratios[i] = ratios[i].min(TAIL);
+        }
+        decades_of[i] = channel.improbability(ratios[i]);
+    }
+    decades_of[SMOOTH] *= GATE.1 * (ratios[FAST].max(ratios[SLOW]) / GATE.0).min(1.0);
+    let decades = decades(cadence_s, ctx.config, ctx.rules);
+    if !ctx.rules.every_deviation {
+        for i in 0..3 {
+            if !counts(ctx.rules, errors[i], value) {
+                decades_of[i] = decades_of[i].min(CAP * decades * ctx.config.edge);
+            }
+        }
+    }
+    let mut led = FAST;
+    for i in [SLOW, SMOOTH] {
+        if decades_of[i] > decades_of[led] {
+            led = i;
+        }
+    }
+    let mut score = (decades_of[led] / decades).min(MAX_SCORE);
+    let flat_score = flat::score(hot, value, ctx.rules, cadence_s);
+    let illegal = ctx.rules.illegal(value);
+    let flat = flat_score >= 1.0;
+    if flat {
+        score = score.max(flat_score);
+    }
+    if illegal {
+        score = score.max(FACT_SCORE);
+    }
+    Row { value, season: usual, errors, scales, ratios, decades, score, led, illegal, flat }
+}
+
+/// Whether an error of `value` counts by its direction and size.
+fn counts(rules: &Rules, error: f32, value: f64) -> bool {
+    let direction = match rules.direction {
+        Direction::Up => error > 0.0,
+        Direction::Down => error < 0.0,
+        Direction::Both => true,
+    };
+    let expected = (value - f64::from(error)).abs().min(MAX_ERROR) as f32;
+    direction && error.abs() >= rules.min_deviation && error.abs() >= rules.min_relative * expected
+}
+
+/// Takes a judged row to the alarm, if the series is ready or the row certain.
+pub(crate) fn alarm(hot: &mut Hot, row: &Row, config: &JudgeConfig) -> Turn {
+    if !hot.ready() && !row.illegal && !hot.alarm.open {
+        return Turn { edge: config.edge, onset: false, closed: false };
+    }
+    let score = if hot.ready() || row.illegal { row.score } else { 0.0 };
+    let turn = hot.alarm.turn(score, config.edge, config.hold, row.illegal);
+    hot.alarm.pattern = if hot.alarm.open || score >= 1.0 {
+        pattern::name(hot, row, turn.onset)
+    } else {
+        watchbell_series::Pattern::None
+    };
+    turn
+}
+
+/// Learns from a judged row.
+pub(crate) fn learn(hot: &mut Hot, row: &Row, ctx: &Context<'_>) {
+    let cadence_s = cadence(hot.cadence_s);
+    let rates = {
+        let mean = 1.0 / (hot.rows as f32 + 1.0);
+        let off = row.errors[SLOW] + row.season - hot.mean;
+        let rate = mean.max(1.0 / channel::SQUARE_ROWS);
+        hot.spread += rate * (off.abs() - hot.spread);
+        hot.mean += rate * off;
+        Rates::new(hot.rows, SPREAD_FLOOR * hot.spread)
+    };
+    let slow = &hot.channels[SLOW];
+    let clipped = if rates.first { row.errors[SLOW] } else { clip(row.errors[SLOW], CLIP * slow.scale) };
+    // The regime counter of this row decides, so the level is moved after the channels learned.
+    for i in 0..3 {
+        hot.channels[i].learn(row.errors[i].abs(), row.ratios[i], &rates);
+    }
+    let by_time = (cadence_s / SLOW_S).max(1.0 / (hot.rows as f32 + 1.0)).min(1.0);
+    let step = if hot.channels[SLOW].adopts() { by_time.max(ADOPT_RATE) * row.errors[SLOW] } else { by_time * clipped };
+    hot.level += f64::from(step);
+    hot.mean -= step;
+    hot.fast += FAST_GAIN * row.errors[FAST] - step;
+    hot.smooth = row.errors[SMOOTH];
+    hot.errors = [row.errors[FAST], row.errors[SLOW]];
+    hot.set(flag::SLOW_LED, row.led != FAST && row.score >= 1.0);
+    season::learn(hot, clipped, row.errors[FAST].abs(), cadence_s, ctx.bins);
+    flat::learn(hot, row.value);
+    hot.value = row.value;
+    hot.rows = hot.rows.saturating_add(1);
+}
+
+fn clip(x: f32, limit: f32) -> f32 {
+    x.max(-limit).min(limit)
+}
+
+/// The seasons of all series that have one.
+#[derive(Debug)]
+pub(crate) struct Seasons {
+    all: Paged<Season>,
+    free: Vec<u32>,
+    used: u32,
+}
+
+impl Seasons {
+    /// None yet.
+    pub(crate) fn new() -> Self {
+        Self { all: Paged::new(Season::NEW), free: Vec::new(), used: 0 }
+    }
+
+    /// The season of a series.
+    pub(crate) fn of(&self, hot: &Hot) -> Option<&Season> {
+        if hot.season == NO_SEASON { None } else { self.all.get(hot.season) }
+    }
+
+    /// Gives a series the season `season`.
+    pub(crate) fn give(&mut self, hot: &mut Hot, season: Season) {
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.used += 1;
+            self.all.reach(self.used - 1);
+            self.used - 1
+        });
+        if let Some(place) = self.all.get_mut(at) {
+            *place = season;
+            hot.season = at;
+        }
+    }
+
+    /// Takes the season of a series back.
+    pub(crate) fn take(&mut self, hot: &mut Hot) {
+        if hot.season != NO_SEASON {
+            self.free.push(hot.season);
+            hot.season = NO_SEASON;
+        }
+    }
+
+    /// Ends the visits to bins that `bins` are no longer in. The first one that ends gives a series that
+    /// varies its season. To be called before the row is judged: only earlier rows are written.
+    pub(crate) fn turn(&mut self, hot: &mut Hot, bins: &Bins) {
+        if hot.quarter == bins.quarter && hot.hour == bins.hour {
+            return;
+        }
+        if hot.season == NO_SEASON && hot.is(flag::VARIED) && hot.rows >= FIRST_ROWS {
+            let step = (0.1 * hot.channels[SLOW].scale).max(Season::NEW.step);
+            self.give(hot, Season { step, ..Season::NEW });
+        }
+        let season = if hot.season == NO_SEASON { None } else { self.all.get_mut(hot.season) };
+        season::turn(hot, season, bins, cadence(hot.cadence_s));
+    }
+}
