@@ -1,0 +1,228 @@
+//! What rules say of metrics: which are watched, what they are called in common words, their kind and unit,
+//! the direction that is bad, and which label names the entity.
+//!
+//! Read from `rules/mappings/prometheus.yaml`, which is compiled in, and from files of the user's that are
+//! laid over it: rows are asked in order, the user's first, and for each property the first row that gives
+//! it wins. Rules are asked at first sight of a series only, and by metric name once for many series.
+
+mod file;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use regex::RegexSet;
+use watchbell_series::labels::NAME;
+use watchbell_series::{Direction, Matcher, MetricKind, Selector, SeriesSpec, Unit};
+
+/// The mappings that are compiled in.
+pub const BUILT_IN: &str = include_str!("../../../rules/mappings/prometheus.yaml");
+/// The file they stand in, as it is named in problems.
+pub const BUILT_IN_FILE: &str = "rules/mappings/prometheus.yaml (built in)";
+
+/// Something wrong in a file of rules.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct RuleProblem {
+    /// The file, as it was named.
+    pub file: String,
+    /// Line in the file, from 1; 0 where it is not known.
+    pub line: usize,
+    /// The field, such as `metrics[3].unit`; empty where the file itself is wrong.
+    pub field: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl fmt::Display for RuleProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.file, self.line)?;
+        if !self.field.is_empty() {
+            write!(f, "`{}`: ", self.field)?;
+        }
+        f.write_str(&self.message)?;
+        if self.hint.is_empty() { Ok(()) } else { write!(f, " (hint: {})", self.hint) }
+    }
+}
+
+/// Compiled rules.
+#[derive(Debug)]
+pub struct Rules {
+    entity: Vec<EntityLabel>,
+    watch: Vec<Selector>,
+    ignore: Vec<Selector>,
+    keep: Vec<Selector>,
+    rows: Vec<Row>,
+    exact: HashMap<Box<str>, Vec<u32>>,
+    patterns: RegexSet,
+    /// Row of each pattern.
+    pattern_rows: Vec<u32>,
+}
+
+/// A label that may name the entity.
+#[derive(Debug, Clone)]
+struct EntityLabel {
+    label: String,
+    /// Whether its value is an address, of which only the host counts.
+    address: bool,
+}
+
+/// One row; what is `None` is left to later rows.
+#[derive(Debug, Default)]
+struct Row {
+    /// Further conditions on labels.
+    labels: Option<Selector>,
+    name: Option<Arc<str>>,
+    unit: Option<Unit>,
+    kind: Option<MetricKind>,
+    direction: Option<Direction>,
+    min_deviation: Option<f64>,
+    min_relative_deviation: Option<f64>,
+    legal_min: Option<f64>,
+    legal_max: Option<f64>,
+    sensitivity: Option<f64>,
+    flatline: Option<bool>,
+    missing: Option<bool>,
+    watch: Option<bool>,
+}
+
+/// What rules can say of a metric by its name alone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Facts {
+    rows: Vec<u32>,
+    watch: Vec<Selector>,
+    ignore: Vec<Selector>,
+    keep: Vec<Selector>,
+}
+
+/// What rules say of one series.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Meaning {
+    /// Name in common words, if a rule gives one.
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) kind: MetricKind,
+    pub(crate) spec: Arc<SeriesSpec>,
+}
+
+impl Rules {
+    /// The built-in rules alone.
+    ///
+    /// # Errors
+    /// What is wrong with them, which tests rule out.
+    pub fn built_in() -> Result<Self, Vec<RuleProblem>> {
+        Self::load::<&str, &str>(&[])
+    }
+
+    /// The built-in rules with `files` (name and text) laid over them; earlier files go first.
+    ///
+    /// # Errors
+    /// All problems of all files.
+    pub fn load<N: AsRef<str>, T: AsRef<str>>(files: &[(N, T)]) -> Result<Self, Vec<RuleProblem>> {
+        let mut loader = file::Loader::default();
+        for (name, text) in files {
+            loader.add(name.as_ref(), text.as_ref());
+        }
+        loader.add(BUILT_IN_FILE, BUILT_IN);
+        loader.finish()
+    }
+
+    /// Number of rows, for logs.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// What can be said by metric name alone, to be kept for other series of that name.
+    pub(crate) fn facts(&self, name: &str) -> Facts {
+        let mut rows: Vec<u32> = self.exact.get(name).cloned().unwrap_or_default();
+        rows.extend(self.patterns.matches(name).into_iter().map(|i| self.pattern_rows[i]));
+        rows.sort_unstable();
+        Facts {
+            rows,
+            watch: by_name(&self.watch, name),
+            ignore: by_name(&self.ignore, name),
+            keep: by_name(&self.keep, name),
+        }
+    }
+
+    /// The rows that apply to a series with these label values (empty if absent), in order.
+    pub(crate) fn rows<'a>(&self, facts: &Facts, get: impl Fn(&str) -> &'a str + Copy, out: &mut Vec<u32>) {
+        out.clear();
+        out.extend(facts.rows.iter().copied().filter(|row| {
+            let labels = &self.rows[*row as usize].labels;
+            labels.as_ref().is_none_or(|selector| selector.matches_by(get))
+        }));
+    }
+
+    /// Whether the series is watched.
+    pub(crate) fn watched<'a>(&self, facts: &Facts, rows: &[u32], get: impl Fn(&str) -> &'a str + Copy) -> bool {
+        let any = |selectors: &[Selector]| selectors.iter().any(|s| s.matches_by(get));
+        if !any(&facts.watch) {
+            return false;
+        }
+        match self.first(rows, |row| row.watch) {
+            Some(watch) => watch,
+            None => !any(&facts.ignore) || any(&facts.keep),
+        }
+    }
+
+    /// The kind that rows give.
+    pub(crate) fn kind(&self, rows: &[u32]) -> Option<MetricKind> {
+        self.first(rows, |row| row.kind)
+    }
+
+    /// The unit of the metric itself that rows give.
+    pub(crate) fn unit(&self, rows: &[u32]) -> Option<Unit> {
+        self.first(rows, |row| row.unit)
+    }
+
+    /// What `rows` say of a series of this kind, the values of which are judged in `unit`; `missing` holds
+    /// where no row says otherwise.
+    pub(crate) fn meaning(&self, rows: &[u32], kind: MetricKind, unit: Unit, missing: bool) -> Meaning {
+        let default = SeriesSpec { missing, ..SeriesSpec::default() };
+        let spec = SeriesSpec {
+            direction: self.first(rows, |r| r.direction).unwrap_or(default.direction),
+            unit,
+            min_deviation: self.first(rows, |r| r.min_deviation).unwrap_or(default.min_deviation),
+            min_relative_deviation: self
+                .first(rows, |r| r.min_relative_deviation)
+                .unwrap_or(default.min_relative_deviation),
+            legal_min: self.first(rows, |r| r.legal_min).unwrap_or(default.legal_min),
+            legal_max: self.first(rows, |r| r.legal_max).unwrap_or(default.legal_max),
+            sensitivity: self.first(rows, |r| r.sensitivity).unwrap_or(default.sensitivity),
+            flatline: self.first(rows, |r| r.flatline).unwrap_or(default.flatline),
+            missing: self.first(rows, |r| r.missing).unwrap_or(default.missing),
+        };
+        Meaning { name: self.first(rows, |r| r.name.clone()), kind, spec: Arc::new(spec) }
+    }
+
+    /// The entity of a series with these label values; empty where no label names one.
+    pub(crate) fn entity<'a>(&self, get: impl Fn(&str) -> &'a str) -> &'a str {
+        for by in &self.entity {
+            let value = get(&by.label);
+            let value = if by.address { crate::entities::host_of(value) } else { value };
+            if !value.is_empty() {
+                return value;
+            }
+        }
+        ""
+    }
+
+    fn first<T>(&self, rows: &[u32], get: impl Fn(&Row) -> Option<T>) -> Option<T> {
+        rows.iter().find_map(|row| get(&self.rows[*row as usize]))
+    }
+}
+
+/// The selectors that a series of this name may pass, without their conditions on the name.
+fn by_name(selectors: &[Selector], name: &str) -> Vec<Selector> {
+    let passes = |s: &&Selector| s.matchers().iter().all(|m| m.name() != NAME || m.matches(name));
+    let rest = |s: &Selector| -> Vec<Matcher> { s.matchers().iter().filter(|m| m.name() != NAME).cloned().collect() };
+    selectors.iter().filter(passes).map(|s| Selector::new(rest(s))).collect()
+}

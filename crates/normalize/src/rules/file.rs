@@ -1,0 +1,240 @@
+//! The shape of a file of mappings, and its checks: everything wrong with a file is said at once.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use regex::{Regex, RegexSet};
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+use watchbell_series::{Direction, MetricKind, Selector, Unit};
+
+use super::{EntityLabel, Row, RuleProblem, Rules};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    entity: Option<Vec<EntityRow>>,
+    watch: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    ignore: Vec<Spanned<String>>,
+    #[serde(default)]
+    keep: Vec<Spanned<String>>,
+    #[serde(default)]
+    metrics: Vec<Spanned<MetricRow>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EntityRow {
+    label: Spanned<String>,
+    #[serde(default)]
+    address: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MetricRow {
+    metric: Option<Spanned<String>>,
+    pattern: Option<Spanned<String>>,
+    labels: Option<Spanned<String>>,
+    name: Option<Spanned<String>>,
+    unit: Option<Spanned<String>>,
+    kind: Option<Spanned<String>>,
+    bad: Option<Spanned<String>>,
+    min_deviation: Option<Spanned<f64>>,
+    min_relative_deviation: Option<Spanned<f64>>,
+    legal_min: Option<Spanned<f64>>,
+    legal_max: Option<Spanned<f64>>,
+    sensitivity: Option<Spanned<f64>>,
+    flatline: Option<bool>,
+    missing: Option<bool>,
+    watch: Option<bool>,
+}
+
+/// Gathers files into [`Rules`].
+#[derive(Default)]
+pub(super) struct Loader {
+    problems: Vec<RuleProblem>,
+    entity: Option<Vec<EntityLabel>>,
+    watch: Option<Vec<Selector>>,
+    ignore: Vec<Selector>,
+    keep: Vec<Selector>,
+    rows: Vec<Row>,
+    exact: HashMap<Box<str>, Vec<u32>>,
+    patterns: Vec<String>,
+    pattern_rows: Vec<u32>,
+}
+
+impl Loader {
+    pub(super) fn add(&mut self, name: &str, text: &str) {
+        if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+            return;
+        }
+        let file: File = match serde_saphyr::from_str(text) {
+            Ok(file) => file,
+            Err(error) => {
+                let line = error.location().map_or(0, |l| l.line() as usize);
+                let message = error.without_snippet().to_string();
+                let hint = "known at the top: entity, watch, ignore, keep, metrics; see rules/mappings/prometheus.yaml";
+                self.problem(name, line, "", message, hint);
+                return;
+            }
+        };
+        if let Some(rows) = &file.entity {
+            let labels = self.entity_labels(name, rows);
+            self.entity.get_or_insert(labels);
+        }
+        if let Some(watch) = &file.watch {
+            let selectors = self.selectors(name, "watch", watch);
+            self.watch.get_or_insert(selectors);
+        }
+        let ignore = self.selectors(name, "ignore", &file.ignore);
+        self.ignore.extend(ignore);
+        let keep = self.selectors(name, "keep", &file.keep);
+        self.keep.extend(keep);
+        for (i, row) in file.metrics.iter().enumerate() {
+            self.metric(name, &format!("metrics[{i}]"), row.referenced.line() as usize, &row.value);
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Result<Rules, Vec<RuleProblem>> {
+        let patterns = match RegexSet::new(&self.patterns) {
+            Ok(patterns) => patterns,
+            Err(error) => {
+                self.problem("", 0, "pattern", error.to_string(), "use fewer or shorter patterns");
+                RegexSet::empty()
+            }
+        };
+        if !self.problems.is_empty() {
+            return Err(self.problems);
+        }
+        Ok(Rules {
+            entity: self.entity.unwrap_or_default(),
+            watch: self.watch.unwrap_or_else(|| vec![Selector::default()]),
+            ignore: self.ignore,
+            keep: self.keep,
+            rows: self.rows,
+            exact: self.exact,
+            patterns,
+            pattern_rows: self.pattern_rows,
+        })
+    }
+
+    fn metric(&mut self, file: &str, field: &str, line: usize, row: &MetricRow) {
+        let index = self.rows.len() as u32;
+        match (&row.metric, &row.pattern) {
+            (Some(metric), None) if !metric.value.is_empty() => {
+                self.exact.entry(metric.value.as_str().into()).or_default().push(index);
+            }
+            (None, Some(pattern)) => {
+                let anchored = format!("^(?:{})$", pattern.value);
+                match Regex::new(&anchored) {
+                    Ok(_) => {
+                        self.patterns.push(anchored);
+                        self.pattern_rows.push(index);
+                    }
+                    Err(error) => {
+                        let at = format!("{field}.pattern");
+                        self.problem(file, line_of(pattern), &at, error.to_string(), "a regular expression");
+                    }
+                }
+            }
+            _ => {
+                let message = "a row needs either `metric` or `pattern`";
+                self.problem(file, line, field, message, "`metric` is an exact name, `pattern` an anchored regex");
+            }
+        }
+        let at = |key: &str| (file.to_owned(), format!("{field}.{key}"));
+        let labels =
+            row.labels.as_ref().and_then(|s| self.parse::<Selector>(at("labels"), s, "like `{mode=\"idle\"}`"));
+        let unit = row.unit.as_ref().and_then(|s| self.parse::<Unit>(at("unit"), s, ""));
+        let kind = row.kind.as_ref().and_then(|s| self.parse::<MetricKind>(at("kind"), s, "like `gauge` or `counter`"));
+        let direction = row.bad.as_ref().and_then(|s| self.parse::<Direction>(at("bad"), s, ""));
+        let name = row.name.as_ref().and_then(|s| self.name(at("name"), s));
+        let min_deviation = self.number(at("min_deviation"), &row.min_deviation, |v| v >= 0.0);
+        let relative = self.number(at("min_relative_deviation"), &row.min_relative_deviation, |v| v >= 0.0);
+        let sensitivity = self.number(at("sensitivity"), &row.sensitivity, |v| v > 0.0);
+        let legal_min = self.number(at("legal_min"), &row.legal_min, |v| !v.is_nan());
+        let legal_max = self.number(at("legal_max"), &row.legal_max, |v| !v.is_nan());
+        if let (Some(min), Some(max)) = (legal_min, legal_max)
+            && min > max
+        {
+            let message = format!("legal_min `{min}` is above legal_max `{max}`");
+            self.problem(file, line, field, message, "exchange them");
+        }
+        self.rows.push(Row {
+            labels,
+            name,
+            unit,
+            kind,
+            direction,
+            min_deviation,
+            min_relative_deviation: relative,
+            legal_min,
+            legal_max,
+            sensitivity,
+            flatline: row.flatline,
+            missing: row.missing,
+            watch: row.watch,
+        });
+    }
+
+    fn entity_labels(&mut self, file: &str, rows: &[EntityRow]) -> Vec<EntityLabel> {
+        for (i, row) in rows.iter().enumerate() {
+            if row.label.value.is_empty() {
+                let line = row.label.referenced.line() as usize;
+                self.problem(file, line, &format!("entity[{i}].label"), "empty", "name a label such as `instance`");
+            }
+        }
+        rows.iter().map(|r| EntityLabel { label: r.label.value.clone(), address: r.address }).collect()
+    }
+
+    fn selectors(&mut self, file: &str, field: &str, texts: &[Spanned<String>]) -> Vec<Selector> {
+        let parse = |(i, text)| self.parse((file.to_owned(), format!("{field}[{i}]")), text, "like `{job=\"node\"}`");
+        texts.iter().enumerate().filter_map(parse).collect()
+    }
+
+    fn name(&mut self, at: (String, String), text: &Spanned<String>) -> Option<Arc<str>> {
+        let ok = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '_';
+        if text.value.is_empty() || !text.value.chars().all(ok) {
+            let message = format!("`{}` is no common name", text.value);
+            self.problem(&at.0, line_of(text), &at.1, message, "lower case words joined by dots: `memory.available`");
+            return None;
+        }
+        Some(text.value.as_str().into())
+    }
+
+    fn number(&mut self, at: (String, String), n: &Option<Spanned<f64>>, ok: impl Fn(f64) -> bool) -> Option<f64> {
+        let n = n.as_ref()?;
+        if !ok(n.value) {
+            let message = format!("`{}` is out of range", n.value);
+            self.problem(&at.0, n.referenced.line() as usize, &at.1, message, "a positive number");
+        }
+        Some(n.value)
+    }
+
+    fn parse<T: FromStr<Err: ToString>>(
+        &mut self,
+        (file, field): (String, String),
+        text: &Spanned<String>,
+        hint: &str,
+    ) -> Option<T> {
+        match text.value.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.problem(&file, line_of(text), &field, error.to_string(), hint);
+                None
+            }
+        }
+    }
+
+    fn problem(&mut self, file: &str, line: usize, field: &str, message: impl Into<String>, hint: &str) {
+        let (file, field, hint) = (file.to_owned(), field.to_owned(), hint.to_owned());
+        self.problems.push(RuleProblem { file, line, field, message: message.into(), hint });
+    }
+}
+
+fn line_of(text: &Spanned<String>) -> usize {
+    text.referenced.line() as usize
+}
