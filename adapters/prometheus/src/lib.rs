@@ -1,1 +1,9 @@
-//! watchbell-prometheus
+//! Prometheus and what speaks its protocols: sources and sinks.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`proto`] | the messages of remote write 1.0 and 2.0, decoded |
+//! | [`remote_write_in`] | source: the remote-write receiver |
+
+pub mod proto;
+pub mod remote_write_in;
