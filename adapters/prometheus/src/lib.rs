@@ -7,3 +7,8 @@
 
 pub mod proto;
 pub mod remote_write_in;
+//! | [`relabel`] | relabelling rules, as Prometheus has them |
+//! | [`text`] | reader of the text format 0.0.4 and of OpenMetrics 1.0 |
+
+pub mod relabel;
+pub mod text;
