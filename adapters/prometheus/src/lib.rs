@@ -1,14 +1,37 @@
-//! Prometheus and what speaks its protocols: sources and sinks.
+//! Prometheus and its family, both directions: what is read from them and what is given to them.
+//!
+//! | module | kind in a config |
+//! | --- | --- |
+//! | [`remote_write_in`] | source `prometheus_remote_write_in`: the receiver at `POST /api/v1/write` |
+//! | [`exposition`] | sink `prometheus_exposition`: `GET /scores` |
+//! | [`alertmanager`] | sink `alertmanager`: alerts sent to Alertmanager |
 //!
 //! | module | holds |
 //! | --- | --- |
 //! | [`proto`] | the messages of remote write 1.0 and 2.0, decoded |
-//! | [`remote_write_in`] | source: the remote-write receiver |
-
-pub mod proto;
-pub mod remote_write_in;
-//! | [`relabel`] | relabelling rules, as Prometheus has them |
 //! | [`text`] | reader of the text format 0.0.4 and of OpenMetrics 1.0 |
+//! | [`relabel`] | relabelling rules, as Prometheus has them |
+//! | [`naming`] | names and labels under which scores leave |
 
+pub mod alertmanager;
+pub mod exposition;
+#[cfg(test)]
+mod fake_scores;
+pub mod naming;
+pub mod proto;
 pub mod relabel;
+pub mod remote_write_in;
+mod retry_after;
 pub mod text;
+
+use watchbell_adapter_api::{HistoryKind, SinkKind, SourceKind};
+
+/// Kinds of sources.
+pub const SOURCES: &[SourceKind] = &[SourceKind::of::<remote_write_in::RemoteWriteInConfig>()];
+
+/// Kinds of sinks.
+pub const SINKS: &[SinkKind] =
+    &[SinkKind::of::<exposition::ExpositionConfig>(), SinkKind::of::<alertmanager::AlertmanagerConfig>()];
+
+/// Kinds of history.
+pub const HISTORIES: &[HistoryKind] = &[];

@@ -65,6 +65,9 @@ pub trait AlertSink: Send + Sync + 'static {
     /// What tells this instance from the others of its sink, for example its URL without secrets.
     fn instance(&self) -> &str;
 
+    /// Told once, before the first delivery, under which name it runs and where its own metrics are.
+    fn attach(&self, _name: &str, _metrics: &Metrics) {}
+
     /// How many alerts it takes at once.
     fn batch(&self) -> usize {
         256
