@@ -1,1 +1,4 @@
-//! Watchbell.
+//! Watchbell: streaming anomaly detection beside Prometheus, Zabbix and Nagios.
+
+pub mod alerting;
+pub mod store;
