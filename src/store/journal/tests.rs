@@ -1,0 +1,149 @@
+use std::fs;
+
+use watchbell_series::{Labels, Pattern, SeriesId};
+
+use super::*;
+use crate::alerting::Change;
+
+fn episode(metric: &str, starts_ms: i64) -> Episode {
+    Episode {
+        rule: "MetricAnomalous".to_owned(),
+        series: Some(SeriesId(u64::MAX - 7)),
+        host: "web-1".to_owned(),
+        labels: Labels::new([("alertname", "MetricAnomalous"), ("metric", metric), ("path", "a\"b\n\u{1f514}")])
+            .expect("labels"),
+        annotations: vec![("summary".to_owned(), "z first".to_owned()), ("description".to_owned(), "a".to_owned())],
+        generator_url: "http://127.0.0.1:9797/".to_owned(),
+        starts_ms,
+        ends_ms: None,
+        peak_score: 1.5,
+        pattern: Pattern::LevelShift,
+    }
+}
+
+fn fired(episode: &Episode) -> Transition {
+    Transition { at_ms: episode.starts_ms, change: Change::Fired, episode: episode.clone() }
+}
+
+fn resolved(episode: &Episode, ends_ms: i64) -> Transition {
+    let episode = Episode { ends_ms: Some(ends_ms), peak_score: 4.0, ..episode.clone() };
+    Transition { at_ms: ends_ms, change: Change::Resolved, episode }
+}
+
+async fn open(dir: &Path) -> Journal {
+    Journal::open(dir).await.expect("open")
+}
+
+#[tokio::test]
+async fn open_episodes_come_back_as_they_were() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let (first, second) = (episode("a", 1_000), episode("b", 2_000));
+    let journal = open(temp.path()).await;
+    journal.record(fired(&second));
+    journal.record(fired(&first));
+    journal.record(fired(&first));
+    journal.close().await;
+
+    let journal = open(temp.path()).await;
+    assert_eq!(journal.open_episodes().await.expect("read"), [first.clone(), second.clone()]);
+    journal.record(resolved(&first, 5_000));
+    journal.flush().await;
+    assert_eq!(journal.open_episodes().await.expect("read"), [second]);
+    let ended = journal.resolved_since(5_000).await.expect("read");
+    assert_eq!(ended, [resolved(&first, 5_000).episode]);
+    assert!(journal.resolved_since(5_001).await.expect("read").is_empty());
+    assert_eq!((journal.waiting(), journal.dropped(), journal.failures()), (0, 0, 0));
+
+    let states: Vec<(i64, String)> =
+        sqlx::query_as("SELECT at_ms, state FROM events JOIN episodes ON episodes.id = episode WHERE rule <> '' AND starts_ms = 1000 ORDER BY events.id")
+            .fetch_all(&journal.pool)
+            .await
+            .expect("events");
+    assert_eq!(
+        states.iter().map(|(at, s)| (*at, s.as_str())).collect::<Vec<_>>(),
+        [(1_000, "firing"), (1_000, "firing"), (5_000, "resolved")]
+    );
+}
+
+#[tokio::test]
+async fn pruning_keeps_what_fires() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let journal = open(temp.path()).await;
+    for i in 0..2_500 {
+        journal.record(resolved(&episode("old", i), i + 10));
+    }
+    journal.record(fired(&episode("open", 0)));
+    journal.record(resolved(&episode("young", 0), 90_000));
+    journal.prune(50_000);
+    journal.flush().await;
+    let left = journal.history(i64::MAX, 10_000).await.expect("read");
+    assert_eq!(left.iter().map(|e| e.labels.get("metric").expect("metric")).collect::<Vec<_>>(), ["young", "open"]);
+    let events: i64 = sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&journal.pool).await.expect("count");
+    assert_eq!(events, 2);
+}
+
+#[tokio::test]
+async fn history_is_read_page_by_page() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let journal = open(temp.path()).await;
+    for starts_ms in [10, 30, 20] {
+        journal.record(fired(&episode("a", starts_ms)));
+    }
+    journal.flush().await;
+    let starts = |page: Vec<Episode>| page.iter().map(|e| e.starts_ms).collect::<Vec<_>>();
+    assert_eq!(starts(journal.history(i64::MAX, 2).await.expect("read")), [30, 20]);
+    assert_eq!(starts(journal.history(20, 2).await.expect("read")), [10]);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_named_and_left_alone() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let path = temp.path().join(FILE);
+    let garbage = b"not a database at all, but long enough to be read as one ".repeat(40);
+    fs::write(&path, &garbage).expect("write");
+    let error = Journal::open(temp.path()).await.expect_err("damaged");
+    assert!(matches!(error, JournalError::Damaged { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("watchbell.db") && text.contains("move it"), "{text}");
+    assert_eq!(fs::read(&path).expect("read"), garbage);
+}
+
+#[tokio::test]
+async fn a_database_from_the_future_is_refused() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let journal = open(temp.path()).await;
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (99, 'future', 1, x'00', 0)",
+    )
+    .execute(&journal.pool)
+    .await
+    .expect("insert");
+    journal.close().await;
+    let error = Journal::open(temp.path()).await.expect_err("newer").to_string();
+    assert!(error.contains("newer watchbell (schema 99)"), "{error}");
+}
+
+#[tokio::test]
+async fn a_locked_database_delays_nobody_and_loses_nothing() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let journal = open(temp.path()).await;
+    let other = SqlitePool::connect(&format!("sqlite://{}", temp.path().join(FILE).display())).await.expect("connect");
+    let mut lock = other.acquire().await.expect("acquire");
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *lock).await.expect("lock");
+    journal.record(fired(&episode("a", 1)));
+    // Reading goes on beside a writer, and recording came back at once.
+    assert!(journal.open_episodes().await.expect("read").is_empty());
+    sqlx::query("ROLLBACK").execute(&mut *lock).await.expect("unlock");
+    journal.flush().await;
+    assert_eq!(journal.open_episodes().await.expect("read").len(), 1);
+}
+
+#[test]
+fn locks_are_told_from_other_errors() {
+    let path = Path::new("/data/watchbell.db");
+    let text = JournalError::Locked(path.to_owned()).to_string();
+    assert!(text.contains("/data/watchbell.db") && text.contains("stop that process"), "{text}");
+    let other = JournalError::from_sqlx(path, sqlx::Error::PoolTimedOut);
+    assert!(matches!(other, JournalError::Database { .. }));
+}

@@ -1,0 +1,88 @@
+//! The one task that writes to the journal: takes what waits, many transitions in one transaction.
+//!
+//! A write that fails is tried again until it succeeds or someone waits for the end; meanwhile the queue
+//! fills, and what does not fit is counted where it is dropped.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sqlx::query;
+use sqlx::sqlite::SqlitePool;
+use tokio::sync::{mpsc, oneshot};
+
+use super::row;
+use crate::alerting::Transition;
+
+/// Commands taken in one transaction.
+const BATCH: usize = 256;
+/// Episodes removed in one transaction, so that pruning never holds the database for long.
+const PRUNE_BATCH: i64 = 1_000;
+const RETRY: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) enum Command {
+    Record(Box<Transition>),
+    Prune { before_ms: i64 },
+    Flush(oneshot::Sender<()>),
+}
+
+pub(super) async fn run(pool: SqlitePool, mut commands: mpsc::Receiver<Command>, failures: Arc<AtomicU64>) {
+    let mut batch = Vec::new();
+    let (mut records, mut flushes) = (Vec::new(), Vec::new());
+    while commands.recv_many(&mut batch, BATCH).await > 0 {
+        let mut prune = None;
+        for command in batch.drain(..) {
+            match command {
+                Command::Record(transition) => records.push(transition),
+                Command::Prune { before_ms } => prune = Some(before_ms),
+                Command::Flush(done) => flushes.push(done),
+            }
+        }
+        while let Err(error) = write(&pool, &records).await {
+            failures.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(%error, transitions = records.len(), "journal of alerts not written");
+            if !flushes.is_empty() || commands.is_closed() {
+                break;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+        records.clear();
+        if let Some(before_ms) = prune
+            && let Err(error) = remove_before(&pool, before_ms).await
+        {
+            failures.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(%error, "old alerts not removed from the journal");
+        }
+        for done in flushes.drain(..) {
+            // Whoever asked may have stopped waiting.
+            let _ = done.send(());
+        }
+    }
+}
+
+async fn write(pool: &SqlitePool, records: &[Box<Transition>]) -> sqlx::Result<()> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let mut transaction = pool.begin().await?;
+    for record in records {
+        row::write(&mut transaction, record).await?;
+    }
+    transaction.commit().await
+}
+
+async fn remove_before(pool: &SqlitePool, before_ms: i64) -> sqlx::Result<()> {
+    loop {
+        let done = query(
+            "DELETE FROM episodes WHERE id IN (SELECT id FROM episodes WHERE ends_ms < ? ORDER BY ends_ms LIMIT ?)",
+        )
+        .bind(before_ms)
+        .bind(PRUNE_BATCH)
+        .execute(pool)
+        .await?;
+        if done.rows_affected() < PRUNE_BATCH.unsigned_abs() {
+            return Ok(());
+        }
+    }
+}
