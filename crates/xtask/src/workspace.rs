@@ -66,7 +66,9 @@ fn run(command: &mut Command) -> anyhow::Result<Vec<u8>> {
 
 fn files(root: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let mut git = Command::new("git");
-    git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(root);
+    // A checkout may belong to another user than the one who checks it, as in containers.
+    git.args(["-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root);
     let listed = String::from_utf8(run(&mut git)?).context("a file name is not UTF-8")?;
     let mut files = BTreeMap::new();
     for path in listed.split('\0').filter(|path| !path.is_empty()) {
