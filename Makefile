@@ -1,0 +1,73 @@
+# Thin: each target is a few commands that also work by hand. The two to know are `make run` and `make test`.
+# They install what is missing (.ci/setup) and say what.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+# Rust by rustup is here, also in a shell that was opened before it was installed.
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+
+WATCHBELL := target/release/watchbell
+# More words for the program: make run ARGS='--config examples/quickstart/watchbell.yaml'
+ARGS ?=
+SCRIPTS := .ci/run .ci/setup
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## build, then watch this machine: http://127.0.0.1:9797
+	$(WATCHBELL) run $(ARGS)
+
+.PHONY: demo
+demo: build ## build, then replay a small fleet with incidents in it
+	$(WATCHBELL) demo $(ARGS)
+
+.PHONY: build
+build: ## the release binary, target/release/watchbell
+	@.ci/setup build
+	cargo build --release --bin watchbell
+
+.PHONY: check
+check: ## what is quick: format, lints, rules of the repository, scripts, examples
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo xtask tidy
+	for config in examples/*/watchbell.yaml; do cargo run --quiet -- check --config "$$config"; done
+	if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); else echo "shellcheck is not installed: scripts not checked"; fi
+	if command -v promtool >/dev/null; then promtool check rules rules/prometheus/*.alerts.yaml rules/prometheus/*.recording.yaml && promtool test rules rules/prometheus/*.test.yaml; fi
+
+.PHONY: test
+test: setup-test check ## install the peers that tests need, check, and run all quick tests
+	cargo test --workspace
+
+.PHONY: test-all
+test-all: ## also the slow tests: newer peers, long runs
+	@.ci/setup test-all
+	$(MAKE) check
+	cargo test --workspace -- --include-ignored
+
+.PHONY: setup-test
+setup-test:
+	@.ci/setup test
+
+.PHONY: bench
+bench: ## benchmarks of every step of the path
+	@.ci/setup build
+	cargo bench --workspace --benches
+
+.PHONY: reference
+reference: ## write docs/reference from the tables in the code
+	cargo run --quiet -- reference --out docs/reference
+
+.PHONY: static
+static: ## a binary without shared libraries, as in the container image
+	@.ci/setup build
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --bin watchbell --target $$(rustc -vV | sed -n 's/^host: //p')
+
+.PHONY: image
+image: ## the container image watchbell:latest
+	docker build -t watchbell .
