@@ -39,6 +39,13 @@ pub struct SelectorError {
     problem: String,
 }
 
+/// Equal when written alike; the compiled expression follows from the text.
+impl PartialEq for Matcher {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, self.op, &self.value) == (&other.name, other.op, &other.value)
+    }
+}
+
 impl Matcher {
     /// A matcher of label `name`.
     ///
@@ -48,7 +55,7 @@ impl Matcher {
         let regex = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
             MatchOp::Regex | MatchOp::NotRegex => {
-                Some(Regex::new(&format!("^(?s:{value})$")).map_err(|e| e.to_string())?)
+                Some(Regex::new(&format!("^(?s:{value})$")).map_err(|e| regex_problem(value, &e))?)
             }
         };
         Ok(Self { name: name.to_owned(), op, value: value.to_owned(), regex })
@@ -85,6 +92,13 @@ impl Matcher {
     }
 }
 
+/// One line of the several that `regex` draws.
+fn regex_problem(value: &str, error: &regex::Error) -> String {
+    let text = error.to_string();
+    let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    format!("`{value}` is no regular expression: {reason}")
+}
+
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let op = match self.op {
@@ -98,7 +112,7 @@ impl fmt::Display for Matcher {
 }
 
 /// All of these conditions. The empty selector selects everything.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Selector(Vec<Matcher>);
 
 impl Selector {

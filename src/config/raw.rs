@@ -1,0 +1,222 @@
+//! What a user writes in `watchbell.yaml`, field by field, with every default.
+//!
+//! These structs are the source of the reference page and of the JSON schema for editors; the doc comment
+//! of a field is its documentation. Meaning is checked in `check`. Items of `sources`, `sinks` and
+//! `history` belong to adapters and have their own schemas, found by their `type`.
+
+use std::path::PathBuf;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use watchbell_adapter_api::Span;
+use watchbell_adapter_api::http::BasicAuth;
+
+/// The whole file. Everything is optional.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where series come from. Without this key: this machine, and a remote-write receiver.
+    #[schemars(schema_with = "items")]
+    pub sources: Option<Vec<Value>>,
+    /// Where scores and alerts go. Without this key: scores at `/scores`.
+    #[schemars(schema_with = "items")]
+    pub sinks: Option<Vec<Value>>,
+    /// Where history is read back from at start and after a pause.
+    #[schemars(schema_with = "item")]
+    pub history: Option<Value>,
+    /// Which series are watched, and how many.
+    pub series: SeriesConfig,
+    /// How series are judged.
+    pub detect: DetectConfig,
+    /// When an anomaly becomes an alert.
+    pub alerting: AlertingConfig,
+    /// Folder with your own rules, laid over those that come with Watchbell: `mappings/*.yaml`, `detect/*.yaml`.
+    pub rules_dir: Option<PathBuf>,
+    /// The time zone in which days and weeks are learned, as an IANA name such as `Europe/Berlin`.
+    #[serde(default = "utc")]
+    pub timezone: String,
+    /// Folder of the database and of what was learned. Without this key: `watchbell-data` in the working
+    /// directory if that exists, else `watchbell` in the user's data directory.
+    pub data_dir: Option<PathBuf>,
+    /// The service's own HTTP server.
+    pub http: HttpConfig,
+    /// The address under which people reach this service, for links in alerts, such as `https://watchbell.example.com`.
+    pub external_url: Option<String>,
+    /// Log lines on standard error.
+    pub log: LogConfig,
+    /// How often what was learned is saved.
+    pub checkpoint: CheckpointConfig,
+    /// Threads that judge. Without this key: one for each core, at most 16.
+    #[schemars(range(min = 1, max = 64))]
+    pub shards: Option<u16>,
+}
+
+/// The service's own HTTP server.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpConfig {
+    /// Address and port to listen on.
+    pub listen: String,
+    /// Connections held open at once; further ones wait.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_connections: u32,
+    /// Serve HTTPS with this certificate.
+    pub tls: Option<ServerTlsConfig>,
+    /// Ask for user name and password on every path but the health checks.
+    #[serde(skip_serializing)]
+    pub basic_auth: Option<BasicAuth>,
+}
+
+/// Certificate and key of the server.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServerTlsConfig {
+    /// Certificate chain (PEM).
+    pub cert_file: PathBuf,
+    /// Private key (PEM).
+    pub key_file: PathBuf,
+}
+
+/// Which series are watched, and how many.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SeriesConfig {
+    /// Only series that pass one of these selectors are watched, such as `{job="node"}`; all if there is none.
+    pub watch: Vec<String>,
+    /// Series that pass one of these selectors are not watched, whatever `watch` says.
+    pub ignore: Vec<String>,
+    /// Series watched at once. Further new ones are refused and counted in `watchbell_series_refused_total`.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub max_series: u32,
+    /// A series without samples for this long is forgotten.
+    pub expire_after: Span,
+    /// Label that names the machine of a series, before any mapping rule is asked.
+    pub host_label: Option<String>,
+}
+
+/// How series are judged.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DetectConfig {
+    /// More than 1 finds more and is wrong more often; less than 1 the reverse.
+    #[schemars(range(min = 0.1, max = 10.0))]
+    pub sensitivity: f64,
+    /// A new series has no score for at least this long.
+    pub warmup: Span,
+    /// Verdicts with at least this score are reported to alerting and the API (1.0 is the edge of what is normal).
+    #[schemars(range(min = 0.1, max = 1.0))]
+    pub report_edge: f64,
+}
+
+/// When an anomaly becomes an alert. The rules themselves are in `rules_dir`, under `detect/`.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AlertingConfig {
+    /// Whether alerts are made at all; scores are made either way.
+    pub enabled: bool,
+    /// How long ended alerts are kept in the journal.
+    pub retention: Span,
+    /// Alerts open at once for one machine; beyond it the alert of the whole machine speaks for all.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_per_host: u32,
+    /// Alerts open at once; further ones are counted in `watchbell_limit_reached` and not made.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_open: u32,
+}
+
+/// Log lines on standard error.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// Least level that is written. The environment variable `WATCHBELL_LOG` goes before it and takes
+    /// filters such as `info,watchbell::pipeline=debug`.
+    pub level: LogLevel,
+    /// Form of a line.
+    pub format: LogFormat,
+}
+
+/// Least level of log lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What stops work.
+    Error,
+    /// What someone should look at.
+    Warn,
+    /// What an operator wants to see of normal work.
+    #[default]
+    Info,
+    /// For finding faults.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Form of a log line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How often what was learned is saved.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckpointConfig {
+    /// Time between two checkpoints.
+    pub interval: Span,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:9797".to_owned(), max_connections: 1_024, tls: None, basic_auth: None }
+    }
+}
+
+impl Default for SeriesConfig {
+    fn default() -> Self {
+        Self {
+            watch: Vec::new(),
+            ignore: Vec::new(),
+            max_series: 1_000_000,
+            expire_after: Span::seconds(24 * 3_600),
+            host_label: None,
+        }
+    }
+}
+
+impl Default for DetectConfig {
+    fn default() -> Self {
+        Self { sensitivity: 1.0, warmup: Span::seconds(60), report_edge: 0.8 }
+    }
+}
+
+impl Default for AlertingConfig {
+    fn default() -> Self {
+        Self { enabled: true, retention: Span::seconds(90 * 86_400), max_per_host: 5, max_open: 1_000 }
+    }
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self { interval: Span::seconds(120) }
+    }
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+// What is inside is read by the schema of the kind.
+fn items(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "array"})
+}
+
+fn item(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({})
+}
