@@ -187,7 +187,7 @@ fn step(
 ) -> Option<Verdict> {
     let value = sample.value;
     if hot.rows == 0 {
-        single::begin(hot, value, ctx.bins);
+        single::begin(hot, sample, ctx.bins);
     }
     single::warm_up(hot, ctx.config, ctx.bins.secs);
     if !hot.is(flag::VARIED) {
@@ -199,9 +199,11 @@ fn step(
             return None;
         }
     }
+    single::bridge_gap(hot, sample.ts_ms);
     seasons.turn(hot, ctx.bins);
-    let row = single::judge(hot, seasons.of(hot), value, ctx);
-    let turn = single::alarm(hot, &row, ctx.config);
+    let season = seasons.of(hot);
+    let row = single::judge(hot, season, value, ctx);
+    let turn = single::alarm(hot, season, &row, ctx);
     let known = hot.ready() || row.illegal;
     let worth = (known && row.score >= ctx.config.report_edge)
         || turn.onset
@@ -244,6 +246,3 @@ fn recount(entities: &mut Entities, hot: &mut Hot) {
         hot.count_as(to);
     }
 }
-
-#[cfg(test)]
-mod tests;
