@@ -9,10 +9,10 @@ use watchbell_series::{Sample, SeriesSpec, Verdict};
 use crate::civil::{Bins, CivilTime};
 use crate::entity::{Entities, EntityCount};
 use crate::paged::Paged;
-use crate::rules::{RuleBook, Rules};
-use crate::single::band::{Band, band};
+use crate::rules::RuleBook;
+use crate::single::band::{self, Band};
 use crate::single::hot::{Hot, flag};
-use crate::single::{self, Context, FAST, Row, SLOW, Seasons};
+use crate::single::{self, Context, Seasons};
 
 mod overdue;
 mod reading;
@@ -212,7 +212,7 @@ fn step(
         || hot.alarm.open
         || hot.is(flag::TRACKED);
     let verdict = (report && worth).then(|| {
-        let Band { expected, lower, upper } = band_of(hot, &row, ctx.rules);
+        let Band { expected, lower, upper } = band::of_row(hot, &row, ctx.rules);
         Verdict {
             slot: sample.slot,
             ts_ms: sample.ts_ms,
@@ -229,13 +229,6 @@ fn step(
     });
     single::learn(hot, &row, ctx);
     verdict
-}
-
-/// The band in which the row's score would have been under 1.0.
-fn band_of(hot: &Hot, row: &Row, rules: &Rules) -> Band {
-    let errors = [row.errors[FAST], row.errors[SLOW]];
-    let scales = [row.scales[FAST], row.scales[SLOW]];
-    band(&hot.channels, row.value, errors, scales, row.decades, row.led != FAST && row.score >= 1.0, rules)
 }
 
 /// Brings the counts of the series' entity up to date.

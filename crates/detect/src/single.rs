@@ -108,7 +108,9 @@ pub(crate) struct Row {
     pub(crate) season: f32,
     /// Errors of the channels, signed.
     pub(crate) errors: [f32; 3],
-    /// Their working scales.
+    /// Roots of the channels' mean squares.
+    pub(crate) roots: [f32; 3],
+    /// Working scales of the channels.
     pub(crate) scales: [f32; 3],
     /// How many scales they are.
     pub(crate) ratios: [f32; 3],
@@ -176,10 +178,11 @@ pub(crate) fn judge(hot: &Hot, season: Option<&Season>, value: f64, ctx: &Contex
     let errors = [slow - hot.fast, slow, hot.smooth + SMOOTH_GAIN * (slow - hot.smooth)];
     let least = (hot.level.abs() * ROUNDING_FLOOR).min(MAX_ERROR) as f32;
     let factors = [hot.hour_factor, 1.0, 1.0];
+    let roots = [hot.channels[FAST].root(), hot.channels[SLOW].root(), hot.channels[SMOOTH].root()];
     let (mut scales, mut ratios, mut decades_of) = ([0.0; 3], [0.0; 3], [0.0; 3]);
     for i in 0..3 {
         let channel = &hot.channels[i];
-        scales[i] = channel.working_scale(factors[i]).max(least);
+        scales[i] = channel.working_scale(factors[i], roots[i]).max(least);
         ratios[i] = Channel::ratio(errors[i].abs(), scales[i]);
         if hot.rows < FIRST_ROWS {
             ratios[i] = ratios[i].min(TAIL);
@@ -211,7 +214,7 @@ pub(crate) fn judge(hot: &Hot, season: Option<&Season>, value: f64, ctx: &Contex
     if illegal {
         score = score.max(FACT_SCORE);
     }
-    Row { value, season: usual, errors, scales, ratios, decades, score, led, illegal, flat }
+    Row { value, season: usual, errors, roots, scales, ratios, decades, score, led, illegal, flat }
 }
 
 /// Whether an error of `value` counts by its direction and size.
@@ -256,7 +259,7 @@ pub(crate) fn learn(hot: &mut Hot, row: &Row, ctx: &Context<'_>) {
     let clipped = if rates.first { row.errors[SLOW] } else { clip(row.errors[SLOW], CLIP * slow.scale) };
     // The regime counter of this row decides, so the level is moved after the channels learned.
     for i in 0..3 {
-        hot.channels[i].learn(row.errors[i].abs(), row.ratios[i], &rates);
+        hot.channels[i].learn(row.errors[i].abs(), row.ratios[i], row.roots[i], &rates);
     }
     let by_time = (cadence_s / SLOW_S).max(1.0 / (hot.rows as f32 + 1.0)).min(1.0);
     let step = if hot.channels[SLOW].adopts() { by_time.max(ADOPT_RATE) * row.errors[SLOW] } else { by_time * clipped };

@@ -2,7 +2,7 @@
 
 use watchbell_series::{Pattern, Verdict};
 
-use super::{Judge, band, recount};
+use super::{Judge, recount};
 use crate::single::hot::flag;
 use crate::single::{self, FACT_SCORE};
 
@@ -56,9 +56,7 @@ impl Judge {
             hot.alarm.close();
         }
         recount(&mut self.entities, hot);
-        let scales = [hot.channels[0].working_scale(hot.hour_factor), hot.channels[1].working_scale(1.0)];
-        let decades = single::decades(single::cadence(hot.cadence_s), &self.config, rules);
-        let band = band(&hot.channels, hot.value, hot.errors, scales, decades, hot.is(flag::SLOW_LED), rules);
+        let band = single::band::last(hot, &self.config, rules);
         report.then_some(Verdict {
             slot,
             ts_ms: now_ms,
