@@ -10,6 +10,12 @@ fn quiet(i: u64) -> f64 {
 }
 
 #[test]
+fn a_judge_can_move_to_its_shard() {
+    fn is_send<T: Send>(_: &T) {}
+    is_send(&Feed::new(SeriesSpec::default()).judge);
+}
+
+#[test]
 fn no_score_while_warming() {
     let mut feed = Feed::new(SeriesSpec::default());
     for i in 0..20 {
@@ -186,9 +192,29 @@ fn a_missing_series_is_told_once_and_comes_back() {
 }
 
 #[test]
+fn after_an_outage_of_the_judge_series_get_time_to_return() {
+    let mut feed = Feed::new(SeriesSpec::default());
+    feed.put_all(0..100, quiet);
+    let back = feed.now_ms() + 120 * MINUTE_MS;
+    feed.judge.resume(back);
+    assert!(feed.sweep(back + 4 * MINUTE_MS).is_empty());
+    assert_eq!(feed.sweep(back + 6 * MINUTE_MS).len(), 1);
+}
+
+#[test]
+fn history_that_nothing_follows_is_not_missing() {
+    let mut feed = Feed::new(SeriesSpec::default());
+    feed.learn(0..100, quiet);
+    assert!(feed.sweep(feed.now_ms() + 60 * MINUTE_MS).is_empty());
+    assert_eq!(feed.reading().not_ready, Some(NotReady::Stale));
+}
+
+#[test]
 fn an_ended_series_is_stale_and_not_missing() {
     let mut feed = Feed::new(SeriesSpec::default());
     feed.put_all(0..100, quiet);
+    feed.judge.end(0, feed.now_ms() - 1);
+    assert_eq!(feed.reading().not_ready, None);
     feed.judge.end(0, feed.now_ms());
     assert_eq!(feed.reading().not_ready, Some(NotReady::Stale));
     assert_eq!(feed.judge.entities().count(), 0);
