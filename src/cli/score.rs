@@ -46,7 +46,7 @@ const CONFIG: JudgeConfig =
 /// An alarm of a host closes after more rows than this under the edge.
 const HOST_LATCH_ROWS: u32 = 5;
 /// Faults of one file that are told one by one.
-const TOLD_FAULTS: u64 = 5;
+const TOLD_FAULTS: u64 = 3;
 
 /// Judges all files that `args` name. A file that fails is told on stderr and does not stop the others.
 ///
@@ -195,7 +195,15 @@ fn score_rows(
     let (mut record, mut faults, mut last_ms) = (csv::StringRecord::new(), Faults::default(), i64::MIN);
     write("timestamp,score,is_anomaly\n")?;
     let mut line = String::new();
-    while rows.read_record(&mut record).with_context(|| format!("{name}: broken file"))? {
+    loop {
+        match rows.read_record(&mut record) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => {
+                let line = error.position().unwrap_or(rows.position()).line();
+                bail!("{name}:{line}: cannot read on: {error}");
+            }
+        }
         let at = record.position().map_or(0, csv::Position::line);
         let (got, want) = (record.len(), header.len());
         ensure!(got == want, "{name}:{at}: `{got}` fields where the header has `{want}`");
@@ -325,5 +333,104 @@ impl Entity {
         };
         let alarm = self.under.is_some();
         Outcome { score: Some(score), onset: alarm && !was_open, alarm }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lines of the output without its header, and the faults.
+    fn score(text: &str, mark: Mark) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+        let mut lines = Vec::new();
+        let faults = score_rows("x.csv", text.as_bytes(), mark, |line| {
+            lines.push(line.trim_end().to_owned());
+            Ok(())
+        })?;
+        assert_eq!(lines.remove(0), "timestamp,score,is_anomaly");
+        Ok((lines, faults.first))
+    }
+
+    /// Minutes of a gauge that swings a little and jumps at row 200.
+    fn gauge(rows: i64, columns: usize) -> String {
+        let mut text = format!("timestamp{},label\n", ",value".repeat(columns));
+        for i in 0..rows {
+            let value = if i == 200 { 900 } else { 100 + (i * 7919) % 13 };
+            text.push_str(&format!("{}{},1\n", 1_600_000_000 + 60 * i, format!(",{value}").repeat(columns)));
+        }
+        text
+    }
+
+    #[test]
+    fn one_row_for_each_row_and_a_score_where_there_is_one() {
+        let (lines, faults) = score(&gauge(220, 1), Mark::Onset).expect("scored");
+        assert_eq!((lines.len(), faults.len()), (220, 0));
+        assert_eq!(lines[3], "1600000180,,0");
+        let marked: Vec<usize> = (0..220).filter(|i| lines[*i].ends_with(",1")).collect();
+        assert_eq!(marked, [200]);
+        let (lines, _) = score(&gauge(220, 1), Mark::Alarm).expect("scored");
+        let marked: Vec<usize> = (0..220).filter(|i| lines[*i].ends_with(",1")).collect();
+        assert!(marked.len() > 1 && marked[0] == 200, "{marked:?}");
+    }
+
+    #[test]
+    fn later_rows_change_nothing() {
+        let (all, _) = score(&gauge(220, 1), Mark::Alarm).expect("scored");
+        let (start, _) = score(&gauge(205, 1), Mark::Alarm).expect("scored");
+        assert_eq!(all[..205], start);
+    }
+
+    #[test]
+    fn several_columns_are_rolled_up() {
+        let (lines, _) = score(&gauge(220, 3), Mark::Onset).expect("scored");
+        assert!(lines[199].ends_with(",0,0"), "{}", lines[199]);
+        let (_, score) = lines[200].strip_suffix(",1").and_then(|l| l.split_once(',')).expect("an onset");
+        assert!(score.parse::<f32>().expect("a score") > 1.0);
+    }
+
+    #[test]
+    fn bad_cells_and_late_rows_are_missing_samples() {
+        let text = "timestamp,a\n10,1\n20,x\n20.5,\n15,3\n30,inf\n40,5\n";
+        let (lines, faults) = score(text, Mark::Onset).expect("scored");
+        assert_eq!(lines, ["10,,0", "20,,0", "20.5,,0", "15,,0", "30,,0", "40,,0"]);
+        assert_eq!(faults[0], "x.csv:3: `x` in `a` is no number, taken as missing");
+        assert_eq!(faults[1], "x.csv:5: time `15` is not after the row above, row not judged");
+    }
+
+    #[test]
+    fn files_that_cannot_be_judged_say_where() {
+        for (text, want) in [
+            ("", "the first column is ``"),
+            ("time,a\n", "x.csv:1: the first column is `time`; it must be `timestamp`"),
+            ("timestamp,label\n", "no column of values"),
+            ("timestamp,a\n1,2\n2,3,4\n", "x.csv:3: `3` fields where the header has `2`"),
+            ("timestamp,a\n1,2\nsoon,3\n", "x.csv:3: `soon` is no time"),
+            ("timestamp,a\n1e300,3\n", "x.csv:2: `1e300` is no time"),
+        ] {
+            let error = format!("{:#}", score(text, Mark::Onset).expect_err(text));
+            assert!(error.contains(want), "{text}: {error}");
+        }
+        let broken = score_rows("x.csv", &b"timestamp,a\n1,\xff\n"[..], Mark::Onset, |_| Ok(()));
+        let error = format!("{:#}", broken.expect_err("not UTF-8"));
+        assert!(error.starts_with("x.csv:2: cannot read on"), "{error}");
+    }
+
+    #[test]
+    fn outputs_neither_meet_nor_overwrite() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let input = folder.path().join("a.csv");
+        std::fs::write(&input, gauge(30, 1)).expect("written");
+        let run_to = |out: &Path, paths: &[&Path]| {
+            let paths = paths.iter().map(|path| path.to_path_buf()).collect();
+            run(ScoreArgs { paths, out: out.to_path_buf(), mark: Mark::Onset })
+        };
+        let error = run_to(folder.path(), &[&input]).expect_err("it would overwrite").to_string();
+        assert!(error.contains("overwrite"), "{error}");
+        let out = folder.path().join("out");
+        let error = run_to(&out, &[&input, &input]).expect_err("one output for two").to_string();
+        assert!(error.contains("both"), "{error}");
+        std::fs::write(folder.path().join("b.csv"), "nonsense").expect("written");
+        assert!(run_to(&out, &[folder.path()]).is_err());
+        assert!(out.join("a.csv").exists() && !out.join("b.csv").exists() && !out.join("b.csv.partial").exists());
     }
 }

@@ -71,6 +71,13 @@ impl Bins {
         Self { ts_ms, secs, quarter, neighbour, weight: place.abs(), hour }
     }
 
+    /// The bins some whole hours earlier by the clock on the wall.
+    pub(crate) fn before(&self, hours: u8) -> Self {
+        let back = 96 - hours % 24 * 4;
+        let (quarter, neighbour) = ((self.quarter + back) % 96, (self.neighbour + back) % 96);
+        Self { quarter, neighbour, hour: ((u16::from(self.hour) + 168 - u16::from(hours)) % 168) as u8, ..*self }
+    }
+
     /// The bins at `ts_ms`, which most samples of a request share with the one before.
     pub(crate) fn advance(&mut self, time: &CivilTime, ts_ms: i64) {
         if self.ts_ms != ts_ms {
@@ -95,6 +102,8 @@ mod tests {
         assert_eq!(Bins::at(&CivilTime::utc(), 24 * HOUR_MS - 1).neighbour, 0);
         assert_eq!(Bins::at(&CivilTime::utc(), -1).hour, 167);
         assert_eq!(Bins::at(&CivilTime::utc(), 168 * HOUR_MS).hour, 0);
+        let before = Bins::at(&CivilTime::utc(), 0).before(1);
+        assert_eq!((before.quarter, before.neighbour, before.hour), (92, 91, 167));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub const EDGE_DECADES: f64 = 2.0;
 /// would be if each were over 1.0 for [`USUAL_SHARE`] of the time by itself, by Chernoff's bound on the
 /// binomial tail, `10^-(n * KL(k/n || p) / ln 10)`, divided by [`EDGE_DECADES`]. A closed form that also
 /// holds for few series: a host of one series is at 1.0 exactly when that series is anomalous, of 19
-/// series it takes 3, of 100 it takes 5, of 1000 it takes 21. The usual share and below score 0.
+/// series it takes 3, of 100 it takes 6, of 1000 it takes 21. The usual share and below score 0.
 #[must_use]
 pub fn host_score(count: EntityCount) -> f32 {
     let (n, k) = (f64::from(count.ready), f64::from(count.anomalous.min(count.ready)));
@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(score(0, 0), 0.0);
         assert_eq!(score(5, 0), 0.0);
         assert!((score(1, 1) - 1.0).abs() < 1e-6);
-        for (ready, edge) in [(19, 3), (100, 5), (1000, 21)] {
+        for (ready, edge) in [(19, 3), (100, 6), (1000, 21)] {
             assert!(score(ready, edge) >= 1.0, "{ready}: {}", score(ready, edge));
             assert!(score(ready, edge - 1) < 1.0, "{ready}: {}", score(ready, edge - 1));
         }

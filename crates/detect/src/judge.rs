@@ -9,14 +9,19 @@ use watchbell_series::{Sample, SeriesSpec, Verdict};
 use crate::civil::{Bins, CivilTime};
 use crate::entity::{Entities, EntityCount};
 use crate::paged::Paged;
-use crate::rules::{RuleBook, Rules};
-use crate::single::band::{Band, band};
+use crate::rules::RuleBook;
+use crate::single::band::{self, Band};
 use crate::single::hot::{Hot, flag};
-use crate::single::{self, Context, FAST, Row, SLOW, Seasons};
+use crate::single::{self, Context, Seasons};
 
 mod overdue;
 mod reading;
 mod state;
+
+/// The least edge: under it everything is an anomaly.
+const MIN_EDGE: f32 = 0.1;
+/// The most that a score is held: above it a spike stays for weeks.
+const MAX_HOLD: f32 = 0.999;
 
 /// What is the same for all series of a judge.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,13 +30,14 @@ pub struct JudgeConfig {
     pub warmup_s: f32,
     /// and before it had this many samples.
     pub warmup_samples: u32,
-    /// The score from which on an alarm opens on a series that had none lately.
+    /// The score from which on an alarm opens on a series that had none lately; at least 0.1.
     pub edge: f32,
     /// Verdicts leave from this score on.
     pub report_edge: f32,
     /// Added to the powers of ten that make 1.0: the one knob of sensitivity. 0.3 halves false alarms.
     pub t_shift: f32,
-    /// The published score is at least this part of the one before: a spike stays visible for a while.
+    /// The published score is at least this part of the one before, 0..=0.999: a spike stays visible for a
+    /// while.
     pub hold: f32,
 }
 
@@ -58,6 +64,7 @@ impl Judge {
     /// A judge of no series. Profiles of the day and the week go by `time`.
     #[must_use]
     pub fn new(config: JudgeConfig, time: CivilTime) -> Self {
+        let config = JudgeConfig { edge: config.edge.max(MIN_EDGE), hold: config.hold.clamp(0.0, MAX_HOLD), ..config };
         let bins = Bins::at(&time, 0);
         Self {
             config,
@@ -118,7 +125,8 @@ impl Judge {
         }
     }
 
-    /// Learns from samples as [`Judge::judge`] does, but gives no verdicts and leaves no alarm open.
+    /// Learns from samples as [`Judge::judge`] does, but gives no verdicts and leaves no alarm open. A series
+    /// whose last sample came this way goes stale in time, but is never reported missing.
     pub fn learn(&mut self, samples: &[Sample]) {
         for sample in samples {
             self.sample::<false>(sample);
@@ -133,9 +141,10 @@ impl Judge {
 
     /// Marks the series at `slot` as ended at `ts_ms` (a stale marker came). Its alarm closes without a
     /// verdict, it is never reported missing, and its reading says stale until another sample comes.
+    /// A marker older than the last sample says nothing any more.
     pub fn end(&mut self, slot: u32, ts_ms: i64) {
-        let Some(hot) = self.hot.get_mut(slot).filter(|hot| hot.is(flag::ADMITTED)) else { return };
-        hot.ts_ms = hot.ts_ms.max(ts_ms);
+        let hot = self.hot.get_mut(slot).filter(|hot| hot.is(flag::ADMITTED) && ts_ms >= hot.ts_ms);
+        let Some(hot) = hot else { return };
         hot.alarm.close();
         hot.set(flag::MISSING, false);
         hot.set(flag::ENDED, true);
@@ -168,6 +177,7 @@ impl Judge {
         }
         let returned = hot.is(flag::MISSING);
         hot.set(flag::ENDED | flag::MISSING, false);
+        hot.set(flag::LIVE, REPORT);
         let ctx = Context { config: &self.config, rules, bins: &self.bins };
         let verdict = step(hot, &mut self.seasons, sample, &ctx, returned, REPORT);
         hot.ts_ms = sample.ts_ms;
@@ -187,7 +197,7 @@ fn step(
 ) -> Option<Verdict> {
     let value = sample.value;
     if hot.rows == 0 {
-        single::begin(hot, value, ctx.bins);
+        single::begin(hot, sample, ctx.bins);
     }
     single::warm_up(hot, ctx.config, ctx.bins.secs);
     if !hot.is(flag::VARIED) {
@@ -199,9 +209,11 @@ fn step(
             return None;
         }
     }
+    single::bridge_gap(hot, sample.ts_ms);
     seasons.turn(hot, ctx.bins);
-    let row = single::judge(hot, seasons.of(hot), value, ctx);
-    let turn = single::alarm(hot, &row, ctx.config);
+    let season = seasons.of(hot);
+    let row = single::judge(hot, season, value, ctx);
+    let turn = single::alarm(hot, season, &row, ctx);
     let known = hot.ready() || row.illegal;
     let worth = (known && row.score >= ctx.config.report_edge)
         || turn.onset
@@ -210,7 +222,7 @@ fn step(
         || hot.alarm.open
         || hot.is(flag::TRACKED);
     let verdict = (report && worth).then(|| {
-        let Band { expected, lower, upper } = band_of(hot, &row, ctx.rules);
+        let Band { expected, lower, upper } = band::of_row(hot, &row, ctx.rules);
         Verdict {
             slot: sample.slot,
             ts_ms: sample.ts_ms,
@@ -229,13 +241,6 @@ fn step(
     verdict
 }
 
-/// The band in which the row's score would have been under 1.0.
-fn band_of(hot: &Hot, row: &Row, rules: &Rules) -> Band {
-    let errors = [row.errors[FAST], row.errors[SLOW]];
-    let scales = [row.scales[FAST], row.scales[SLOW]];
-    band(&hot.channels, row.value, errors, scales, row.decades, row.led != FAST && row.score >= 1.0, rules)
-}
-
 /// Brings the counts of the series' entity up to date.
 fn recount(entities: &mut Entities, hot: &mut Hot) {
     let (from, to) = (hot.counted(), hot.standing());
@@ -244,6 +249,3 @@ fn recount(entities: &mut Entities, hot: &mut Hot) {
         hot.count_as(to);
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -30,10 +30,11 @@ pub(crate) fn log10(x: f32) -> f32 {
 /// e to the power of `x`, for -80..80; beyond, the value at that end.
 pub(crate) fn exp(x: f32) -> f32 {
     let x = x.clamp(-80.0, 80.0);
-    let twos = (x * std::f32::consts::LOG2_E).round();
-    let r = x - twos * std::f32::consts::LN_2;
+    // Rounded by a cast: `round` is a call into the platform's library.
+    let twos = (x * std::f32::consts::LOG2_E + if x < 0.0 { -0.5 } else { 0.5 }) as i32;
+    let r = x - twos as f32 * std::f32::consts::LN_2;
     let series = 1.0 + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r / 720.0)))));
-    series * f32::from_bits(((twos as i32 + 127) as u32) << 23)
+    series * f32::from_bits(((twos + 127) as u32) << 23)
 }
 
 /// A number in 0..1 that depends on `seed` alone and is spread evenly over seeds (splitmix64).

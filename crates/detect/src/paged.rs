@@ -39,6 +39,11 @@ impl<T: Copy> Paged<T> {
     pub(crate) fn pages(&self) -> impl Iterator<Item = &[T]> {
         self.pages.iter().map(|page| &**page)
     }
+
+    /// The pages in order, to be changed.
+    pub(crate) fn pages_mut(&mut self) -> impl Iterator<Item = &mut [T]> {
+        self.pages.iter_mut().map(|page| &mut **page)
+    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub(crate) mod hot;
 pub(crate) mod pattern;
 pub(crate) mod season;
 
-use watchbell_series::Direction;
+use watchbell_series::{Direction, Sample};
 
 use crate::civil::Bins;
 use crate::judge::JudgeConfig;
@@ -37,6 +37,8 @@ pub const FACT_SCORE: f32 = 1.5;
 
 /// Part of the error by which the fast level follows in a row.
 const FAST_GAIN: f32 = 0.25;
+/// Cadences without a sample after which the fast level is forgotten.
+const GAP_CADENCES: f32 = 10.0;
 /// Memory of the slow level, seconds.
 const SLOW_S: f32 = 86_400.0;
 /// Gain of the smoothed error.
@@ -106,7 +108,9 @@ pub(crate) struct Row {
     pub(crate) season: f32,
     /// Errors of the channels, signed.
     pub(crate) errors: [f32; 3],
-    /// Their working scales.
+    /// Roots of the channels' mean squares.
+    pub(crate) roots: [f32; 3],
+    /// Working scales of the channels.
     pub(crate) scales: [f32; 3],
     /// How many scales they are.
     pub(crate) ratios: [f32; 3],
@@ -134,14 +138,21 @@ pub(crate) fn decades(cadence_s: f32, config: &JudgeConfig, rules: &Rules) -> f3
 }
 
 /// The first sample of a series.
-pub(crate) fn begin(hot: &mut Hot, value: f64, bins: &Bins) {
-    hot.level = value;
-    hot.value = value;
+pub(crate) fn begin(hot: &mut Hot, sample: &Sample, bins: &Bins) {
+    (hot.level, hot.value, hot.ts_ms) = (sample.value, sample.value, sample.ts_ms);
     hot.born = bins.secs;
     (hot.quarter, hot.hour) = (bins.quarter, bins.hour);
 }
 
-/// Whether warm-up is over.
+/// After a long gap the fast level is no forecast any more: the slow one takes its place.
+pub(crate) fn bridge_gap(hot: &mut Hot, ts_ms: i64) {
+    let gap_s = ts_ms.saturating_sub(hot.ts_ms) as f32 / 1000.0;
+    if gap_s > GAP_CADENCES * cadence(hot.cadence_s) {
+        hot.fast = 0.0;
+    }
+}
+
+/// Ends the warm-up when it is time.
 pub(crate) fn warm_up(hot: &mut Hot, config: &JudgeConfig, secs: u32) {
     if !hot.is(flag::WARM) {
         let old = secs.saturating_sub(hot.born) as f32 >= config.warmup_s;
@@ -167,10 +178,11 @@ pub(crate) fn judge(hot: &Hot, season: Option<&Season>, value: f64, ctx: &Contex
     let errors = [slow - hot.fast, slow, hot.smooth + SMOOTH_GAIN * (slow - hot.smooth)];
     let least = (hot.level.abs() * ROUNDING_FLOOR).min(MAX_ERROR) as f32;
     let factors = [hot.hour_factor, 1.0, 1.0];
+    let roots = [hot.channels[FAST].root(), hot.channels[SLOW].root(), hot.channels[SMOOTH].root()];
     let (mut scales, mut ratios, mut decades_of) = ([0.0; 3], [0.0; 3], [0.0; 3]);
     for i in 0..3 {
         let channel = &hot.channels[i];
-        scales[i] = channel.working_scale(factors[i]).max(least);
+        scales[i] = channel.working_scale(factors[i], roots[i]).max(least);
         ratios[i] = Channel::ratio(errors[i].abs(), scales[i]);
         if hot.rows < FIRST_ROWS {
             ratios[i] = ratios[i].min(TAIL);
@@ -202,7 +214,7 @@ pub(crate) fn judge(hot: &Hot, season: Option<&Season>, value: f64, ctx: &Contex
     if illegal {
         score = score.max(FACT_SCORE);
     }
-    Row { value, season: usual, errors, scales, ratios, decades, score, led, illegal, flat }
+    Row { value, season: usual, errors, roots, scales, ratios, decades, score, led, illegal, flat }
 }
 
 /// Whether an error of `value` counts by its direction and size.
@@ -217,14 +229,15 @@ fn counts(rules: &Rules, error: f32, value: f64) -> bool {
 }
 
 /// Takes a judged row to the alarm, if the series is ready or the row certain.
-pub(crate) fn alarm(hot: &mut Hot, row: &Row, config: &JudgeConfig) -> Turn {
+pub(crate) fn alarm(hot: &mut Hot, season: Option<&Season>, row: &Row, ctx: &Context<'_>) -> Turn {
+    let config = ctx.config;
     if !hot.ready() && !row.illegal && !hot.alarm.open {
         return Turn { edge: config.edge, onset: false, closed: false };
     }
     let score = if hot.ready() || row.illegal { row.score } else { 0.0 };
     let turn = hot.alarm.turn(score, config.edge, config.hold, row.illegal);
     hot.alarm.pattern = if hot.alarm.open || score >= 1.0 {
-        pattern::name(hot, row, turn.onset)
+        pattern::name(hot, row, season, ctx.bins, turn.onset)
     } else {
         watchbell_series::Pattern::None
     };
@@ -246,7 +259,7 @@ pub(crate) fn learn(hot: &mut Hot, row: &Row, ctx: &Context<'_>) {
     let clipped = if rates.first { row.errors[SLOW] } else { clip(row.errors[SLOW], CLIP * slow.scale) };
     // The regime counter of this row decides, so the level is moved after the channels learned.
     for i in 0..3 {
-        hot.channels[i].learn(row.errors[i].abs(), row.ratios[i], &rates);
+        hot.channels[i].learn(row.errors[i].abs(), row.ratios[i], row.roots[i], &rates);
     }
     let by_time = (cadence_s / SLOW_S).max(1.0 / (hot.rows as f32 + 1.0)).min(1.0);
     let step = if hot.channels[SLOW].adopts() { by_time.max(ADOPT_RATE) * row.errors[SLOW] } else { by_time * clipped };

@@ -2,7 +2,7 @@
 
 use watchbell_series::{Pattern, Verdict};
 
-use super::{Judge, band, recount};
+use super::{Judge, recount};
 use crate::single::hot::flag;
 use crate::single::{self, FACT_SCORE};
 
@@ -26,7 +26,7 @@ impl Judge {
     /// Looks for series whose sample is overdue at `now_ms`: several learned cadences, at least 2 minutes,
     /// at most an hour (or two cadences). Each gets one verdict with [`Pattern::Missing`] and an alarm that
     /// stays open until the next sample, if it is past its warm-up and rules want to know; else it just
-    /// goes stale.
+    /// goes stale. The work is a scan of 4 bytes per slot.
     pub fn sweep(&mut self, now_ms: i64, out: &mut Vec<Verdict>) {
         let now = now_ms.div_euclid(1000).clamp(0, i64::from(NEVER - 1)) as u32;
         let mut overdue = Vec::new();
@@ -41,6 +41,17 @@ impl Judge {
         }
     }
 
+    /// Gives every series time to show up again, counted from `now_ms`. To be called when it was not the
+    /// series that were away but their judge or their source: after a restart, after an outage.
+    pub fn resume(&mut self, now_ms: i64) {
+        let now = now_ms.div_euclid(1000).clamp(0, i64::from(NEVER - 1)) as u32;
+        for (hots, deadlines) in self.hot.pages().zip(self.deadlines.pages_mut()) {
+            for (hot, due) in hots.iter().zip(deadlines).filter(|(_, due)| **due != NEVER) {
+                *due = deadline(now, hot.cadence_s).max(*due);
+            }
+        }
+    }
+
     pub(super) fn set_deadline(&mut self, slot: u32, deadline: u32) {
         if let Some(place) = self.deadlines.get_mut(slot) {
             *place = deadline;
@@ -50,15 +61,13 @@ impl Judge {
     fn miss(&mut self, slot: u32, now_ms: i64) -> Option<Verdict> {
         let hot = self.hot.get_mut(slot).filter(|hot| hot.is(flag::ADMITTED))?;
         let rules = self.rules.get(hot.rules);
-        let report = rules.missing && hot.is(flag::WARM);
+        let report = rules.missing && hot.is(flag::WARM) && hot.is(flag::LIVE);
         hot.set(if report { flag::MISSING } else { flag::ENDED }, true);
         if !report {
             hot.alarm.close();
         }
         recount(&mut self.entities, hot);
-        let scales = [hot.channels[0].working_scale(hot.hour_factor), hot.channels[1].working_scale(1.0)];
-        let decades = single::decades(single::cadence(hot.cadence_s), &self.config, rules);
-        let band = band(&hot.channels, hot.value, hot.errors, scales, decades, hot.is(flag::SLOW_LED), rules);
+        let band = single::band::last(hot, &self.config, rules);
         report.then_some(Verdict {
             slot,
             ts_ms: now_ms,

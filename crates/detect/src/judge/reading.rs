@@ -2,7 +2,7 @@
 
 use watchbell_series::{NotReady, Pattern, Reading};
 
-use super::{Judge, band, overdue};
+use super::{Judge, overdue};
 use crate::single;
 use crate::single::hot::{Hot, flag};
 
@@ -42,9 +42,7 @@ impl Judge {
         };
         let (mut expected, mut lower, mut upper) = (f64::NAN, f64::NAN, f64::NAN);
         if published.is_some() {
-            let scales = [hot.channels[0].working_scale(hot.hour_factor), hot.channels[1].working_scale(1.0)];
-            let decades = single::decades(single::cadence(hot.cadence_s), &self.config, rules);
-            let band = band(&hot.channels, hot.value, hot.errors, scales, decades, hot.is(flag::SLOW_LED), rules);
+            let band = single::band::last(hot, &self.config, rules);
             (expected, lower, upper) = (band.expected, band.lower, band.upper);
         }
         Reading {

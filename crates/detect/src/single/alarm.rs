@@ -69,8 +69,8 @@ impl Alarm {
     pub(crate) fn turn(&mut self, score: f32, edge: f32, hold: f32, certain: bool) -> Turn {
         let edge = edge * (1.0 + self.raised + RAISE_LONG * self.count);
         self.held = score.max(hold * self.held);
-        self.raised -= self.raised / RAISE_ROWS;
-        self.count -= self.count / RAISE_LONG_ROWS;
+        self.raised *= 1.0 - 1.0 / RAISE_ROWS;
+        self.count *= 1.0 - 1.0 / RAISE_LONG_ROWS;
         self.since = self.since.saturating_add(1);
         let over = score >= edge || certain;
         let mut closed = false;

@@ -5,7 +5,9 @@
 //! deviations of the rules are not in the band; the legal range is.
 
 use super::channel::Channel;
-use super::{FAST, SLOW};
+use super::hot::{Hot, flag};
+use super::{FAST, Row, SLOW};
+use crate::judge::JudgeConfig;
 use crate::rules::Rules;
 
 /// What was expected.
@@ -16,8 +18,24 @@ pub(crate) struct Band {
     pub(crate) upper: f64,
 }
 
+/// The band in which the score of `row` would have been under 1.0.
+pub(crate) fn of_row(hot: &Hot, row: &Row, rules: &Rules) -> Band {
+    let errors = [row.errors[FAST], row.errors[SLOW]];
+    let scales = [row.scales[FAST], row.scales[SLOW]];
+    band(&hot.channels, row.value, errors, scales, row.decades, row.led != FAST && row.score >= 1.0, rules)
+}
+
+/// The band at the last sample. It is made of what is known after it: the levels are those that judged
+/// it, the scales moved on by one sample.
+pub(crate) fn last(hot: &Hot, config: &JudgeConfig, rules: &Rules) -> Band {
+    let [fast, slow, _] = &hot.channels;
+    let scales = [fast.working_scale(hot.hour_factor, fast.root()), slow.working_scale(1.0, slow.root())];
+    let decades = super::decades(super::cadence(hot.cadence_s), config, rules);
+    band(&hot.channels, hot.value, hot.errors, scales, decades, hot.is(flag::SLOW_LED), rules)
+}
+
 /// The band around `value`, which had these errors against the two levels; `decades` make 1.0.
-pub(crate) fn band(
+fn band(
     channels: &[Channel; 3],
     value: f64,
     errors: [f32; 2],

@@ -105,9 +105,14 @@ impl Channel {
         clusters: 0,
     };
 
-    /// The working scale, where the robust one is multiplied by `factor`.
-    pub(crate) fn working_scale(&self, factor: f32) -> f32 {
-        (self.scale * factor).max(self.square.sqrt() / SQUARE_DIVISOR)
+    /// Root mean square of the errors.
+    pub(crate) fn root(&self) -> f32 {
+        self.square.sqrt()
+    }
+
+    /// The working scale, where the robust one is multiplied by `factor`; `root` is [`Channel::root`].
+    pub(crate) fn working_scale(&self, factor: f32, root: f32) -> f32 {
+        (self.scale * factor).max(root * (1.0 / SQUARE_DIVISOR))
     }
 
     /// How many scales `error` (not negative) is.
@@ -134,12 +139,12 @@ impl Channel {
         self.regime > ADOPT_ROWS
     }
 
-    /// Learns from `error` (not negative), which was `ratio` working scales.
-    pub(crate) fn learn(&mut self, error: f32, ratio: f32, rates: &Rates) {
+    /// Learns from `error` (not negative), which was `ratio` working scales; `root` is [`Channel::root`].
+    pub(crate) fn learn(&mut self, error: f32, ratio: f32, root: f32, rates: &Rates) {
         self.learn_tail(ratio, rates.rarity);
         let over = error > CLIP * self.scale && !rates.first;
         self.regime = if over { (self.regime + 1).min(2 * ADOPT_ROWS) } else { self.regime.saturating_sub(1) };
-        let clip = SQUARE_CLIP * self.square.sqrt().max(self.scale);
+        let clip = SQUARE_CLIP * root.max(self.scale);
         let taught = if rates.first { error } else { error.min(clip) };
         self.square += rates.square * (taught * taught - self.square);
         let (rate, clip) = if self.adopts() {
@@ -190,8 +195,9 @@ mod tests {
         let mut channel = Channel::NEW;
         for row in 0..rows {
             let error = noise(u64::from(row));
-            let ratio = Channel::ratio(error, channel.working_scale(1.0));
-            channel.learn(error, if row < FIRST_ROWS { ratio.min(TAIL) } else { ratio }, &Rates::new(row, 0.0));
+            let ratio = Channel::ratio(error, channel.working_scale(1.0, channel.root()));
+            let ratio = if row < FIRST_ROWS { ratio.min(TAIL) } else { ratio };
+            channel.learn(error, ratio, channel.root(), &Rates::new(row, 0.0));
         }
         channel
     }
@@ -219,8 +225,8 @@ mod tests {
         let mut channel = taught(5000);
         for row in 0..u32::from(ADOPT_ROWS) + 200 {
             let error = 40.0 * noise(u64::from(row) + 90_000) + 10.0;
-            let ratio = Channel::ratio(error, channel.working_scale(1.0));
-            channel.learn(error, ratio, &Rates::new(5000 + row, 0.0));
+            let ratio = Channel::ratio(error, channel.working_scale(1.0, channel.root()));
+            channel.learn(error, ratio, channel.root(), &Rates::new(5000 + row, 0.0));
         }
         assert!(channel.scale > 20.0, "{channel:?}");
     }

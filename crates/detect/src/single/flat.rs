@@ -30,10 +30,11 @@ fn limit(hot: &Hot, cadence_s: f32) -> u32 {
 
 /// Length of the present run over its limit, if `value` prolongs a run that is too long; else 0.
 pub(crate) fn score(hot: &Hot, value: f64, rules: &Rules, cadence_s: f32) -> f32 {
-    if value != hot.value || hot.same < LEAST_ROWS || !rules.flatline || !hot.is(flag::VARIED) {
+    let run = hot.same.saturating_add(1);
+    if value != hot.value || run < LEAST_ROWS || !rules.flatline || !hot.is(flag::VARIED) {
         return 0.0;
     }
-    let (run, limit) = (hot.same + 1, limit(hot, cadence_s));
+    let limit = limit(hot, cadence_s);
     let before = hot.rows.saturating_sub(hot.same);
     let habit = limit.saturating_mul(HABIT).max((86_400.0 / cadence_s) as u32);
     if run < limit || before < limit.saturating_mul(HISTORY) || run > habit || at_rest(hot, value, rules) {

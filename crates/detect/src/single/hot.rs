@@ -38,8 +38,10 @@ pub(crate) mod flag {
     pub(crate) const COUNTED_READY: u16 = 1 << 10;
     /// See [`COUNTED_JUDGED`].
     pub(crate) const COUNTED_ANOMALOUS: u16 = 1 << 11;
+    /// The last sample was a live one, not history.
+    pub(crate) const LIVE: u16 = 1 << 12;
     /// The facts that are learned from samples, and so saved.
-    pub(crate) const LEARNED: u16 = VARIED | WARM | ENDED | MISSING | SLOW_LED | JUMPED_UP | JUMPED_DOWN;
+    pub(crate) const LEARNED: u16 = VARIED | WARM | ENDED | MISSING | SLOW_LED | JUMPED_UP | JUMPED_DOWN | LIVE;
 }
 
 /// What is learned of one series and where it stands.

@@ -4,15 +4,19 @@ use watchbell_series::Pattern;
 
 use super::channel::TAIL;
 use super::hot::{Hot, flag};
+use super::season::Season;
 use super::{FAST, Row, SLOW, SMOOTH};
+use crate::civil::Bins;
 
-/// The usual rise or fall of the hour is missed if it is at least this many scales of the slow channel,
-const SEASON_SCALES: f32 = 3.0;
-/// and the value is this near to where it would be without season, as a part of the season.
-const SEASON_NEAR: f32 = 0.35;
+/// Hours back to which the season is compared: a rise takes from one to eight.
+const LAGS_H: [u8; 4] = [1, 2, 4, 8];
+/// The usual rise or fall is missed if it is at least this many scales of the slow channel,
+const RISE_SCALES: f32 = 3.0;
+/// and the error makes up for it but for this part.
+const RISE_NEAR: f32 = 0.35;
 
 /// Names the anomaly of `row`, and remembers for the open alarm which ways it jumped.
-pub(crate) fn name(hot: &mut Hot, row: &Row, onset: bool) -> Pattern {
+pub(crate) fn name(hot: &mut Hot, row: &Row, season: Option<&Season>, bins: &Bins, onset: bool) -> Pattern {
     if onset {
         hot.set(flag::JUMPED_UP | flag::JUMPED_DOWN, false);
     }
@@ -26,9 +30,9 @@ pub(crate) fn name(hot: &mut Hot, row: &Row, onset: bool) -> Pattern {
         Pattern::Illegal
     } else if row.flat {
         Pattern::Flatline
-    } else if row.score < 1.0 && before != Pattern::None {
+    } else if before == Pattern::SeasonMissed || (row.score < 1.0 && before != Pattern::None) {
         before
-    } else if season_missed(hot, row) {
+    } else if matches!(before, Pattern::None | Pattern::Drift) && season_missed(hot, row, season, bins) {
         Pattern::SeasonMissed
     } else if row.led == FAST && hot.is(flag::JUMPED_UP) && hot.is(flag::JUMPED_DOWN) {
         Pattern::Variance
@@ -41,11 +45,13 @@ pub(crate) fn name(hot: &mut Hot, row: &Row, onset: bool) -> Pattern {
     }
 }
 
-/// The value stayed where it was while the season moved on.
-fn season_missed(hot: &Hot, row: &Row) -> bool {
-    let season = row.season.abs();
+/// The season moved and the value did not: what it is off by is what the season rose by of late.
+fn season_missed(hot: &Hot, row: &Row, season: Option<&Season>, bins: &Bins) -> bool {
+    let Some(season) = season else { return false };
     let moved = (row.value - hot.value).abs() as f32;
-    season > SEASON_SCALES * row.scales[SLOW]
-        && (row.errors[SLOW] + row.season).abs() < SEASON_NEAR * season
-        && moved < SEASON_NEAR * season
+    LAGS_H.iter().any(|hours| {
+        let rise = row.season - season.at(&bins.before(*hours), hot.cadence_s);
+        let near = RISE_NEAR * rise.abs();
+        rise.abs() > RISE_SCALES * row.scales[SLOW] && (row.errors[SLOW] + rise).abs() < near && moved < near
+    })
 }

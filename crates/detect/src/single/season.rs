@@ -16,7 +16,9 @@ pub(crate) const DAY_GAIN: f32 = 0.15;
 pub(crate) const WEEK_GAIN: f32 = 0.05;
 /// Cadence from which on a quarter-hour is read as it is instead of interpolated, seconds.
 const COARSE_S: f32 = 900.0;
-/// Logarithms of the least and the greatest factor of an hour.
+/// The least and the greatest factor of an hour, e^-1 and e^1.5,
+const FACTOR: (f32, f32) = (0.367_88, 4.481_69);
+/// and their logarithms.
 const FACTOR_LOG: (f32, f32) = (-1.0, 1.5);
 const NEVER: i8 = i8::MIN;
 const MIN_STEP: f32 = 1e-18;
@@ -115,8 +117,8 @@ pub(crate) fn learn(hot: &mut Hot, error: f32, fast_error: f32, cadence_s: f32, 
         let days = bins.secs.saturating_sub(hot.born) as f32 / 86_400.0;
         let count = days * per_hour + f32::from(hot.visit[1]);
         let gain = (DAY_GAIN / per_hour).max(1.0 / (count + 2.0 * per_hour));
-        let factor = hot.hour_factor + gain * (ratio - hot.hour_factor);
-        hot.hour_factor = factor.clamp(0.367_88, 4.481_69);
+        let factor = hot.hour_factor * exp(gain * (ratio / hot.hour_factor - 1.0));
+        hot.hour_factor = factor.clamp(FACTOR.0, FACTOR.1);
     }
 }
 

@@ -1,0 +1,5 @@
+//! Tests of the judge through its public face.
+
+mod judge;
+mod properties;
+mod support;
