@@ -226,3 +226,6 @@ fn by_name(selectors: &[Selector], name: &str) -> Vec<Selector> {
     let rest = |s: &Selector| -> Vec<Matcher> { s.matchers().iter().filter(|m| m.name() != NAME).cloned().collect() };
     selectors.iter().filter(passes).map(|s| Selector::new(rest(s))).collect()
 }
+
+#[cfg(test)]
+mod tests;

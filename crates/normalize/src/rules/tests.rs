@@ -1,0 +1,136 @@
+use super::*;
+use watchbell_series::Labels;
+
+fn spec_of(rules: &Rules, labels: &[(&str, &str)]) -> (Option<String>, Meaning, bool) {
+    let labels = Labels::series(labels.iter().copied()).expect("labels");
+    let get = |name: &str| labels.get(name).unwrap_or("");
+    let facts = rules.facts(labels.name());
+    let mut rows = Vec::new();
+    rules.rows(&facts, get, &mut rows);
+    let kind = rules.kind(&rows).unwrap_or_default();
+    let meaning = rules.meaning(&rows, kind, rules.unit(&rows).unwrap_or_default(), true);
+    (meaning.name.as_deref().map(str::to_owned), meaning.clone(), rules.watched(&facts, &rows, get))
+}
+
+fn load(text: &str) -> Result<Rules, Vec<RuleProblem>> {
+    Rules::load(&[("mine.yaml", text)])
+}
+
+#[test]
+fn the_built_in_rules_hold() {
+    let rules = Rules::built_in().expect("built-in rules");
+    assert!(rules.len() > 200, "{}", rules.len());
+    for (labels, name, direction, watched) in [
+        (&[(NAME, "node_load1"), ("instance", "a:9100")][..], Some("load.1m"), Direction::Up, true),
+        (&[(NAME, "node_cpu_seconds_total"), ("mode", "idle")], Some("cpu.idle"), Direction::Down, true),
+        (&[(NAME, "node_cpu_seconds_total"), ("mode", "user")], Some("cpu.user"), Direction::Up, true),
+        (
+            &[(NAME, "windows_logical_disk_free_bytes"), ("volume", "C:")],
+            Some("filesystem.free"),
+            Direction::Down,
+            true,
+        ),
+        (&[(NAME, "pg_stat_activity_count"), ("state", "idle")], Some("database.sessions"), Direction::Up, true),
+        (
+            &[(NAME, "node_filesystem_avail_bytes"), ("fstype", "tmpfs")],
+            Some("filesystem.available"),
+            Direction::Down,
+            false,
+        ),
+        (
+            &[(NAME, "node_filesystem_avail_bytes"), ("fstype", "ext4")],
+            Some("filesystem.available"),
+            Direction::Down,
+            true,
+        ),
+        (&[(NAME, "node_boot_time_seconds")], None, Direction::Both, false),
+        (&[(NAME, "node_disk_io_time_seconds_total"), ("device", "sda")], Some("disk.busy"), Direction::Up, true),
+        (&[(NAME, "process_start_time_seconds")], None, Direction::Both, false),
+        (&[(NAME, "scrape_duration_seconds")], None, Direction::Both, false),
+        (&[(NAME, "my_app_errors_total")], None, Direction::Up, true),
+        (&[(NAME, "my_app_queue_length")], None, Direction::Both, true),
+    ] {
+        let (got, meaning, is_watched) = spec_of(&rules, labels);
+        assert_eq!((got.as_deref(), meaning.spec.direction, is_watched), (name, direction, watched), "{labels:?}");
+    }
+}
+
+#[test]
+fn kinds_of_untyped_metrics() {
+    let rules = Rules::built_in().expect("built-in rules");
+    for (name, kind) in [
+        ("node_vmstat_pgfault", MetricKind::Counter),
+        ("node_netstat_Tcp_CurrEstab", MetricKind::Gauge),
+        ("node_netstat_Tcp_InSegs", MetricKind::Counter),
+        ("mysql_global_status_threads_running", MetricKind::Gauge),
+        ("mysql_global_status_handlers_total", MetricKind::Counter),
+        ("mysql_global_status_open_tables", MetricKind::Gauge),
+        ("container_network_tcp_usage_total", MetricKind::Gauge),
+    ] {
+        assert_eq!(spec_of(&rules, &[(NAME, name)]).1.kind, kind, "{name}");
+    }
+}
+
+#[test]
+fn entity_by_the_first_label_that_is_there() {
+    let rules = Rules::built_in().expect("built-in rules");
+    let entity = |labels: &[(&'static str, &'static str)]| {
+        let labels = labels.to_vec();
+        rules.entity(move |name| labels.iter().find(|(n, _)| *n == name).map_or("", |(_, v)| v)).to_owned()
+    };
+    assert_eq!(entity(&[("instance", "10.0.0.1:9100"), ("job", "node")]), "10.0.0.1");
+    assert_eq!(entity(&[("instance", "10.0.0.1:9100"), ("node", "worker-3")]), "worker-3");
+    assert_eq!(entity(&[("instance", "https://example.org:8443/x")]), "example.org");
+    assert_eq!(entity(&[("job", "node")]), "");
+}
+
+#[test]
+fn users_files_go_first_and_only_say_what_differs() {
+    let rules = load("metrics:\n  - {metric: node_load1, min_deviation: 3}\n").expect("rules");
+    let (name, meaning, _) = spec_of(&rules, &[(NAME, "node_load1")]);
+    assert_eq!((name.as_deref(), meaning.spec.min_deviation), (Some("load.1m"), 3.0));
+    assert_eq!(meaning.spec.direction, Direction::Up);
+}
+
+#[test]
+fn watch_ignore_keep() {
+    let rules = load(
+        "watch: ['{job=\"a\"}']\nignore: ['{__name__=~\"x_.*\"}']\nkeep: ['x_kept']\n\
+         metrics: [{metric: x_forced, watch: true}, {metric: y_off, watch: false}]",
+    )
+    .expect("rules");
+    let watched = |name, job| spec_of(&rules, &[(NAME, name), ("job", job)]).2;
+    assert!(watched("y", "a") && watched("x_kept", "a") && watched("x_forced", "a"));
+    assert!(!watched("y", "b") && !watched("x_other", "a") && !watched("y_off", "a"));
+}
+
+#[test]
+fn all_problems_with_file_line_field_and_hint() {
+    let text = "metrics:\n  - {metric: a, unit: furlong}\n  - {pattern: '('}\n  - {name: x}\n  - {metric: b, legal_min: 2, \
+                legal_max: 1}\n  - {metric: c, sensitivity: 0, bad: sideways, name: 'Load 1'}\nwatch: ['{job=node}']\n";
+    let problems = load(text).expect_err("problems");
+    let said: Vec<(usize, &str)> = problems.iter().map(|p| (p.line, p.field.as_str())).collect();
+    for want in [
+        (2, "metrics[0].unit"),
+        (3, "metrics[1].pattern"),
+        (4, "metrics[2]"),
+        (5, "metrics[3]"),
+        (6, "metrics[4].sensitivity"),
+        (6, "metrics[4].bad"),
+        (6, "metrics[4].name"),
+        (7, "watch[0]"),
+    ] {
+        assert!(said.contains(&want), "{want:?} in {said:?}");
+    }
+    assert!(problems.iter().all(|p| p.file == "mine.yaml"));
+    assert!(problems[0].to_string().contains("mine.yaml:"));
+}
+
+#[test]
+fn unknown_keys_and_broken_yaml_say_where() {
+    let problems = load("metrics:\n  - {metric: a, uint: bytes}\n").expect_err("problems");
+    assert_eq!((problems.len(), problems[0].line), (1, 2), "{problems:?}");
+    assert!(problems[0].message.contains("uint"), "{problems:?}");
+    assert!(load("metrics: [").is_err());
+    assert!(load("# nothing but a comment\n").is_ok());
+}
