@@ -12,6 +12,8 @@
 //! | [`text`] | reader of the text format 0.0.4 and of OpenMetrics 1.0 |
 //! | [`relabel`] | relabelling rules, as Prometheus has them |
 //! | [`naming`] | names and labels under which scores leave |
+//! | [`query`] | source and history: PromQL expressions, the past |
+//! | [`remote_write_in`] | source: the remote-write receiver |
 
 pub mod alertmanager;
 pub mod exposition;
@@ -20,6 +22,7 @@ mod fake_scores;
 pub mod naming;
 pub mod proto;
 pub mod relabel;
+pub mod query;
 pub mod remote_write_in;
 mod retry_after;
 pub mod text;
