@@ -9,6 +9,9 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`proto`] | the messages of remote write 1.0 and 2.0, decoded |
+//! | [`discovery`] | where the addresses of targets come from |
+//! | [`relabel`] | relabelling rules, as Prometheus has them |
+//! | [`scrape`] | source: targets that are asked for their metrics page |
 //! | [`text`] | reader of the text format 0.0.4 and of OpenMetrics 1.0 |
 //! | [`relabel`] | relabelling rules, as Prometheus has them |
 //! | [`naming`] | names and labels under which scores leave |
@@ -38,3 +41,12 @@ pub const SINKS: &[SinkKind] =
 
 /// Kinds of history.
 pub const HISTORIES: &[HistoryKind] = &[];
+pub mod discovery;
+pub mod relabel;
+pub mod scrape;
+pub mod text;
+
+use watchbell_adapter_api::SourceKind;
+
+/// Kinds of sources of this crate.
+pub const SOURCES: &[SourceKind] = &[SourceKind::of::<scrape::ScrapeConfig>()];
