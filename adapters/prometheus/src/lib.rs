@@ -3,6 +3,7 @@
 //! | module | kind in a config |
 //! | --- | --- |
 //! | [`exposition`] | sink `prometheus_exposition`: `GET /scores` |
+//! | [`remote_write`] | sink `prometheus_remote_write`: scores sent to a receiver |
 //! | [`alertmanager`] | sink `alertmanager`: alerts sent to Alertmanager |
 //! | [`naming`] | names and labels under which scores leave |
 
@@ -11,10 +12,14 @@ pub mod exposition;
 #[cfg(test)]
 mod fake_scores;
 pub mod naming;
-mod retry_after;
+mod peer;
+pub mod remote_write;
 
 use watchbell_adapter_api::SinkKind;
 
 /// Kinds of sinks.
-pub const SINKS: &[SinkKind] =
-    &[SinkKind::of::<exposition::ExpositionConfig>(), SinkKind::of::<alertmanager::AlertmanagerConfig>()];
+pub const SINKS: &[SinkKind] = &[
+    SinkKind::of::<exposition::ExpositionConfig>(),
+    SinkKind::of::<remote_write::RemoteWriteConfig>(),
+    SinkKind::of::<alertmanager::AlertmanagerConfig>(),
+];
