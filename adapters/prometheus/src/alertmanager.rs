@@ -13,10 +13,7 @@ mod tests;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::StatusCode;
-use http::header::CONTENT_TYPE;
 use prometheus::Counter;
-use reqwest::{Method, Url};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_adapter_api::{
@@ -25,7 +22,7 @@ use watchbell_adapter_api::{
 };
 use watchbell_series::Alert;
 
-use crate::retry_after::retry_after;
+use crate::peer::{self, Address};
 
 const SENT: MetricDef = MetricDef {
     name: "watchbell_alertmanager_alerts_total",
@@ -47,8 +44,6 @@ const DROPPED: MetricDef = MetricDef {
 };
 
 const API: &str = "api/v2/alerts";
-/// Most bytes of a refusal that are passed on in a message.
-const REFUSAL_BYTES: usize = 512;
 
 /// Settings of the Alertmanager sink.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -86,61 +81,44 @@ impl SinkConfig for AlertmanagerConfig {
         if self.urls.is_empty() {
             problems.hint("urls", "no Alertmanager is named", "write `urls: [http://alertmanager:9093]`");
         }
-        let mut endpoints: Vec<Endpoint> = Vec::new();
+        let mut endpoints: Vec<(Address, String)> = Vec::new();
         for (i, text) in self.urls.iter().enumerate() {
-            let Some(endpoint) = problems.take(format!("urls[{i}]"), Endpoint::of(text)) else { continue };
-            if endpoints.iter().any(|other| other.post == endpoint.post) {
-                problems.add(format!("urls[{i}]"), format!("`{}` stands twice", endpoint.instance));
+            let Some((address, instance)) = problems.take(format!("urls[{i}]"), endpoint(text)) else { continue };
+            if endpoints.iter().any(|(other, _)| *other == address) {
+                problems.add(format!("urls[{i}]"), format!("`{instance}` stands twice"));
             }
-            endpoints.push(endpoint);
+            endpoints.push((address, instance));
         }
         for (name, span) in [("timeout", self.timeout), ("resend_interval", self.resend_interval)] {
             if span.0 < Duration::from_secs(1) {
                 problems.hint(name, format!("`{span}` is too short"), "use at least 1s");
             }
         }
-        let mut http = Problems::default();
-        // A followed redirect would turn the POST into a GET, which Alertmanager answers with 200.
-        let client = HttpClientConfig { follow_redirects: Some(false), ..self.http }.build(self.timeout.0, &mut http);
-        problems.within("http", http);
-        let client = client.filter(|_| problems.len() == before)?;
+        let client = peer::client(self.http, self.timeout.0, problems).filter(|_| problems.len() == before)?;
         let resend = self.resend_interval.0;
-        let sink = |endpoint| {
+        let sink = |(address, instance)| {
             let (client, counters) = (client.clone(), OnceLock::new());
-            Arc::new(Alertmanager { endpoint, client, resend, counters }) as Arc<dyn AlertSink>
+            Arc::new(Alertmanager { address, instance, client, resend, counters }) as Arc<dyn AlertSink>
         };
         Some(Prepared::Alerts(endpoints.into_iter().map(sink).collect()))
     }
 }
 
-struct Endpoint {
-    /// Where alerts are posted.
-    post: Url,
-    /// The address as shown: without user, password and query.
-    instance: String,
-}
-
-impl Endpoint {
-    fn of(text: &str) -> Result<Self, String> {
-        let mut post = Url::parse(text).map_err(|e| format!("`{text}` is no URL: {e}"))?;
-        if !matches!(post.scheme(), "http" | "https") {
-            return Err(format!("`{text}` is no URL of http or https"));
-        }
-        if post.query().is_some() || post.fragment().is_some() || post.path().contains("/api/v") {
-            return Err(format!("`{text}` must end with the path prefix; `/{API}` is added to it"));
-        }
-        let mut shown = post.clone();
-        // Both fail only for URLs that can have no user; these have none to show.
-        let _ = shown.set_username("");
-        let _ = shown.set_password(None);
-        let instance = shown.as_str().trim_end_matches('/').to_owned();
-        post.set_path(&format!("{}/{API}", post.path().trim_end_matches('/')));
-        Ok(Self { post, instance })
+/// The address that alerts are posted to, from that of the Alertmanager.
+fn endpoint(text: &str) -> Result<(Address, String), String> {
+    let address = Address::of(text)?;
+    let url = address.url();
+    if url.query().is_some() || url.fragment().is_some() || url.path().contains("/api/v") {
+        return Err(format!("`{text}` must end with the path prefix; `/{API}` is added to it"));
     }
+    Ok((address.below(API), address.shown()))
 }
 
 struct Alertmanager {
-    endpoint: Endpoint,
+    /// Where alerts are posted.
+    address: Address,
+    /// The Alertmanager as it is shown.
+    instance: String,
     client: HttpClient,
     resend: Duration,
     counters: OnceLock<Counters>,
@@ -154,7 +132,7 @@ struct Counters {
 
 impl AlertSink for Alertmanager {
     fn attach(&self, name: &str, metrics: &Metrics) {
-        let labels = [name, &self.endpoint.instance];
+        let labels = [name, &self.instance];
         self.counters.get_or_init(|| Counters {
             sent: metrics.counter(&SENT, &labels),
             repaired: metrics.counter(&REPAIRED, &labels),
@@ -163,7 +141,7 @@ impl AlertSink for Alertmanager {
     }
 
     fn instance(&self) -> &str {
-        &self.endpoint.instance
+        &self.instance
     }
 
     fn resend(&self) -> Option<Duration> {
@@ -183,62 +161,17 @@ impl Alertmanager {
             counters.dropped.inc_by(body.dropped as f64);
         }
         if body.dropped > 0 {
-            tracing::warn!(instance = self.endpoint.instance, dropped = body.dropped, "alerts without labels dropped");
+            tracing::warn!(instance = self.instance, dropped = body.dropped, "alerts without labels dropped");
         }
         if body.alerts == 0 {
             return Ok(());
         }
-        let retry = |message: String, after| DeliveryError::Retry {
-            message: format!("alertmanager `{}`: {message}", self.endpoint.instance),
-            after,
-        };
-        let request = self.client.request(Method::POST, self.endpoint.post.as_str()).map_err(|e| retry(e, None))?;
-        let request = request.header(CONTENT_TYPE, "application/json").body(body.json);
-        // The error's own text may name the URL with its password.
-        let response = request.send().await.map_err(|e| retry(cause(&e.without_url()), None))?;
-        let status = response.status();
-        if status.is_success() {
-            if let Some(counters) = self.counters.get() {
-                counters.sent.inc_by(body.alerts as f64);
-            }
-            return Ok(());
+        let who = format!("alertmanager `{}`", self.instance);
+        let headers = [("content-type", "application/json")];
+        peer::post(&self.client, &self.address, &headers, body.json.into(), &who).await?;
+        if let Some(counters) = self.counters.get() {
+            counters.sent.inc_by(body.alerts as f64);
         }
-        let after = retry_after(response.headers());
-        let message = if status.is_redirection() {
-            let to = response.headers().get(http::header::LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("");
-            format!("{status}, redirects are not followed; put the address behind `{to}` in `urls`")
-        } else {
-            format!("{status}: {}", refusal(response).await)
-        };
-        Err(match status {
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
-                retry(message, after)
-            }
-            _ if status.is_server_error() => retry(message, after),
-            _ => DeliveryError::Rejected(format!("alertmanager `{}`: {message}", self.endpoint.instance)),
-        })
+        Ok(())
     }
-}
-
-/// An error with its causes: reqwest's own text hides them.
-fn cause(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        next = error.source();
-    }
-    text
-}
-
-/// The beginning of a refusal's text, on one line.
-async fn refusal(mut response: reqwest::Response) -> String {
-    let mut text = Vec::new();
-    while text.len() < REFUSAL_BYTES
-        && let Ok(Some(chunk)) = response.chunk().await
-    {
-        text.extend_from_slice(&chunk[..chunk.len().min(REFUSAL_BYTES - text.len())]);
-    }
-    String::from_utf8_lossy(&text).split_whitespace().collect::<Vec<_>>().join(" ")
 }

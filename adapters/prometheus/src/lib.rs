@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`remote_write_in`] | source `prometheus_remote_write_in`: the receiver at `POST /api/v1/write` |
 //! | [`exposition`] | sink `prometheus_exposition`: `GET /scores` |
+//! | [`remote_write`] | sink `prometheus_remote_write`: scores sent to a receiver |
 //! | [`alertmanager`] | sink `alertmanager`: alerts sent to Alertmanager |
 //!
 //! | module | holds |
@@ -29,6 +30,8 @@ pub mod query;
 pub mod remote_write_in;
 mod retry_after;
 pub mod text;
+mod peer;
+pub mod remote_write;
 
 use watchbell_adapter_api::{HistoryKind, SinkKind, SourceKind};
 
@@ -50,3 +53,8 @@ use watchbell_adapter_api::SourceKind;
 
 /// Kinds of sources of this crate.
 pub const SOURCES: &[SourceKind] = &[SourceKind::of::<scrape::ScrapeConfig>()];
+pub const SINKS: &[SinkKind] = &[
+    SinkKind::of::<exposition::ExpositionConfig>(),
+    SinkKind::of::<remote_write::RemoteWriteConfig>(),
+    SinkKind::of::<alertmanager::AlertmanagerConfig>(),
+];

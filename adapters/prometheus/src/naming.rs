@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_adapter_api::{HostReading, Problems};
 use watchbell_series::labels::NAME;
-use watchbell_series::{NotReady, Reading};
+use watchbell_series::{NotReady, Reading, Selector};
 
 /// Under which names scores are given out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
@@ -83,6 +83,17 @@ impl Family {
             Self::Lower => "Lower end of the band that was expected.",
             Self::Upper => "Upper end of the band that was expected.",
             Self::Ready => "Whether the series has a score; label reason says why not.",
+        }
+    }
+
+    /// The line of this family for a series that is `shown`: `None` if it has none, else the reason in its
+    /// labels, if any.
+    pub(crate) fn line(self, shown: Shown) -> Option<Option<NotReady>> {
+        match (self, shown) {
+            (_, Shown::Gone) => None,
+            (_, Shown::Ready) => Some(None),
+            (Self::Ready, Shown::NotReady(reason)) => Some(Some(reason)),
+            (_, Shown::NotReady(_)) => None,
         }
     }
 
@@ -160,7 +171,8 @@ impl Naming {
         }
     }
 
-    fn reserves(self, name: &str) -> bool {
+    /// Whether output series use label `name` for something of their own.
+    pub(crate) fn reserves(self, name: &str) -> bool {
         name == self.input_label() || name == REASON || name == NAME || self.marks().iter().any(|(n, _)| *n == name)
     }
 
@@ -203,6 +215,17 @@ pub(crate) fn host_values(host: &HostReading) -> [(&'static str, &'static str, O
     ]
 }
 
+/// Whether `selectors` (any may match; none is all) ask for the roll-up `name` of `host`. Roll-ups have no
+/// input series: selectors see their own name and their host.
+pub(crate) fn host_selected(host: &str, name: &str, selectors: &[Selector]) -> bool {
+    let get = |label: &str| match label {
+        NAME => name,
+        "host" => host,
+        _ => "",
+    };
+    selectors.is_empty() || selectors.iter().any(|selector| selector.matches_by(get))
+}
+
 /// The labels of an output series without its name, in order; one is kept and refilled for row after row.
 #[derive(Debug, Default)]
 pub(crate) struct OutputLabels {
@@ -238,6 +261,18 @@ impl OutputLabels {
         for (name, value) in naming.marks() {
             self.push(name, value);
         }
+        self.finish(external);
+    }
+
+    /// Takes the labels of the roll-up of `host`.
+    pub(crate) fn fill_host(&mut self, host: &str, external: &[(String, String)]) {
+        self.text.clear();
+        self.pairs.clear();
+        self.push("host", host);
+        self.finish(external);
+    }
+
+    fn finish(&mut self, external: &[(String, String)]) {
         for (name, value) in external {
             if !self.has(name) {
                 self.push(name, value);
@@ -278,7 +313,7 @@ impl OutputLabels {
 /// Whether `name` is a label name in every version of Prometheus and Alertmanager.
 pub(crate) fn is_label_name(name: &str) -> bool {
     let legal = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
-    !name.is_empty() && !name.as_bytes()[0].is_ascii_digit() && name.as_bytes().iter().all(|b| legal(b))
+    !name.is_empty() && !name.as_bytes()[0].is_ascii_digit() && name.as_bytes().iter().all(legal)
 }
 
 /// `name` with underscores for what [`is_label_name`] refuses.

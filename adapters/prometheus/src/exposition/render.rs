@@ -10,11 +10,10 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 use watchbell_adapter_api::{Cursor, HostReading, ScorePage, ScoreQuery, Scores};
-use watchbell_series::labels::NAME;
 
 use super::accept::Format;
 use super::spool::{Block, Page};
-use crate::naming::{Family, LIMITED, Naming, OutputLabels, REASON, Shown, host_values, shown};
+use crate::naming::{Family, LIMITED, Naming, OutputLabels, REASON, Shown, host_selected, host_values, shown};
 
 /// What is asked for.
 pub(super) struct Order {
@@ -107,7 +106,7 @@ fn hosts(hosts: &[HostReading], order: &Order) -> Block {
     let none = HostReading { host: String::new(), series: 0, ready: 0, anomalous: 0, score: f32::NAN };
     for (i, (name, help, _)) in host_values(&none).into_iter().enumerate() {
         head(out, name, help);
-        for host in hosts.iter().filter(|host| asked_for(host, name, &order.query)) {
+        for host in hosts.iter().filter(|host| host_selected(&host.host, name, &order.query.selectors)) {
             if let (_, _, Some(value)) = host_values(host)[i] {
                 out.extend_from_slice(name.as_bytes());
                 out.push(b'{');
@@ -124,16 +123,6 @@ fn hosts(hosts: &[HostReading], order: &Order) -> Block {
         out.extend_from_slice(b"# EOF\n");
     }
     block
-}
-
-/// Roll-ups have no input series; selectors see their own name and their host.
-fn asked_for(host: &HostReading, name: &str, query: &ScoreQuery) -> bool {
-    let get = |label: &str| match label {
-        NAME => name,
-        "host" => host.host.as_str(),
-        _ => "",
-    };
-    query.selectors.is_empty() || query.selectors.iter().any(|selector| selector.matches_by(get))
 }
 
 fn head(out: &mut Vec<u8>, name: &str, help: &str) {
