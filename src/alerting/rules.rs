@@ -1,0 +1,122 @@
+//! Alert rules: which series, from which score, how long, and in which words.
+//!
+//! The rules of `rules/detect/alerts.yaml` are compiled in; a folder of the user's changes single fields of
+//! them or adds rules. Every rule that selects a series stands for an alert of its own, as in Prometheus:
+//! there is no order among rules.
+
+mod load;
+mod node;
+mod template;
+
+use std::fmt;
+use std::path::PathBuf;
+
+pub use template::{PLACEHOLDERS, Template};
+use watchbell_series::{Labels, Pattern, Selector};
+
+use super::lifecycle::Terms;
+
+/// All rules and the limits that hold for all of them.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Enabled rules about single series.
+    pub series: Vec<Rule>,
+    /// Enabled rules about hosts.
+    pub hosts: Vec<Rule>,
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// How much may fire at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Alerts of series that may fire for one host, where a rule about hosts stands for the rest.
+    pub max_per_host: usize,
+    /// Alerts that may fire at all.
+    pub max_firing: usize,
+}
+
+/// One rule.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Label `alertname`.
+    pub name: String,
+    /// Which series; for a rule about hosts only `host` can be selected.
+    pub select: Selector,
+    /// Which kinds of anomaly begin it.
+    pub patterns: Vec<Pattern>,
+    /// Scores and times.
+    pub terms: Terms,
+    /// Label `severity`.
+    pub severity: String,
+    /// Further labels, which never change while the alert lives.
+    pub labels: Vec<(String, String)>,
+    /// Texts, in order.
+    pub annotations: Vec<(String, Template)>,
+}
+
+impl Rule {
+    /// Whether an anomaly of this kind begins it.
+    #[must_use]
+    pub fn wants(&self, pattern: Pattern) -> bool {
+        self.patterns.contains(&pattern)
+    }
+
+    /// Whether a series with these labels of this host is selected; `host` is the entity, whatever label of
+    /// that name the series has itself.
+    #[must_use]
+    pub fn selects(&self, labels: &Labels, host: &str) -> bool {
+        self.select.matches_by(|name| if name == "host" { host } else { labels.get(name).unwrap_or("") })
+    }
+}
+
+impl Rules {
+    /// The least score that any rule looks at: the detector must report scores from there on.
+    #[must_use]
+    pub fn lowest_score(&self) -> f32 {
+        self.series.iter().map(|rule| rule.terms.score).fold(1.0, f32::min)
+    }
+
+    /// The rules that are compiled in.
+    ///
+    /// # Panics
+    /// Never in a release: a test reads them.
+    #[must_use]
+    pub fn builtin() -> Self {
+        Self::load(None).expect("the rules that are compiled in are read by a test")
+    }
+}
+
+/// One mistake in a rule file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleProblem {
+    /// The file.
+    pub file: PathBuf,
+    /// Line, from 1; 0 for the whole file.
+    pub line: u64,
+    /// Column, from 1; 0 for the whole file.
+    pub column: u64,
+    /// Path of the field, such as `alerts[2].for`.
+    pub field: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it; may be empty.
+    pub hint: String,
+}
+
+impl fmt::Display for RuleProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file.display())?;
+        if self.line > 0 {
+            write!(f, "{}:{}:", self.line, self.column)?;
+        }
+        if !self.field.is_empty() {
+            write!(f, " {}:", self.field)?;
+        }
+        write!(f, " {}", self.message)?;
+        if self.hint.is_empty() { Ok(()) } else { write!(f, "\n  hint: {}", self.hint) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

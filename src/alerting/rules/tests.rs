@@ -1,0 +1,134 @@
+use std::fs;
+
+use super::*;
+
+fn load(files: &[(&str, &str)]) -> Result<Rules, Vec<RuleProblem>> {
+    let temp = tempfile::tempdir().expect("temp dir");
+    fs::create_dir(temp.path().join("detect")).expect("dir");
+    for (name, text) in files {
+        fs::write(temp.path().join("detect").join(name), text).expect("write");
+    }
+    Rules::load(Some(temp.path()))
+}
+
+fn problems(text: &str) -> Vec<String> {
+    let problems = load(&[("mine.yaml", text)]).expect_err(text);
+    problems.iter().map(|p| format!("{}:{} {}: {} ({})", p.line, p.column, p.field, p.message, p.hint)).collect()
+}
+
+#[test]
+fn the_built_in_rules_are_sane() {
+    let rules = Rules::builtin();
+    let names: Vec<&str> = rules.series.iter().chain(&rules.hosts).map(|rule| rule.name.as_str()).collect();
+    assert_eq!(names, ["MetricAnomalous", "SeriesMissing", "HostAnomalous"]);
+    assert_eq!(rules.limits, Limits { max_per_host: 5, max_firing: 1_000 });
+    let anomalous = &rules.series[0];
+    assert!(anomalous.wants(Pattern::Spike) && !anomalous.wants(Pattern::Missing) && !anomalous.wants(Pattern::None));
+    let terms = Terms { score: 1.0, clear: 0.8, for_ms: 0, at_least: 2, of: 3, keep_firing_ms: 300_000 };
+    assert_eq!(anomalous.terms, terms);
+    assert!((rules.lowest_score() - 1.0).abs() < f32::EPSILON);
+    for rule in rules.series.iter().chain(&rules.hosts) {
+        let names: Vec<&str> = rule.annotations.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["summary", "description"], "{}", rule.name);
+    }
+}
+
+#[test]
+fn a_folder_of_the_users_changes_single_fields_and_adds_rules() {
+    let rules = load(&[
+        ("10-quiet.yaml", "limits: {max_firing: 7}\nalerts:\n- alert: SeriesMissing\n  enabled: false\n"),
+        (
+            "20-disk.yaml",
+            "alerts:\n- alert: MetricAnomalous\n  for: 10m\n- alert: DiskAnomalous\n  select: 'node_disk_io_time_seconds_total{host=~\"db.*\"}'\n  score: 0.9\n  clear: 0.5\n  severity: critical\n  labels: {team: storage}\n",
+        ),
+        ("30-empty.yaml", "# nothing\n"),
+        ("notes.txt", "not a rule file: ["),
+    ])
+    .expect("rules");
+    let names: Vec<&str> = rules.series.iter().map(|rule| rule.name.as_str()).collect();
+    assert_eq!(names, ["MetricAnomalous", "DiskAnomalous"]);
+    assert_eq!((rules.limits.max_firing, rules.limits.max_per_host), (7, 5));
+    assert_eq!((rules.series[0].terms.for_ms, rules.series[0].terms.of), (600_000, 3));
+    let disk = &rules.series[1];
+    assert_eq!(disk.labels, [("team".to_owned(), "storage".to_owned())]);
+    assert!((rules.lowest_score() - 0.9).abs() < f32::EPSILON);
+    let labels = Labels::series([("__name__", "node_disk_io_time_seconds_total"), ("host", "x")]).expect("labels");
+    assert!(disk.selects(&labels, "db-1") && !disk.selects(&labels, "web-1"), "`host` is the entity");
+}
+
+#[test]
+fn every_mistake_is_told_with_its_place() {
+    let text = "\
+alerts:
+- alert: A
+  scor: 2
+  for: soon
+  score: -1
+  select: 'x{'
+  hits: {at_least: 4, of: 3}
+  labels: {severity: x, 'a b': c}
+  annotations:
+    summary: '{{nope}}'
+- severity: page
+- alert: A
+- alert: B
+  patterns: [spike, wobble]
+  scope: fleet
+  enabled: maybe
+  clear: 1.5
+limits: {max_firing: 0, x: 1}
+more: 1
+";
+    let found = problems(text);
+    for want in [
+        "3:3 alerts[0]: unknown field `scor` (known: alert, scope",
+        "4:8 alerts[0].for: `soon` is no duration",
+        "5:10 alerts[0].score: expected a score over 0",
+        "6:11 alerts[0].select: selector `x{`",
+        "7:9 alerts[0].hits: 4 of 3 samples can never be reached",
+        "8:11 alerts[0].labels: label `severity` is the alert's own",
+        "8:25 alerts[0].labels.a b: not a name",
+        "alerts[0].annotations.summary: unknown placeholder `nope`",
+        "11:3 alerts[1]: `alert` is missing",
+        "12:3 alerts[2]: a second rule `A`",
+        "14:21 alerts[3].patterns: unknown pattern `wobble`",
+        "15:10 alerts[3].scope: unknown scope `fleet`",
+        "16:12 alerts[3].enabled: expected true or false, found `maybe`",
+        "alerts[3]: `clear` 1.5 is over `score` 1",
+        "limits.max_firing: expected a whole number from 1 to 1000000, found `0`",
+        "limits: unknown field `x`",
+        "19:1 : unknown field `more` (known: limits, alerts)",
+    ] {
+        assert!(found.iter().any(|p| p.contains(want)), "`{want}` is not in {found:#?}");
+    }
+    assert_eq!(found.len(), 17, "{found:#?}");
+}
+
+#[test]
+fn a_file_that_is_no_rule_file_is_named() {
+    for (text, want) in [
+        ("alerts: [\n", "check the YAML"),
+        ("- a\n", "expected a mapping, found a list"),
+        ("alerts: 7\n", "expected a list of rules, found `7`"),
+        ("alerts: [1]\n", "expected a mapping, found `1`"),
+    ] {
+        let found = problems(text);
+        assert!(found.len() == 1 && found[0].contains(want), "{text}: {found:?}");
+    }
+    let long = format!("# {}", "x".repeat(1 << 20));
+    assert!(problems(&long)[0].contains("longer than"));
+}
+
+#[test]
+fn a_problem_reads_like_a_compiler_message() {
+    let problem = RuleProblem {
+        file: "rules.d/detect/mine.yaml".into(),
+        line: 4,
+        column: 8,
+        field: "alerts[0].for".to_owned(),
+        message: "`soon` is no duration".to_owned(),
+        hint: "write `5m`".to_owned(),
+    };
+    let text = "rules.d/detect/mine.yaml:4:8: alerts[0].for: `soon` is no duration\n  hint: write `5m`";
+    assert_eq!(problem.to_string(), text);
+}
