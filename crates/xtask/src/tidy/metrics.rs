@@ -9,8 +9,9 @@ use crate::workspace::Workspace;
 const REFERENCE: &str = "docs/reference/metrics.md";
 
 /// The score series, which are exported per input series and so stand in no table of own metrics.
-const SCORES: [&str; 9] = [
+const SCORES: [&str; 10] = [
     "watchbell_anomaly_score",
+    "watchbell_value",
     "watchbell_expected",
     "watchbell_expected_lower",
     "watchbell_expected_upper",
