@@ -1,3 +1,83 @@
-//! The command line.
+//! The command line: `watchbell <command>`.
+//!
+//! One file a command. Exit codes: 0 done, 1 failed, 2 wrong usage or config. What was asked for goes to
+//! standard output, everything else to standard error.
 
+pub mod check;
+pub mod reference;
 pub mod score;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Problems of a config, a text each: the command line exits with 2 for them.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct ConfigProblems(pub Vec<String>);
+
+/// Streaming anomaly detection beside Prometheus, Zabbix and Nagios.
+#[derive(Debug, Parser)]
+#[command(name = "watchbell", version, arg_required_else_help = true, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::CheckArgs),
+    Score(score::ScoreArgs),
+    Reference(reference::ReferenceArgs),
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are what was asked for; a closed pipe is no reason to fail.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let result = match arguments.command {
+        Command::Check(args) => check::run(&args),
+        Command::Score(args) => score::run(args),
+        Command::Reference(args) => reference::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error),
+    }
+}
+
+fn report(error: &anyhow::Error) -> ExitCode {
+    if let Some(problems) = error.downcast_ref::<ConfigProblems>() {
+        eprintln!("{problems}");
+        return ExitCode::from(2);
+    }
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+        for words in
+            [&["watchbell"][..], &["watchbell", "chek"], &["watchbell", "check"], &["watchbell", "reference", "x"]]
+        {
+            assert!(Arguments::try_parse_from(words).is_err_and(|error| error.use_stderr()), "{words:?}");
+        }
+        for words in [&["watchbell", "--help"][..], &["watchbell", "--version"], &["watchbell", "check", "--help"]] {
+            assert!(Arguments::try_parse_from(words).is_err_and(|error| !error.use_stderr()), "{words:?}");
+        }
+    }
+}

@@ -18,7 +18,7 @@ pub mod settings;
 mod syntax;
 #[cfg(test)]
 mod tests;
-mod union;
+pub(crate) mod union;
 mod yaml;
 
 use std::fmt;

@@ -1,7 +1,13 @@
 //! Watchbell judges every sample of your monitoring by machine learning as it arrives.
+//!
+//! This crate is the service: it reads the config, runs sources, judges, alerts and sinks, and has the
+//! command line. What a monitoring system speaks is known in `adapters/`, how a series is judged in
+//! `crates/detect`.
 
 pub mod alerting;
+pub mod api_routes;
 pub mod cli;
 pub mod config;
 pub mod registry;
 pub mod store;
+pub mod telemetry;

@@ -60,6 +60,11 @@ impl Registry {
         Self(adapters)
     }
 
+    /// The adapters themselves.
+    pub fn adapters(self) -> impl Iterator<Item = &'static Adapter> {
+        self.0.iter()
+    }
+
     /// All kinds of source.
     pub fn sources(self) -> impl Iterator<Item = &'static SourceKind> {
         self.0.iter().flat_map(|adapter| adapter.sources)

@@ -8,14 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use watchbell_adapter_api::http::BasicAuth;
 use watchbell_adapter_api::{Problems, Secret, Span};
 use watchbell_series::Selector;
 
 use super::Overrides;
 use super::env::Lookup;
 use super::nearest::nearest;
-use super::raw::{Config, HttpConfig, SeriesConfig, ServerTlsConfig};
+use super::raw::{Config, HttpConfig, SeriesConfig, ServerAuthConfig, ServerTlsConfig};
 use super::settings::{Alerting, Credentials, Detect, Http, Log, Series, Settings};
 
 /// The shortest checkpoint interval: writing takes seconds with a million series.
@@ -85,7 +84,7 @@ fn server_tls(tls: &ServerTlsConfig, problems: &mut Problems) {
     }
 }
 
-fn credentials(auth: &BasicAuth, problems: &mut Problems) -> Option<Credentials> {
+fn credentials(auth: &ServerAuthConfig, problems: &mut Problems) -> Option<Credentials> {
     let password = match (&auth.password, &auth.password_file) {
         (Some(password), None) => Some(password.clone()),
         (None, Some(file)) => problems.take("http.basic_auth.password_file", Secret::from_file(file)),

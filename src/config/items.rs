@@ -123,14 +123,19 @@ fn names(nodes: &[Node], key: &str, problems: &mut Problems) -> Vec<String> {
             );
         }
     }
+    // Counting goes on where it stopped, so that very many items take no longer than they must.
+    let mut counts: HashMap<String, usize> = HashMap::new();
     let mut name_of = |node: &Node| {
         written(node, "name").unwrap_or_else(|| {
             let kind = written(node, "type").unwrap_or_default();
-            let numbered = (2..).map(|n| format!("{kind}-{n}"));
-            let free = std::iter::once(kind.clone()).chain(numbered).find(|name| !taken.contains_key(name));
-            let name = free.unwrap_or_default();
-            taken.insert(name.clone(), 0);
-            name
+            let count = counts.entry(kind.clone()).or_insert(0);
+            loop {
+                *count += 1;
+                let name = if *count == 1 { kind.clone() } else { format!("{kind}-{count}") };
+                if !taken.contains_key(&name) {
+                    return name;
+                }
+            }
         })
     };
     nodes.iter().map(&mut name_of).collect()

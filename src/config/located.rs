@@ -3,10 +3,13 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use watchbell_adapter_api::Problems;
+use watchbell_adapter_api::{Problem, Problems};
 
 use super::env::{self, Lookup};
-use super::yaml::{Marked, Node};
+use super::yaml::{Marked, Node, START};
+
+/// Problems told at once. Finding the place of each takes time, and nobody mends more in one go.
+const MAX_TOLD: usize = 200;
 
 /// One problem of a config file. Shown as `file:line:column: path: message`, with a hint on a line of its
 /// own where there is one. Ordered by place.
@@ -78,11 +81,16 @@ impl Report {
         }
     }
 
-    /// All problems in the order of their places.
+    /// All problems in the order of their places; of very many, the first that were found.
     pub(super) fn finish(self, root: Option<&Node>) -> Vec<Located> {
-        let mut found: Vec<Marked> = self.marked;
-        for problem in self.problems.into_vec().into_iter().filter(|problem| !self.unset.contains(&problem.path)) {
-            let at = root.map_or(super::yaml::START, |root| root.locate(&problem.path));
+        let unset = &self.unset;
+        let told = |problem: &Problem| !unset.contains(&problem.path);
+        let mut rest = self.problems.into_vec().into_iter().filter(told);
+        let mut found = self.marked;
+        let dropped_marked = found.len().saturating_sub(MAX_TOLD);
+        found.truncate(MAX_TOLD);
+        for problem in rest.by_ref().take(MAX_TOLD - found.len()) {
+            let at = root.map_or(START, |root| root.locate(&problem.path));
             found.push((at, problem));
         }
         found.sort_by(|(a, p), (b, q)| a.cmp(b).then_with(|| p.path.cmp(&q.path)));
@@ -95,6 +103,11 @@ impl Report {
             message: problem.message.lines().map(str::trim).collect::<Vec<_>>().join(" "),
             hint: problem.hint,
         };
-        found.into_iter().map(locate).collect()
+        let mut located: Vec<Located> = found.into_iter().map(locate).collect();
+        let more = dropped_marked + rest.count();
+        if more > 0 {
+            located.push(Located { file: self.file, ..Located::file(format!("and {more} more problems"), None) });
+        }
+        located
     }
 }

@@ -9,8 +9,7 @@ use std::path::PathBuf;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use watchbell_adapter_api::Span;
-use watchbell_adapter_api::http::BasicAuth;
+use watchbell_adapter_api::{Secret, Span};
 
 /// The whole file. Everything is optional.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
@@ -65,7 +64,7 @@ pub struct HttpConfig {
     pub tls: Option<ServerTlsConfig>,
     /// Ask for user name and password on every path but the health checks.
     #[serde(skip_serializing)]
-    pub basic_auth: Option<BasicAuth>,
+    pub basic_auth: Option<ServerAuthConfig>,
 }
 
 /// Certificate and key of the server.
@@ -76,6 +75,18 @@ pub struct ServerTlsConfig {
     pub cert_file: PathBuf,
     /// Private key (PEM).
     pub key_file: PathBuf,
+}
+
+/// Who may enter.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServerAuthConfig {
+    /// User name.
+    pub username: String,
+    /// Password; exactly one of `password` and `password_file`.
+    pub password: Option<Secret>,
+    /// File that holds the password; read at start.
+    pub password_file: Option<PathBuf>,
 }
 
 /// Which series are watched, and how many.
@@ -151,6 +162,20 @@ pub enum LogLevel {
     Debug,
     /// Everything.
     Trace,
+}
+
+impl LogLevel {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
 }
 
 /// Form of a log line.

@@ -192,7 +192,7 @@ fn hint_for(expected: &str, text: &str) -> Option<&'static str> {
 }
 
 /// The schema that `schema` stands for.
-pub(super) fn resolve<'a>(root: &'a Value, mut schema: &'a Value) -> &'a Value {
+pub(crate) fn resolve<'a>(root: &'a Value, mut schema: &'a Value) -> &'a Value {
     // Bounded: a reference that leads back to itself would be a mistake in code, not in the file.
     for _ in 0..16 {
         let target = schema.get("$ref").and_then(Value::as_str).and_then(|to| root.pointer(to.strip_prefix('#')?));
@@ -205,7 +205,7 @@ pub(super) fn resolve<'a>(root: &'a Value, mut schema: &'a Value) -> &'a Value {
 }
 
 /// The words among which one must be written; none if anything else is possible.
-pub(super) fn words(schema: &Value) -> Vec<&str> {
+pub(crate) fn words(schema: &Value) -> Vec<&str> {
     match (schema.get("const"), schema.get("enum").and_then(Value::as_array)) {
         (Some(word), _) => word.as_str().into_iter().collect(),
         (_, Some(words)) => words.iter().filter_map(Value::as_str).collect(),
@@ -213,7 +213,7 @@ pub(super) fn words(schema: &Value) -> Vec<&str> {
     }
 }
 
-pub(super) fn types(schema: &Value) -> Vec<&str> {
+pub(crate) fn types(schema: &Value) -> Vec<&str> {
     match schema.get("type") {
         Some(Value::String(name)) => vec![name],
         Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
@@ -281,7 +281,7 @@ fn about(schema: Option<&Value>) -> String {
     if sentence.is_empty() { String::new() } else { format!(" ({sentence})") }
 }
 
-pub(super) fn join(path: &str, key: &str) -> String {
+pub(crate) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 

@@ -303,6 +303,14 @@ fn files_that_are_no_configs_are_refused() {
 }
 
 #[test]
+fn very_many_problems_are_told_in_short() {
+    let text: String = (0..5_000).map(|i| format!("key{i}: 1\n")).collect();
+    let problems = check(&text).expect_err("all are unknown");
+    assert_eq!(problems.len(), 201);
+    assert_eq!(problems[200].to_string(), "watchbell.yaml: and 4800 more problems");
+}
+
+#[test]
 fn a_reload_sees_what_changed() {
     let outline = |text: &str| Outline::of(&check(text).expect(text));
     let old = outline(

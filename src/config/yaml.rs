@@ -290,3 +290,34 @@ fn check_tag(tag: Option<&Tag>, at: Mark) -> Result<bool, Marked> {
 pub(super) fn marked(at: Mark, message: impl Into<String>, hint: impl Into<String>) -> Marked {
     (at, Problem { path: String::new(), message: message.into(), hint: Some(hint.into()) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_places() {
+        let text = "a:\n  b.c: 1\n  b: {c: 2}\n  \"x[0]\": 3\nlist:\n  - one\n  -\n    k: [p, q]\n";
+        let root = parse(text, &mut Vec::new()).expect("YAML").expect("something");
+        for (path, line, column) in [
+            ("", 1, 1),
+            ("a", 1, 1),
+            ("a.b.c", 2, 3),
+            ("a.b", 3, 3),
+            ("a.x[0]", 4, 3),
+            ("list[0]", 6, 5),
+            ("list[1].k[1]", 8, 12),
+            ("list[1].k.absent", 8, 5),
+            ("list[7].k", 5, 1),
+            ("absent", 1, 1),
+        ] {
+            assert_eq!(root.locate(path), Mark { line, column }, "{path}");
+        }
+    }
+
+    #[test]
+    fn aliases_keep_the_place_of_what_they_mean() {
+        let root = parse("a: &a {k: v}\nb: *a\n", &mut Vec::new()).expect("YAML").expect("something");
+        assert_eq!(root.locate("b.k"), Mark { line: 1, column: 8 });
+    }
+}

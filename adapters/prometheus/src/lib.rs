@@ -3,6 +3,8 @@
 //! | module | kind in a config |
 //! | --- | --- |
 //! | [`remote_write_in`] | source `prometheus_remote_write_in`: the receiver at `POST /api/v1/write` |
+//! | [`scrape`] | source `prometheus_scrape`: targets that are asked for their metrics page |
+//! | [`query`] | source and history `prometheus_query`: PromQL expressions, the past |
 //! | [`exposition`] | sink `prometheus_exposition`: `GET /scores` |
 //! | [`remote_write`] | sink `prometheus_remote_write`: scores sent to a receiver |
 //! | [`alertmanager`] | sink `alertmanager`: alerts sent to Alertmanager |
@@ -10,51 +12,42 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`proto`] | the messages of remote write 1.0 and 2.0, decoded |
+//! | [`text`] | reader of the text format 0.0.4 and of OpenMetrics 1.0 |
 //! | [`discovery`] | where the addresses of targets come from |
 //! | [`relabel`] | relabelling rules, as Prometheus has them |
-//! | [`scrape`] | source: targets that are asked for their metrics page |
-//! | [`text`] | reader of the text format 0.0.4 and of OpenMetrics 1.0 |
-//! | [`relabel`] | relabelling rules, as Prometheus has them |
 //! | [`naming`] | names and labels under which scores leave |
-//! | [`query`] | source and history: PromQL expressions, the past |
-//! | [`remote_write_in`] | source: the remote-write receiver |
 
 pub mod alertmanager;
+pub mod discovery;
 pub mod exposition;
 #[cfg(test)]
 mod fake_scores;
 pub mod naming;
+mod peer;
 pub mod proto;
-pub mod relabel;
 pub mod query;
+pub mod relabel;
+pub mod remote_write;
 pub mod remote_write_in;
 mod retry_after;
+pub mod scrape;
 pub mod text;
-mod peer;
-pub mod remote_write;
 
 use watchbell_adapter_api::{HistoryKind, SinkKind, SourceKind};
 
 /// Kinds of sources.
-pub const SOURCES: &[SourceKind] = &[SourceKind::of::<remote_write_in::RemoteWriteInConfig>()];
+pub const SOURCES: &[SourceKind] = &[
+    SourceKind::of::<remote_write_in::RemoteWriteInConfig>(),
+    SourceKind::of::<scrape::ScrapeConfig>(),
+    SourceKind::of::<query::QueryConfig>(),
+];
 
 /// Kinds of sinks.
-pub const SINKS: &[SinkKind] =
-    &[SinkKind::of::<exposition::ExpositionConfig>(), SinkKind::of::<alertmanager::AlertmanagerConfig>()];
-
-/// Kinds of history.
-pub const HISTORIES: &[HistoryKind] = &[];
-pub mod discovery;
-pub mod relabel;
-pub mod scrape;
-pub mod text;
-
-use watchbell_adapter_api::SourceKind;
-
-/// Kinds of sources of this crate.
-pub const SOURCES: &[SourceKind] = &[SourceKind::of::<scrape::ScrapeConfig>()];
 pub const SINKS: &[SinkKind] = &[
     SinkKind::of::<exposition::ExpositionConfig>(),
     SinkKind::of::<remote_write::RemoteWriteConfig>(),
     SinkKind::of::<alertmanager::AlertmanagerConfig>(),
 ];
+
+/// Kinds of history.
+pub const HISTORIES: &[HistoryKind] = &[HistoryKind::of::<query::QueryHistoryConfig>()];

@@ -1,0 +1,143 @@
+//! The service's own metrics: the only place where their names are written.
+//!
+//! Adapters have tables of their own, which their kinds carry. [`all_metrics`] is everything together:
+//! reference, dashboards and alert rules are checked against it.
+
+use watchbell_adapter_api::metrics::SECONDS;
+use watchbell_adapter_api::{MetricDef, MetricKindDef};
+
+use super::process;
+use crate::registry::Registry;
+
+const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> MetricDef {
+    MetricDef { name, kind: MetricKindDef::Counter, help, labels }
+}
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> MetricDef {
+    MetricDef { name, kind: MetricKindDef::Gauge, help, labels }
+}
+
+const fn seconds(name: &'static str, labels: &'static [&'static str], help: &'static str) -> MetricDef {
+    MetricDef { name, kind: MetricKindDef::Histogram(SECONDS), help, labels }
+}
+
+macro_rules! table {
+    ($(#[$table:meta])* $all:ident: $($(#[$doc:meta])* $name:ident = $def:expr;)+) => {
+        $($(#[$doc])* pub static $name: MetricDef = $def;)+
+        $(#[$table])*
+        pub static $all: &[&MetricDef] = &[$(&$name),+];
+    };
+}
+
+table! {
+    /// All of the service's own, in the order of the reference.
+    OWN:
+    /// Samples that came in.
+    SAMPLES = counter("watchbell_samples_total", &[], "Samples that came in, judged or not.");
+    /// Samples that reached a judge.
+    SAMPLES_JUDGED = counter("watchbell_samples_judged_total", &[], "Samples of judged series, derived ones included.");
+    /// Native histograms that came in.
+    HISTOGRAMS = counter("watchbell_native_histograms_total", &[], "Native histogram samples that came in.");
+    /// Samples that are not judged.
+    SAMPLES_DROPPED = counter("watchbell_samples_dropped_total", &["reason"],
+        "Samples that were taken but not judged, by reason.");
+    /// Faults of the data.
+    DATA_FAULTS = counter("watchbell_data_faults_total", &["fault"],
+        "Faults of the data rather than of the system it tells of, such as gaps, resets and clock skew.");
+    /// Time from a batch's arrival until all of it is judged.
+    INGEST_SECONDS = seconds("watchbell_ingest_seconds", &[], "Seconds from a batch's arrival until all of it is judged.");
+    /// Series by state.
+    SERIES = gauge("watchbell_series", &["state"],
+        "Series: held (all that are known), judged (those with a judge), ready (those with a score), anomalous (those over 1.0).");
+    /// Series seen for the first time.
+    NEW_SERIES = counter("watchbell_new_series_total", &[], "Series seen for the first time.");
+    /// Series forgotten.
+    EXPIRED_SERIES = counter("watchbell_expired_series_total", &[], "Series forgotten because no sample came for `series.expire_after`.");
+    /// New series refused.
+    SERIES_REFUSED = counter("watchbell_series_refused_total", &[], "New series refused because a limit is reached.");
+    /// Limits that are reached.
+    LIMIT_REACHED = gauge("watchbell_limit_reached", &["limit"], "1 while this limit is reached and something is refused because of it.");
+    /// Verdicts reported.
+    VERDICTS = counter("watchbell_verdicts_total", &["pattern"], "Verdicts reported, by the pattern of the anomaly.");
+    /// Alerts by state.
+    ALERTS = gauge("watchbell_alerts", &["state"], "Open alerts: pending or firing.");
+    /// Alerts that wait for delivery.
+    SINK_QUEUE = gauge("watchbell_sink_queue_length", &["sink"], "Alerts that wait for delivery to this instance of a sink.");
+    /// Deliveries that failed.
+    SINK_FAILURES = counter("watchbell_sink_failures_total", &["sink"], "Deliveries to this instance of a sink that failed.");
+    /// Alerts that were not delivered.
+    SINK_DROPPED = counter("watchbell_sink_dropped_total", &["sink"], "Alerts not delivered to this instance of a sink: its queue was full, or it refused them.");
+    /// Whether a source or score sink runs.
+    COMPONENT_UP = gauge("watchbell_source_up", &["source"],
+        "1 while the source, or sink of scores, of this name runs; 0 while it waits to be started again.");
+    /// Restarts of a source or score sink.
+    COMPONENT_RESTARTS = counter("watchbell_source_restarts_total", &["source"],
+        "Times the source, or sink of scores, of this name was started again after it failed.");
+    /// Panics that were caught.
+    PANICS = counter("watchbell_panics_total", &["stage"], "Panics that were caught; the stage went on without what caused them.");
+    /// Age of the last checkpoint.
+    CHECKPOINT_AGE = gauge("watchbell_checkpoint_age_seconds", &[], "Seconds since what was learned was last saved.");
+    /// Time a checkpoint takes.
+    CHECKPOINT_SECONDS = seconds("watchbell_checkpoint_seconds", &[], "Seconds to write a checkpoint.");
+    /// Checkpoints that failed.
+    CHECKPOINT_FAILURES = counter("watchbell_checkpoint_failures_total", &[], "Checkpoints that could not be written.");
+    /// Checkpoint files that could not be read.
+    CHECKPOINT_SET_ASIDE = counter("watchbell_checkpoint_set_aside_total", &[],
+        "Checkpoint files that could not be read and were set aside; their series learn anew.");
+    /// Size of the logs of samples.
+    WAL_BYTES = gauge("watchbell_wal_bytes", &[], "Bytes of samples logged since the last checkpoint.");
+    /// Whether samples can not be logged.
+    WAL_BROKEN = gauge("watchbell_wal_broken", &[], "1 while samples can not be logged, and a crash would lose those since the last checkpoint.");
+    /// How far a warm start is.
+    WARM_START_PROGRESS = gauge("watchbell_warm_start_progress", &[], "Share of history that is read back, 0 to 1.");
+    /// Samples read back.
+    WARM_START_SAMPLES = counter("watchbell_warm_start_samples_total", &[], "Samples read back from history.");
+    /// History that could not be read.
+    WARM_START_FAILURES = counter("watchbell_warm_start_failures_total", &[], "Times history could not be read back.");
+    /// Reloads of the config.
+    RELOADS = counter("watchbell_reloads_total", &["result"], "Reloads of the config: success or failure.");
+    /// Whether the last reload went well.
+    LAST_RELOAD = gauge("watchbell_config_last_reload_success", &[], "1 if the last reload of the config went well.");
+}
+
+/// All own metrics: the service's, those of this process, and those of every kind of the registry, by name.
+#[must_use]
+pub fn all_metrics() -> Vec<&'static MetricDef> {
+    let mut all: Vec<&MetricDef> = OWN.iter().chain(process::METRICS).copied().collect();
+    all.extend(Registry::default().metrics());
+    all.sort_by_key(|def| def.name);
+    // Kinds of one adapter may share a table.
+    all.dedup_by(|a, b| a == b);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_follow_the_rules() {
+        let all = all_metrics();
+        assert!(all.windows(2).all(|pair| pair[0].name < pair[1].name), "a name stands in two tables");
+        for def in all {
+            let counts = matches!(def.kind, MetricKindDef::Counter);
+            assert!(def.name.starts_with("watchbell_"), "{}", def.name);
+            assert_eq!(counts, def.name.ends_with("_total"), "{}: counters and only they end in `_total`", def.name);
+            assert!(def.help.ends_with('.') && !def.help.contains('\n'), "{}: help is one sentence", def.name);
+        }
+    }
+
+    #[test]
+    fn every_metric_can_be_made() {
+        let metrics = watchbell_adapter_api::Metrics::default();
+        for def in all_metrics() {
+            let values: Vec<&str> = def.labels.iter().map(|_| "x").collect();
+            match def.kind {
+                MetricKindDef::Counter => metrics.counter(def, &values).inc(),
+                MetricKindDef::Gauge => metrics.gauge(def, &values).set(1.0),
+                MetricKindDef::Histogram(_) => metrics.histogram(def, &values).observe(1.0),
+            }
+        }
+        assert_eq!(metrics.registry().gather().len(), all_metrics().len());
+    }
+}
