@@ -4,7 +4,9 @@
 //! standard output, everything else to standard error.
 
 pub mod check;
+pub mod demo;
 pub mod reference;
+pub mod run;
 pub mod score;
 
 use std::process::ExitCode;
@@ -26,7 +28,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::RunArgs),
     Check(check::CheckArgs),
+    Demo(demo::DemoArgs),
     Score(score::ScoreArgs),
     Reference(reference::ReferenceArgs),
 }
@@ -43,6 +47,8 @@ pub fn main() -> ExitCode {
         }
     };
     let result = match arguments.command {
+        Command::Run(args) => run::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Check(args) => check::run(&args),
         Command::Score(args) => score::run(args),
         Command::Reference(args) => reference::run(&args),

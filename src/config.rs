@@ -101,6 +101,14 @@ impl Config {
         parse(&file, &text, overrides, Registry::default(), &environment)
     }
 
+    /// Reads and checks `text`, which is called `name` in problems.
+    ///
+    /// # Errors
+    /// All problems, in the order of their lines.
+    pub fn from_text(name: &str, text: &str, overrides: &Overrides) -> Result<Checked, Vec<Located>> {
+        parse(name, text, overrides, Registry::default(), &environment)
+    }
+
     /// What runs without a file.
     ///
     /// # Errors

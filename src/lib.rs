@@ -5,9 +5,12 @@
 //! `crates/detect`.
 
 pub mod alerting;
-pub mod api_routes;
+pub mod api;
 pub mod cli;
+pub mod clock;
 pub mod config;
+pub mod demo;
+pub mod pipeline;
 pub mod registry;
 pub mod store;
 pub mod telemetry;

@@ -29,7 +29,6 @@ pub mod query;
 pub mod relabel;
 pub mod remote_write;
 pub mod remote_write_in;
-mod retry_after;
 pub mod scrape;
 pub mod text;
 

@@ -78,6 +78,11 @@ impl Judge {
         }
     }
 
+    /// Judges by other constants from now on; what was learned stays.
+    pub fn set_config(&mut self, config: JudgeConfig) {
+        self.config = config;
+    }
+
     /// Takes a series in at `slot`, which is new or was released, with nothing learned. Slots are dense:
     /// memory is held for all up to the largest.
     pub fn admit(&mut self, slot: u32, spec: &SeriesSpec, entity: u32) {

@@ -193,6 +193,16 @@ impl Normalizer {
         self.hot.get(raw).filter(|hot| hot.role.judged()).map(|hot| hot.link)
     }
 
+    /// Slot of the series with this id. For a derived series it looks through all of them: for rare questions.
+    #[must_use]
+    pub fn slot_of(&self, id: SeriesId) -> Option<u32> {
+        let named = self.by_key(id.0).and_then(|raw| self.raw_slot(raw));
+        named.or_else(|| {
+            let derived = |raw: &u32| self.hot[*raw].role == Role::Derived && self.hot[*raw].key == id.0;
+            (0..self.raw_len()).find(derived).and_then(|raw| self.raw_slot(raw))
+        })
+    }
+
     /// Name of an entity; empty if it is unknown.
     #[must_use]
     pub fn entity_name(&self, entity: u32) -> &str {

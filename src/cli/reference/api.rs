@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::fields::cell;
-use crate::api_routes::ROUTES;
+use crate::api::ROUTES;
 
 pub(super) fn page() -> String {
     let mut out = "# HTTP routes\n\n\

@@ -1,0 +1,191 @@
+//! The service's own HTTP interface: health, own metrics, reload, hosts. Routes of sources and sinks are
+//! merged beside these, see [`routes`].
+
+pub mod auth;
+pub mod routes;
+pub mod server;
+pub mod tls;
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use prometheus::{Encoder, TextEncoder};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+use watchbell_adapter_api::{Metrics, Scores};
+
+use crate::pipeline::ingest::Gate;
+
+/// One route of the service, for the reference.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// Method.
+    pub method: &'static str,
+    /// Path.
+    pub path: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+}
+
+/// All routes, those of adapters included: the reference is generated from this table.
+pub const ROUTES: &[Route] = &[
+    Route { method: "GET", path: "/", summary: "A page with links and the state of the hosts." },
+    Route { method: "GET", path: "/-/healthy", summary: "200 while the process answers." },
+    Route {
+        method: "GET",
+        path: "/-/ready",
+        summary: "200 once samples are taken; 503 while state is restored or history is caught up, and at the shutdown.",
+    },
+    Route {
+        method: "POST",
+        path: "/-/reload",
+        summary: "Loads, checks and applies the config file; 400 with all problems where it is not valid, and nothing changes then.",
+    },
+    Route { method: "GET", path: "/metrics", summary: "Own health as Prometheus text." },
+    Route {
+        method: "GET",
+        path: "/scores",
+        summary: "Scores of the judged series as Prometheus text or OpenMetrics; `match[]` selects by input labels. Served by the sink `prometheus_exposition`.",
+    },
+    Route {
+        method: "POST",
+        path: "/api/v1/write",
+        summary: "Prometheus remote write 1.0 and 2.0. Served by the source `prometheus_remote_write_in`.",
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/hosts",
+        summary: "Hosts with their numbers of series, of anomalous ones, and their score; `anomalous=true` for those over 1.0 only.",
+    },
+];
+
+/// A request to reload, and where its outcome goes: what changed, or what is wrong.
+pub type ReloadRequest = oneshot::Sender<Result<Vec<String>, Vec<String>>>;
+
+/// What the handlers reach.
+#[derive(Clone)]
+pub struct Api {
+    /// Own metrics.
+    pub metrics: Metrics,
+    /// Scores of all series.
+    pub scores: Arc<dyn Scores>,
+    /// Whether samples are taken.
+    pub gate: Arc<Gate>,
+    /// Where reloads are asked for.
+    pub reload: mpsc::Sender<ReloadRequest>,
+    /// Shown on the page when the data is not real.
+    pub banner: Option<&'static str>,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Api")
+    }
+}
+
+/// The service's own routes.
+#[must_use]
+pub fn router(api: Api) -> Router {
+    Router::new()
+        .route("/", get(page))
+        .route("/-/healthy", get(async || "healthy\n"))
+        .route("/-/ready", get(ready))
+        .route("/-/reload", post(reload))
+        .route("/metrics", get(own_metrics))
+        .route("/api/v1/hosts", get(hosts))
+        .with_state(api)
+}
+
+async fn ready(State(api): State<Api>) -> Response {
+    if api.gate.is_open() {
+        "ready\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready: restoring state, catching up, or stopping\n").into_response()
+    }
+}
+
+async fn reload(State(api): State<Api>) -> Response {
+    let (answer, outcome) = oneshot::channel();
+    if api.reload.send(answer).await.is_err() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
+    }
+    match outcome.await {
+        Ok(Ok(changes)) if changes.is_empty() => "reloaded: nothing changed\n".into_response(),
+        Ok(Ok(changes)) => format!("reloaded:\n{}\n", changes.join("\n")).into_response(),
+        Ok(Err(problems)) => {
+            let text = format!("not reloaded, the old config stays in force:\n{}\n", problems.join("\n"));
+            (StatusCode::BAD_REQUEST, text).into_response()
+        }
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response(),
+    }
+}
+
+async fn own_metrics(State(api): State<Api>) -> Response {
+    crate::telemetry::process::observe(&api.metrics);
+    let mut text = Vec::new();
+    match TextEncoder::new().encode(&api.metrics.registry().gather(), &mut text) {
+        Ok(()) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct HostsQuery {
+    #[serde(default)]
+    anomalous: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Host {
+    host: String,
+    series: u32,
+    ready: u32,
+    anomalous: u32,
+    /// `null` while no series of the host has a score.
+    score: Option<f32>,
+}
+
+async fn host_list(api: &Api) -> Vec<Host> {
+    let host = |h: watchbell_adapter_api::HostReading| Host {
+        score: h.score.is_finite().then_some(h.score),
+        host: h.host,
+        series: h.series,
+        ready: h.ready,
+        anomalous: h.anomalous,
+    };
+    api.scores.hosts().await.into_iter().map(host).collect()
+}
+
+async fn hosts(State(api): State<Api>, Query(query): Query<HostsQuery>) -> Json<serde_json::Value> {
+    let mut hosts = host_list(&api).await;
+    hosts.retain(|h| !query.anomalous || h.score.is_some_and(|score| score > 1.0));
+    Json(serde_json::json!({"status": "success", "data": hosts}))
+}
+
+async fn page(State(api): State<Api>) -> Html<String> {
+    let mut hosts = host_list(&api).await;
+    hosts.sort_by(|a, b| b.score.unwrap_or(-1.0).total_cmp(&a.score.unwrap_or(-1.0)).then(a.host.cmp(&b.host)));
+    let rows: String = hosts
+        .iter()
+        .take(200)
+        .map(|h| {
+            let score = h.score.map_or("warming".to_owned(), |score| format!("{score:.2}"));
+            let class = if h.score.is_some_and(|score| score > 1.0) { " class=anomalous" } else { "" };
+            let host = escape(&h.host);
+            format!(
+                "<tr{class}><td>{host}</td><td>{score}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+                h.anomalous, h.ready, h.series
+            )
+        })
+        .collect();
+    let banner = api.banner.map_or(String::new(), |text| format!("<p class=banner>{}</p>", escape(text)));
+    Html(include_str!("api/page.html").replace("<!--banner-->", &banner).replace("<!--rows-->", &rows))
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

@@ -1,0 +1,30 @@
+//! The stages between adapters, and the service that runs them.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`shard`], [`handle`] | the threads that own normalised and judged state |
+//! | [`ingest`] | the way in: a batch is split over the shards |
+//! | [`scores`] | the way out for scores, page by page |
+//! | [`alerts`] | the task of the alerting stage |
+//! | [`outbox`] | a queue for each alert sink |
+//! | [`sweep`] | what happens because time passes |
+//! | [`checkpoint`], [`record`] | what survives a crash |
+//! | [`warm`] | history read back |
+//! | [`supervise`] | sources and sinks as tasks |
+//! | [`service`] | start, reload and end of all this |
+//! | [`rules`], [`civil`] | tables made from the settings |
+
+pub mod alerts;
+pub mod checkpoint;
+pub mod civil;
+pub mod handle;
+pub mod ingest;
+pub mod outbox;
+pub mod record;
+pub mod rules;
+pub mod scores;
+pub mod service;
+pub mod shard;
+pub mod supervise;
+pub mod sweep;
+pub mod warm;

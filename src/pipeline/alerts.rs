@@ -1,0 +1,250 @@
+//! The task of the alerting stage: feeds the book with verdicts and the clock, writes what changes to the
+//! journal, hands alerts to the queue of each sink, and tells the shards which series to report whole.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use watchbell_adapter_api::{AlertSink, Clock, Metrics, Scores};
+use watchbell_series::Alert;
+
+use super::handle::ShardHandle;
+use super::outbox::Outbox;
+use super::shard::Event;
+use super::supervise::Surroundings;
+use crate::alerting::{self, Book, Changes, Episode, Rules, Track};
+use crate::config::Settings;
+use crate::store::journal::Journal;
+
+/// How often the clock moves the book.
+const TICK: Duration = Duration::from_secs(1);
+/// How often the journal is pruned.
+const PRUNE: Duration = Duration::from_secs(3_600);
+/// How long sinks may take for what waits when they are removed.
+const FINISH: Duration = Duration::from_secs(5);
+/// Resolved alerts are told of again for this long after a restart, as Prometheus does.
+const RESOLVED_MS: i64 = 15 * 60_000;
+
+/// The alert rules that `settings` ask for.
+///
+/// # Errors
+/// All problems of all files, a text each.
+pub fn load_rules(settings: &Settings) -> Result<Rules, Vec<String>> {
+    let mut rules = Rules::load(settings.rules_dir.as_deref())
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    rules.limits.max_per_host = settings.alerting.max_per_host;
+    rules.limits.max_firing = settings.alerting.max_open;
+    if !settings.alerting.enabled {
+        rules.series.clear();
+        rules.hosts.clear();
+    }
+    Ok(rules)
+}
+
+enum Message {
+    AddSink(String, Vec<Arc<dyn AlertSink>>),
+    RemoveSink(String, oneshot::Sender<()>),
+    SetRules(Box<Rules>, Duration),
+    Stop,
+}
+
+/// The running stage.
+#[derive(Debug)]
+pub struct AlertStage {
+    messages: mpsc::UnboundedSender<Message>,
+    task: JoinHandle<()>,
+}
+
+impl AlertStage {
+    /// Opens the journal, takes over the alerts that were open, and starts.
+    ///
+    /// # Errors
+    /// The journal can not be opened, or rules are not valid.
+    pub async fn start(
+        settings: &Settings,
+        around: &Surroundings,
+        shards: Arc<[ShardHandle]>,
+        events: mpsc::Receiver<Vec<Event>>,
+    ) -> anyhow::Result<Self> {
+        let rules = load_rules(settings).map_err(|problems| anyhow!(problems.join("\n")))?;
+        let journal = Journal::open(&settings.data_dir).await?;
+        let mut stage = Stage {
+            book: Book::new(rules, settings.external_url.as_deref().unwrap_or_default()),
+            journal,
+            scores: Arc::clone(&around.scores),
+            clock: Arc::clone(&around.clock),
+            metrics: around.metrics.clone(),
+            shards,
+            outbox: Outbox::new(Arc::clone(&around.clock), around.metrics.clone()),
+            recent: Vec::new(),
+            retention: settings.alerting.retention,
+            refused: 0,
+        };
+        stage.restore().await?;
+        let (messages, inbox) = mpsc::unbounded_channel();
+        Ok(Self { messages, task: tokio::spawn(stage.run(events, inbox)) })
+    }
+
+    /// Sends alerts to these instances from now on, those that are open first.
+    pub fn add_sink(&self, name: &str, instances: Vec<Arc<dyn AlertSink>>) {
+        // The stage ends after everything that talks to it.
+        let _ = self.messages.send(Message::AddSink(name.to_owned(), instances));
+    }
+
+    /// Stops sending to the sink `name`, after what waits for it was tried.
+    pub async fn remove_sink(&self, name: &str) {
+        let (done, removed) = oneshot::channel();
+        if self.messages.send(Message::RemoveSink(name.to_owned(), done)).is_ok() {
+            let _ = removed.await;
+        }
+    }
+
+    /// Goes on with the rules of `settings`.
+    ///
+    /// # Errors
+    /// All problems of all files; the old rules stay.
+    pub async fn set_rules(&self, settings: &Settings) -> Result<(), Vec<String>> {
+        let rules = load_rules(settings)?;
+        let _ = self.messages.send(Message::SetRules(Box::new(rules), settings.alerting.retention));
+        Ok(())
+    }
+
+    /// Ends the stage: what waits for sinks is tried, the journal is written.
+    pub async fn stop(self) {
+        let _ = self.messages.send(Message::Stop);
+        let _ = self.task.await;
+    }
+}
+
+struct Stage {
+    book: Book,
+    journal: Journal,
+    scores: Arc<dyn Scores>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    shards: Arc<[ShardHandle]>,
+    outbox: Outbox,
+    /// Resolved before the restart; sinks are told again.
+    recent: Vec<Alert>,
+    retention: Duration,
+    refused: u64,
+}
+
+impl Stage {
+    async fn restore(&mut self) -> anyhow::Result<()> {
+        let now_ms = self.clock.now_ms();
+        let open = self.journal.open_episodes().await?;
+        let resolved = self.journal.resolved_since(now_ms - RESOLVED_MS).await?;
+        self.recent = resolved.iter().map(Episode::alert).collect();
+        if !open.is_empty() {
+            tracing::info!(alerts = open.len(), "open alerts taken over");
+        }
+        let mut changes = Changes::default();
+        self.book.restore(open, now_ms, &mut changes);
+        self.apply(changes).await;
+        Ok(())
+    }
+
+    async fn run(mut self, mut events: mpsc::Receiver<Vec<Event>>, mut inbox: mpsc::UnboundedReceiver<Message>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut prunes = tokio::time::interval(PRUNE);
+        loop {
+            tokio::select! {
+                Some(batch) = events.recv() => self.observe(batch).await,
+                _ = ticks.tick() => self.tick().await,
+                _ = prunes.tick() => {
+                    let kept_ms = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
+                    self.journal.prune(self.clock.now_ms().saturating_sub(kept_ms));
+                }
+                message = inbox.recv() => match message {
+                    Some(Message::AddSink(name, instances)) => self.add_sink(&name, instances),
+                    Some(Message::RemoveSink(name, done)) => {
+                        self.outbox.remove(&name, FINISH).await;
+                        let _ = done.send(());
+                    }
+                    Some(Message::SetRules(rules, retention)) => {
+                        self.retention = retention;
+                        let mut changes = Changes::default();
+                        self.book.set_rules(*rules, self.clock.now_ms(), &mut changes);
+                        self.apply(changes).await;
+                    }
+                    Some(Message::Stop) | None => break,
+                },
+            }
+        }
+        while let Ok(batch) = events.try_recv() {
+            self.observe(batch).await;
+        }
+        self.outbox.finish(FINISH).await;
+        self.journal.close().await;
+    }
+
+    fn add_sink(&mut self, name: &str, instances: Vec<Arc<dyn AlertSink>>) {
+        self.outbox.add(name, instances);
+        let known: Vec<Alert> = self.recent.iter().cloned().chain(self.book.open().map(Episode::alert)).collect();
+        self.outbox.send_to(name, &known);
+    }
+
+    async fn observe(&mut self, batch: Vec<Event>) {
+        let now_ms = self.clock.now_ms();
+        let mut changes = Changes::default();
+        for event in batch {
+            match event {
+                Event::Verdict(input) => self.book.observe(input, now_ms, &mut changes),
+                Event::Ended { id, ts_ms } => self.book.ended(id, ts_ms, now_ms, &mut changes),
+            }
+        }
+        self.apply(changes).await;
+    }
+
+    async fn tick(&mut self) {
+        let hosts = self.scores.hosts().await;
+        let mut changes = Changes::default();
+        self.book.tick(self.clock.now_ms(), &hosts, &mut changes);
+        self.apply(changes).await;
+        let counts = self.book.counts();
+        for (state, count) in [("pending", counts.pending), ("firing", counts.firing), ("held", counts.held)] {
+            self.metrics.gauge(&alerting::ALERTS, &[state]).set(count as f64);
+        }
+        self.metrics.counter(&alerting::ALERTS_REFUSED, &[]).inc_by((counts.refused - self.refused) as f64);
+        self.refused = counts.refused;
+    }
+
+    async fn apply(&mut self, changes: Changes) {
+        let alerts: Vec<Alert> = changes.alerts().collect();
+        if !alerts.is_empty() {
+            self.outbox.send(&alerts);
+        }
+        for transition in changes.transitions {
+            tracing::info!(
+                change = transition.change.as_str(),
+                alert = %transition.episode.labels,
+                score = transition.episode.peak_score,
+                "alert"
+            );
+            self.journal.record(transition);
+        }
+        for track in changes.track {
+            self.track(track).await;
+        }
+    }
+
+    async fn track(&self, Track { id, place, on }: Track) {
+        match place {
+            // A shard that failed has forgotten its series; the clock resolves what hung on them.
+            Some((shard, slot)) => {
+                if let Some(shard) = self.shards.get(shard as usize) {
+                    let _ = shard.post(move |shard| shard.track(id, slot, on)).await;
+                }
+            }
+            None => {
+                for shard in self.shards.iter() {
+                    let _ = shard.post(move |shard| shard.track_by_id(id, on)).await;
+                }
+            }
+        }
+    }
+}

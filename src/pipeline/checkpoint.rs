@@ -1,0 +1,359 @@
+//! Saves the state of all shards from time to time, slice by slice between batches, and brings it back.
+//!
+//! The log of accepted samples begins a new file just before a checkpoint is taken. Once the checkpoint is
+//! complete the older files go. At a start the newest complete checkpoint is read, then what is left of the
+//! log is judged again: a series skips what its saved state already holds, because nothing in it is newer
+//! than the last sample it knows.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, mpsc as std_mpsc};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use watchbell_adapter_api::{Clock, Metrics, Shutdown};
+use watchbell_detect::Judge;
+use watchbell_normalize::Normalizer;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::handle::{ShardFailed, ShardHandle};
+use super::ingest::shard_of;
+use super::record;
+use super::shard::Entry;
+use crate::clock::Timer;
+use crate::store::StoreError;
+use crate::store::checkpoint::{Checkpoints, Committed, LoadReport, SegmentId, StateVersions};
+use crate::store::wal::{self, Wal, WalFile};
+use crate::telemetry::metrics;
+
+/// Segments read, or log files replayed, at once.
+const READERS: usize = 4;
+/// Segments that wait for the disk while a checkpoint is taken.
+const WRITE_AHEAD: usize = 4;
+/// Records of the log that wait to be judged again.
+const REPLAY_AHEAD: usize = 64;
+
+/// Takes checkpoints and restores them.
+pub struct Checkpointer {
+    shards: Arc<[ShardHandle]>,
+    data_dir: PathBuf,
+    checkpoints: Arc<RwLock<Checkpoints>>,
+    /// Hash of each segment as last written: what did not change is not written again.
+    written: tokio::sync::Mutex<Vec<Vec<u64>>>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    saved_ms: AtomicI64,
+}
+
+impl std::fmt::Debug for Checkpointer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Checkpointer").field("data_dir", &self.data_dir).finish_non_exhaustive()
+    }
+}
+
+/// What a restore brought back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Series.
+    pub series: u64,
+    /// Samples judged again from the log.
+    pub samples: u64,
+    /// Time of the newest sample held.
+    pub last_ts_ms: Option<i64>,
+}
+
+/// Why a checkpoint was not taken. The one before stays in force, and the log keeps what came since.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// A shard failed while it was read.
+    #[error(transparent)]
+    Shard(#[from] ShardFailed),
+    /// The file system refuses.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The task that writes ended early.
+    #[error("the task that writes the checkpoint failed")]
+    Writer,
+}
+
+impl Checkpointer {
+    /// Opens the checkpoints under `data_dir`.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn open(
+        data_dir: &Path,
+        shards: Arc<[ShardHandle]>,
+        clock: Arc<dyn Clock>,
+        metrics: Metrics,
+    ) -> Result<Self, StoreError> {
+        let versions = StateVersions { normalize: Normalizer::STATE_VERSION, judge: Judge::STATE_VERSION };
+        let checkpoints = Checkpoints::open(data_dir, versions)?;
+        for (path, why) in checkpoints.set_aside_at_open() {
+            tracing::warn!(path = %path.display(), why, "checkpoint set aside; its series learn anew");
+        }
+        Ok(Self {
+            written: tokio::sync::Mutex::new(vec![Vec::new(); shards.len()]),
+            shards,
+            data_dir: data_dir.to_owned(),
+            checkpoints: Arc::new(RwLock::new(checkpoints)),
+            clock,
+            metrics,
+            saved_ms: AtomicI64::new(0),
+        })
+    }
+
+    /// Takes a checkpoint each `interval` until the shutdown.
+    pub async fn run(self: Arc<Self>, interval: Duration, mut shutdown: Shutdown) {
+        let age = self.metrics.gauge(&metrics::CHECKPOINT_AGE, &[]);
+        while shutdown.sleep(interval).await {
+            if let Err(error) = self.save().await {
+                self.metrics.counter(&metrics::CHECKPOINT_FAILURES, &[]).inc();
+                tracing::error!(%error, "no checkpoint taken; the one before and the log stay");
+            }
+            let saved_ms = self.saved_ms.load(Ordering::Relaxed);
+            if saved_ms > 0 {
+                age.set((self.clock.now_ms() - saved_ms) as f64 / 1000.0);
+            }
+        }
+    }
+
+    /// Takes a checkpoint of all shards.
+    ///
+    /// # Errors
+    /// A shard or the file system failed. Nothing that was held before is lost.
+    pub async fn save(&self) -> Result<Committed, CheckpointError> {
+        let timer = Timer::start();
+        let mut written = self.written.lock().await;
+        let mut marks = Vec::with_capacity(self.shards.len());
+        for shard in self.shards.iter() {
+            marks.push(shard.call(|shard| shard.rotate_log()).await?);
+        }
+        let (segments, to_write) = std_mpsc::sync_channel::<(SegmentId, Option<Vec<u8>>)>(WRITE_AHEAD);
+        let checkpoints = Arc::clone(&self.checkpoints);
+        // Hashes of the last checkpoint only hold if there was one by this process.
+        let full = written.iter().all(Vec::is_empty);
+        let writing = tokio::task::spawn_blocking(move || write_all(&checkpoints, full, &to_write));
+        let gathered = self.gather(&segments, &mut written).await;
+        drop(segments);
+        let committed = writing.await.map_err(|_| CheckpointError::Writer);
+        let committed = gathered.and_then(|()| committed?.map_err(CheckpointError::from));
+        let committed = committed.inspect_err(|_| written.iter_mut().for_each(Vec::clear))?;
+        for (shard, mark) in self.shards.iter().zip(marks) {
+            match mark {
+                Ok(Some(mark)) => shard.call(move |shard| shard.trim_log(mark)).await?,
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "the log of accepted samples could not begin a new file"),
+            }
+        }
+        if let Err(error) = wal::remove_shards_from(&self.data_dir, self.shards.len() as u32) {
+            tracing::warn!(%error, "log files of shards that are no more could not be removed");
+        }
+        self.saved_ms.store(self.clock.now_ms(), Ordering::Relaxed);
+        self.metrics.histogram(&metrics::CHECKPOINT_SECONDS, &[]).observe(timer.seconds());
+        Ok(committed)
+    }
+
+    /// Reads all shards, segment by segment, and hands what changed to the writer.
+    async fn gather(
+        &self,
+        segments: &std_mpsc::SyncSender<(SegmentId, Option<Vec<u8>>)>,
+        written: &mut [Vec<u64>],
+    ) -> Result<(), CheckpointError> {
+        for (index, shard) in self.shards.iter().enumerate() {
+            let known = &mut written[index];
+            let count = shard.call(|shard| shard.segments()).await?;
+            for segment in 0..count {
+                let bytes = shard.call(move |shard| shard.save_segment(segment)).await?;
+                let hash = xxh3_64(&bytes);
+                if known.get(segment as usize) == Some(&hash) {
+                    continue;
+                }
+                if known.len() <= segment as usize {
+                    known.resize(segment as usize + 1, 0);
+                }
+                known[segment as usize] = hash;
+                let id = SegmentId { shard: index as u32, segment };
+                let (mut item, payload) = ((id, None), (!bytes.is_empty()).then_some(bytes));
+                item.1 = payload;
+                self.hand_over(segments, item).await?;
+            }
+            for segment in count..known.len() as u32 {
+                self.hand_over(segments, (SegmentId { shard: index as u32, segment }, None)).await?;
+            }
+            known.truncate(count as usize);
+        }
+        Ok(())
+    }
+
+    async fn hand_over(
+        &self,
+        segments: &std_mpsc::SyncSender<(SegmentId, Option<Vec<u8>>)>,
+        mut item: (SegmentId, Option<Vec<u8>>),
+    ) -> Result<(), CheckpointError> {
+        loop {
+            match segments.try_send(item) {
+                Ok(()) => return Ok(()),
+                Err(std_mpsc::TrySendError::Full(back)) => item = back,
+                // Its error is told by the writer itself.
+                Err(std_mpsc::TrySendError::Disconnected(_)) => return Err(CheckpointError::Writer),
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Brings back the newest checkpoint and judges the log again, muted; then opens the log for each shard.
+    ///
+    /// # Errors
+    /// A folder can not be read, or the log not be opened.
+    pub async fn restore(&self) -> Result<Restored, StoreError> {
+        let segments = self.checkpoints.read().unwrap_or_else(PoisonError::into_inner).segments()?;
+        let mut restored = Restored { series: self.load(segments, None).await, ..Restored::default() };
+        for shard in self.shards.iter() {
+            let _ = shard.call(|shard| shard.mute(true)).await;
+        }
+        restored.samples = self.replay().await?;
+        for (index, shard) in self.shards.iter().enumerate() {
+            let log = Wal::open(&self.data_dir, index as u32)
+                .map_err(StoreError::io("open the log of accepted samples in", &self.data_dir))?;
+            let last = shard.call(move |shard| {
+                shard.set_log(Some(log));
+                shard.mute(false);
+                shard.last_ts_ms()
+            });
+            restored.last_ts_ms = restored.last_ts_ms.max(last.await.ok().flatten());
+        }
+        Ok(restored)
+    }
+
+    /// Gives a shard that started anew the state of the newest checkpoint, and its log.
+    pub async fn recover(&self, index: usize) {
+        let segments = self.checkpoints.read().unwrap_or_else(PoisonError::into_inner).segments();
+        let series = match segments {
+            Ok(segments) => self.load(segments, Some(index)).await,
+            Err(error) => {
+                tracing::error!(%error, "checkpoint can not be read; the shard learns anew");
+                0
+            }
+        };
+        let log = Wal::open(&self.data_dir, index as u32).inspect_err(|error| tracing::error!(%error, "no log"));
+        let log = log.ok();
+        let _ = self.shards[index].call(move |shard| shard.set_log(log)).await;
+        tracing::warn!(shard = index, series, "shard brought back from its checkpoint");
+    }
+
+    /// Reads `segments` and gives each series to its shard; only to shard `only` if that is given.
+    async fn load(&self, segments: Vec<SegmentId>, only: Option<usize>) -> u64 {
+        let loaded = futures_util::stream::iter(segments)
+            .map(|segment| self.load_segment(segment, only))
+            .buffered(READERS)
+            .fold(0, async |sum, series| sum + series);
+        loaded.await
+    }
+
+    async fn load_segment(&self, segment: SegmentId, only: Option<usize>) -> u64 {
+        let (checkpoints, count) = (Arc::clone(&self.checkpoints), self.shards.len());
+        let read = tokio::task::spawn_blocking(move || read_segment(&checkpoints, segment, count));
+        let Ok((report, bytes, parts)) = read.await else { return 0 };
+        for (path, why) in report.set_aside {
+            self.metrics.counter(&metrics::CHECKPOINT_SET_ASIDE, &[]).inc();
+            tracing::warn!(path = %path.display(), why, "checkpoint segment set aside; its series learn anew");
+        }
+        let (bytes, mut series) = (Arc::new(bytes), 0);
+        for (index, entries) in parts.into_iter().enumerate() {
+            if entries.is_empty() || only.is_some_and(|only| only != index) {
+                continue;
+            }
+            let bytes = Arc::clone(&bytes);
+            let restored = self.shards[index].call(move |shard| shard.restore(&bytes, &entries)).await;
+            let (restored, problem) = restored.unwrap_or_default();
+            series += restored;
+            if let Some(problem) = problem {
+                tracing::warn!(shard = index, problem, "some series could not be restored; they learn anew");
+            }
+        }
+        series
+    }
+
+    /// Judges the log again. Files of one shard in order; files of several shards at once.
+    async fn replay(&self) -> Result<u64, StoreError> {
+        let files = wal::files(&self.data_dir).map_err(StoreError::io("read", &self.data_dir))?;
+        let mut by_shard: BTreeMap<u32, Vec<WalFile>> = BTreeMap::new();
+        for file in files {
+            by_shard.entry(file.shard).or_default().push(file);
+        }
+        let replayed = by_shard.into_values().map(|files| self.replay_files(files));
+        let replayed = futures_util::stream::iter(replayed).buffered(READERS);
+        let mut samples = 0;
+        for result in replayed.collect::<Vec<_>>().await {
+            samples += result?;
+        }
+        Ok(samples)
+    }
+
+    async fn replay_files(&self, files: Vec<WalFile>) -> Result<u64, StoreError> {
+        let (records, mut batches) = mpsc::channel(REPLAY_AHEAD);
+        let data_dir = self.data_dir.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            wal::replay(&data_dir, &files, |_, bytes| match record::read(bytes) {
+                Ok(batch) => drop(records.blocking_send(batch)),
+                Err(error) => tracing::warn!(%error, "a record of the log is skipped"),
+            })
+        });
+        let mut samples = 0;
+        while let Some(batch) = batches.recv().await {
+            samples += batch.samples.len() as u64;
+            let batch = Arc::new(batch);
+            let mut parts = vec![Vec::new(); self.shards.len()];
+            for (index, series) in batch.series.iter().enumerate() {
+                parts[shard_of(series.key, self.shards.len())].push(index as u32);
+            }
+            for (handle, which) in self.shards.iter().zip(parts).filter(|(_, which)| !which.is_empty()) {
+                let batch = Arc::clone(&batch);
+                let _ = handle.call(move |shard| shard.ingest(&batch, &which)).await;
+            }
+        }
+        let report = reading.await.unwrap_or_else(|_| Ok(wal::ReplayReport::default()));
+        let report = report.map_err(StoreError::io("replay the log in", &self.data_dir))?;
+        for (path, why) in report.set_aside {
+            tracing::warn!(path = %path.display(), why, "a part of the log is damaged and was set aside");
+        }
+        Ok(samples)
+    }
+}
+
+fn write_all(
+    checkpoints: &RwLock<Checkpoints>,
+    full: bool,
+    segments: &std_mpsc::Receiver<(SegmentId, Option<Vec<u8>>)>,
+) -> Result<Committed, StoreError> {
+    let mut checkpoints = checkpoints.write().unwrap_or_else(PoisonError::into_inner);
+    let mut writer = if full { checkpoints.begin_full()? } else { checkpoints.begin()? };
+    while let Ok((id, payload)) = segments.recv() {
+        match payload {
+            Some(payload) => writer.write(id.shard, id.segment, &payload)?,
+            None => writer.remove(id.shard, id.segment),
+        }
+    }
+    writer.commit()
+}
+
+type Segment = (LoadReport, Vec<u8>, Vec<Vec<Entry>>);
+
+/// Reads one segment and sorts its series by the shard that each belongs to now.
+fn read_segment(checkpoints: &RwLock<Checkpoints>, segment: SegmentId, shards: usize) -> Segment {
+    let checkpoints = checkpoints.read().unwrap_or_else(PoisonError::into_inner);
+    let (mut bytes, mut parts) = (Vec::new(), vec![Vec::new(); shards]);
+    let report = checkpoints.load(&[segment], |_, _, payload| {
+        let (written_under, entries) = Entry::all(payload).ok_or("it has no head")?;
+        for entry in entries {
+            let home = if written_under as usize == shards { segment.shard } else { entry.home(payload, shards as u32) };
+            parts[home as usize % shards].push(entry);
+        }
+        bytes.extend_from_slice(payload);
+        Ok(())
+    });
+    (report, bytes, parts)
+}

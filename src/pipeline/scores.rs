@@ -1,0 +1,84 @@
+//! The view of all scores that sinks and the API read, shard after shard, page after page.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use watchbell_adapter_api::sink::{Cursor, HostReading, ScorePage, ScoreQuery};
+use watchbell_adapter_api::{BoxFuture, Clock, Scores};
+use watchbell_detect::{EntityCount, host_score};
+
+use super::handle::ShardHandle;
+
+/// Reads scores from the shards. Cheap to clone.
+#[derive(Clone)]
+pub struct ScoreView {
+    shards: Arc<[ShardHandle]>,
+    clock: Arc<dyn Clock>,
+    judged: Arc<AtomicU64>,
+}
+
+impl std::fmt::Debug for ScoreView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ScoreView").field("shards", &self.shards.len()).finish_non_exhaustive()
+    }
+}
+
+impl ScoreView {
+    /// A view over `shards`; `judged` is kept up to date by the sweep.
+    #[must_use]
+    pub fn new(shards: Arc<[ShardHandle]>, clock: Arc<dyn Clock>, judged: Arc<AtomicU64>) -> Self {
+        Self { shards, clock, judged }
+    }
+
+    async fn read(&self, query: Arc<ScoreQuery>, cursor: Cursor) -> ScorePage {
+        let Some(shard) = self.shards.get(cursor.shard as usize) else { return ScorePage::default() };
+        let now_ms = self.clock.now_ms();
+        let read = shard.call(move |shard| {
+            let mut page = ScorePage::default();
+            let next = shard.page(&query, cursor.slot, now_ms, &mut page.rows, &mut page.labels);
+            page.next = next.map(|slot| Cursor { slot, ..cursor });
+            page
+        });
+        // A shard that failed has started anew and has nothing to show: the reader goes on with the next.
+        let mut page = read.await.unwrap_or_default();
+        if page.next.is_none() && (cursor.shard as usize) + 1 < self.shards.len() {
+            page.next = Some(Cursor { shard: cursor.shard + 1, slot: 0 });
+        }
+        page
+    }
+
+    async fn all_hosts(&self) -> Vec<HostReading> {
+        let mut hosts: BTreeMap<String, EntityCount> = BTreeMap::new();
+        for shard in self.shards.iter() {
+            for (host, count) in shard.call(|shard| shard.hosts()).await.unwrap_or_default() {
+                let sum = hosts.entry(host).or_default();
+                sum.judged += count.judged;
+                sum.ready += count.ready;
+                sum.anomalous += count.anomalous;
+            }
+        }
+        let reading = |(host, count): (String, EntityCount)| HostReading {
+            host,
+            series: count.judged,
+            ready: count.ready,
+            anomalous: count.anomalous,
+            score: if count.ready == 0 { f32::NAN } else { host_score(count) },
+        };
+        hosts.into_iter().filter(|(_, count)| count.judged > 0).map(reading).collect()
+    }
+}
+
+impl Scores for ScoreView {
+    fn series(&self) -> u64 {
+        self.judged.load(Ordering::Relaxed)
+    }
+
+    fn page(&self, query: Arc<ScoreQuery>, cursor: Cursor) -> BoxFuture<'_, ScorePage> {
+        Box::pin(self.read(query, cursor))
+    }
+
+    fn hosts(&self) -> BoxFuture<'_, Vec<HostReading>> {
+        Box::pin(self.all_hosts())
+    }
+}

@@ -1,0 +1,416 @@
+//! The service: builds all stages from a checked config, runs them, applies reloads, and drains at the end.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use watchbell_adapter_api::{Clock, History, Ingest, Metrics, Prepared, Scores, Shutdown};
+use watchbell_detect::{Judge, JudgeConfig};
+use watchbell_normalize::{Normalizer, Rules, Shard as ShardOf};
+
+use super::alerts::AlertStage;
+use super::checkpoint::Checkpointer;
+use super::handle::{ShardHandle, ShardMeta, ShardThread};
+use super::ingest::{Gate, NewHost, Router};
+use super::scores::ScoreView;
+use super::shard::{Event, Shard};
+use super::supervise::{Component, Surroundings, start_score_sink, start_source};
+use super::sweep::Sweeper;
+use super::warm::WarmStart;
+use super::{civil, rules};
+use crate::api::routes::RouteTable;
+use crate::api::server::Server;
+use crate::api::{self, Api, ReloadRequest};
+use crate::clock::Timer;
+use crate::config::{Checked, Config, Difference, Named, Outline, Overrides, Settings};
+use crate::registry::Registry;
+use crate::telemetry::{metrics, process};
+
+/// Batches of verdicts that may wait for the alerting stage.
+const VERDICTS: usize = 1024;
+/// How long live samples are held back at most while the time of a pause is caught up.
+const CATCH_UP: Duration = Duration::from_secs(120);
+
+/// Where the config came from, so that it can be loaded again.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// The file; none for the built-in config.
+    pub file: Option<PathBuf>,
+    /// What the command line says.
+    pub overrides: Overrides,
+}
+
+impl Origin {
+    /// Loads and checks it.
+    ///
+    /// # Errors
+    /// All problems, a text each.
+    pub fn load(&self) -> Result<Checked, Vec<String>> {
+        let loaded = match &self.file {
+            Some(file) => Config::load(file, &self.overrides),
+            None => Config::built_in(&self.overrides),
+        };
+        let checked = loaded.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        rules::load(&checked.settings)?;
+        super::alerts::load_rules(&checked.settings)?;
+        Ok(checked)
+    }
+}
+
+/// A running service.
+pub struct Service {
+    origin: Origin,
+    outline: Outline,
+    settings: Settings,
+    around: Surroundings,
+    router: Router,
+    gate: Arc<Gate>,
+    shards: Arc<[ShardHandle]>,
+    rules: Arc<std::sync::Mutex<Arc<Rules>>>,
+    threads: Vec<ShardThread>,
+    sources: HashMap<String, Component>,
+    sinks: HashMap<String, Component>,
+    alerts: AlertStage,
+    checkpointer: Arc<Checkpointer>,
+    tasks: Vec<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
+    stop_server: watch::Sender<bool>,
+    server: JoinHandle<()>,
+    reloads: mpsc::Receiver<ReloadRequest>,
+    address: std::net::SocketAddr,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// Builds and starts everything; returns once samples are taken.
+    ///
+    /// # Errors
+    /// A port is taken, the data folder can not be used, or rules are not valid.
+    pub async fn start(
+        origin: Origin,
+        checked: Checked,
+        clock: Arc<dyn Clock>,
+        banner: Option<&'static str>,
+    ) -> anyhow::Result<Self> {
+        let began = Timer::start();
+        let settings = checked.settings.clone();
+        let outline = Outline::of(&checked);
+        let metrics = Metrics::default();
+        process::register(&metrics);
+        std::fs::create_dir_all(&settings.data_dir)
+            .with_context(|| format!("can not create the data folder `{}`", settings.data_dir.display()))?;
+
+        let (stop, shutdown) = Shutdown::channel();
+        let (verdicts, verdict_queue) = mpsc::channel(VERDICTS);
+        let loaded = rules::load(&settings).map_err(|problems| anyhow!(problems.join("\n")))?;
+        let rules = Arc::new(std::sync::Mutex::new(loaded));
+        let (shards, threads) = start_shards(&settings, &rules, &verdicts)?;
+        drop(verdicts);
+
+        let gate = Arc::new(Gate::default());
+        let (new_hosts, hosts_seen) = mpsc::unbounded_channel();
+        let seconds = metrics.histogram(&metrics::INGEST_SECONDS, &[]);
+        let router = Router::new(Arc::clone(&shards), Arc::clone(&gate), seconds, new_hosts);
+        let judged = Arc::new(AtomicU64::new(0));
+        let scores: Arc<dyn Scores> =
+            Arc::new(ScoreView::new(Arc::clone(&shards), Arc::clone(&clock), Arc::clone(&judged)));
+
+        let (reload, reloads) = mpsc::channel(4);
+        let own = api::router(Api { metrics: metrics.clone(), scores: Arc::clone(&scores), gate: Arc::clone(&gate), reload, banner });
+        let routes = RouteTable::new(own, settings.http.basic_auth.clone());
+        let tls = settings.http.tls.as_ref().map(api::tls::server_config).transpose().map_err(|e| anyhow!(e))?;
+        let server = Server::bind(settings.http.listen, tls, settings.http.max_connections).await.map_err(|e| anyhow!(e))?;
+        let address = server.address()?;
+        let (stop_server, server_shutdown) = Shutdown::channel();
+        let server = tokio::spawn(server.run(routes.clone(), server_shutdown));
+
+        let checkpointer = Checkpointer::open(&settings.data_dir, Arc::clone(&shards), Arc::clone(&clock), metrics.clone())?;
+        let checkpointer = Arc::new(checkpointer);
+        let restored = checkpointer.restore().await?;
+        if restored.series > 0 || restored.samples > 0 {
+            let (series, samples) = (restored.series, restored.samples);
+            tracing::info!(series, samples_from_log = samples, seconds = began.seconds(), "state restored");
+        }
+
+        let ingest: Arc<dyn Ingest> = Arc::new(router.clone());
+        let around = Surroundings { ingest, scores, clock: Arc::clone(&clock), metrics: metrics.clone(), routes };
+        let alerts = AlertStage::start(&settings, &around, Arc::clone(&shards), verdict_queue).await?;
+        let limit = settings.series.max_series as u64;
+        let sweeper = Sweeper::new(
+            Arc::clone(&shards), Arc::clone(&clock), judged, Some(Arc::clone(&checkpointer)), &metrics, limit,
+        );
+        let mut tasks = vec![
+            tokio::spawn(sweeper.run(shutdown.clone())),
+            tokio::spawn(Arc::clone(&checkpointer).run(settings.checkpoint_interval, shutdown.clone())),
+        ];
+        tasks.push(start_history(checked.history, &around, &gate, restored.last_ts_ms, hosts_seen, shutdown.clone()).await);
+
+        let mut service = Self {
+            origin, outline, settings, around, router, gate, shards, rules, threads,
+            sources: HashMap::new(), sinks: HashMap::new(), alerts, checkpointer, tasks,
+            stop, stop_server, server, reloads, address,
+        };
+        for sink in checked.sinks {
+            service.start_sink(sink);
+        }
+        for source in checked.sources {
+            service.start_source(source);
+        }
+        service.gate.open();
+        tracing::info!(
+            address = %service.address,
+            seconds = began.seconds(),
+            series = restored.series,
+            sources = service.sources.len(),
+            "ready"
+        );
+        Ok(service)
+    }
+
+    /// The address of the HTTP server.
+    #[must_use]
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.address
+    }
+
+    /// Where batches may be submitted directly.
+    #[must_use]
+    pub fn ingest(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// Where scores may be read directly.
+    #[must_use]
+    pub fn scores(&self) -> Arc<dyn Scores> {
+        Arc::clone(&self.around.scores)
+    }
+
+    /// Runs until `stop` completes; `hangup` asks for a reload each time it gives a value.
+    pub async fn run(mut self, stop: impl Future<Output = ()>, mut hangup: mpsc::Receiver<()>) {
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                Some(()) = hangup.recv() => {
+                    let _ = self.reload().await;
+                }
+                Some(answer) = self.reloads.recv() => {
+                    // The asker may have gone; the reload is done all the same.
+                    let _ = answer.send(self.reload().await);
+                }
+            }
+        }
+        self.stop().await;
+    }
+
+    fn start_source(&mut self, source: Named<Box<dyn watchbell_adapter_api::Source>>) {
+        let Ok(kind) = Registry::default().source(source.kind) else { return };
+        let component = start_source(&source.name, kind, own_value(source.fingerprint), source.item, &self.around);
+        self.sources.insert(source.name.to_string(), component);
+    }
+
+    fn start_sink(&mut self, sink: Named<Prepared>) {
+        match sink.item {
+            Prepared::Alerts(instances) => self.alerts.add_sink(&sink.name, instances),
+            Prepared::Scores(scores) => {
+                let Ok(kind) = Registry::default().sink(sink.kind) else { return };
+                let component = start_score_sink(&sink.name, kind, own_value(sink.fingerprint), scores, &self.around);
+                self.sinks.insert(sink.name.to_string(), component);
+            }
+        }
+    }
+
+    /// Loads the config again and applies what changed. A config with problems changes nothing.
+    async fn reload(&mut self) -> Result<Vec<String>, Vec<String>> {
+        let result = self.try_reload().await;
+        let outcome = if result.is_ok() { "success" } else { "failure" };
+        self.around.metrics.counter(&metrics::RELOADS, &[outcome]).inc();
+        self.around.metrics.gauge(&metrics::LAST_RELOAD, &[]).set(f64::from(u8::from(result.is_ok())));
+        match &result {
+            Ok(changes) => tracing::info!(changes = changes.join("; "), "config reloaded"),
+            Err(problems) => tracing::error!(problems = problems.join("\n"), "config not reloaded; the old one stays in force"),
+        }
+        result
+    }
+
+    async fn try_reload(&mut self) -> Result<Vec<String>, Vec<String>> {
+        let checked = self.origin.load()?;
+        let outline = Outline::of(&checked);
+        let difference = Difference::between(&self.outline, &outline);
+        let mut said = Vec::new();
+        said.extend(self.apply_settings(&checked.settings, &difference).await?);
+
+        for name in difference.sources.removed.iter().chain(&difference.sources.changed) {
+            if let Some(component) = self.sources.remove(name) {
+                component.stop().await;
+            }
+        }
+        for name in difference.sinks.removed.iter().chain(&difference.sinks.changed) {
+            match self.sinks.remove(name) {
+                Some(component) => component.stop().await,
+                None => self.alerts.remove_sink(name).await,
+            }
+        }
+        let wanted = |list: &[String], other: &[String], name: &str| list.iter().chain(other).any(|n| n == name);
+        for sink in checked.sinks {
+            if wanted(&difference.sinks.added, &difference.sinks.changed, &sink.name) {
+                self.start_sink(sink);
+            }
+        }
+        for source in checked.sources {
+            if wanted(&difference.sources.added, &difference.sources.changed, &source.name) {
+                self.start_source(source);
+            }
+        }
+        for (what, changes) in [("source", &difference.sources), ("sink", &difference.sinks)] {
+            said.extend(changes.added.iter().map(|name| format!("{what} `{name}` added")));
+            said.extend(changes.removed.iter().map(|name| format!("{what} `{name}` removed")));
+            said.extend(changes.changed.iter().map(|name| format!("{what} `{name}` started anew")));
+        }
+        if difference.history {
+            said.push("`history` takes effect at the next start".to_owned());
+        }
+        said.extend(difference.restart.iter().map(|path| format!("`{path}` takes effect at the next start")));
+        self.outline = outline;
+        Ok(said)
+    }
+
+    /// Rules are read anew at each reload, since their files may have changed where the config did not.
+    async fn apply_settings(&mut self, new: &Settings, difference: &Difference) -> Result<Vec<String>, Vec<String>> {
+        let loaded = rules::load(new)?;
+        self.alerts.set_rules(new).await?;
+        *self.rules.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::clone(&loaded);
+        let judging = judge_config(new);
+        for shard in self.shards.iter() {
+            let (loaded, judging) = (Arc::clone(&loaded), judging);
+            // A shard that fails here starts anew with the new rules.
+            let _ = shard
+                .call(move |shard| {
+                    shard.set_rules(loaded);
+                    shard.set_judging(judging);
+                })
+                .await;
+        }
+        self.settings = new.clone();
+        Ok(difference.settings.iter().map(|path| format!("`{path}` changed")).collect())
+    }
+
+    /// Stops taking samples, lets sinks finish, and saves all state.
+    async fn stop(mut self) {
+        tracing::info!("stopping");
+        for (_, source) in self.sources.drain() {
+            source.stop().await;
+        }
+        self.gate.close();
+        self.stop_server.send_replace(true);
+        for (_, sink) in self.sinks.drain() {
+            sink.stop().await;
+        }
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            let _ = task.await;
+        }
+        self.alerts.stop().await;
+        match self.checkpointer.save().await {
+            Ok(committed) => tracing::info!(segments = committed.written + committed.kept, "state saved"),
+            Err(error) => tracing::error!(%error, "state not saved; the log of samples will be judged again"),
+        }
+        let _ = self.server.await;
+        drop((self.checkpointer, self.around, self.router, self.shards));
+        let joined = tokio::task::spawn_blocking(move || self.threads.into_iter().for_each(ShardThread::join));
+        // A request that is still answered may hold a handle; the process ends either way.
+        let _ = tokio::time::timeout(Duration::from_secs(2), joined).await;
+        tracing::info!("stopped");
+    }
+}
+
+/// What an adapter reads: the item without the words that are the service's.
+fn own_value(mut fingerprint: serde_json::Value) -> serde_json::Value {
+    if let Some(object) = fingerprint.as_object_mut() {
+        object.remove("type");
+    }
+    fingerprint
+}
+
+fn judge_config(settings: &Settings) -> JudgeConfig {
+    JudgeConfig {
+        warmup_s: settings.detect.warmup.as_secs_f32(),
+        // Twice the sensitivity accepts twice the false alarms; see `JudgeConfig::t_shift`.
+        t_shift: -settings.detect.sensitivity.log10() as f32,
+        report_edge: settings.detect.report_edge as f32,
+        ..JudgeConfig::default()
+    }
+}
+
+type Shards = (Arc<[ShardHandle]>, Vec<ShardThread>);
+
+fn start_shards(
+    settings: &Settings,
+    rules: &Arc<std::sync::Mutex<Arc<Rules>>>,
+    verdicts: &mpsc::Sender<Vec<Event>>,
+) -> anyhow::Result<Shards> {
+    let count = settings.shards as u32;
+    let (limits, judging, time) = (rules::limits(settings), judge_config(settings), civil::table(&settings.timezone));
+    let (mut handles, mut threads) = (Vec::new(), Vec::new());
+    for index in 0..count {
+        let (rules, verdicts) = (Arc::clone(rules), verdicts.clone());
+        let (judging, time) = (judging, time.clone());
+        let make = move || {
+            let rules = Arc::clone(&rules.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+            let normalizer = Normalizer::new(rules, ShardOf { index, count }, limits);
+            let judge = Judge::new(judging, time.clone());
+            Shard::new(ShardMeta::new(index, count), normalizer, judge, None, verdicts.clone(), limits.idle_ms)
+        };
+        let (handle, thread) = ShardHandle::start(index, make).context("can not start the thread of a shard")?;
+        handles.push(handle);
+        threads.push(thread);
+    }
+    Ok((handles.into(), threads))
+}
+
+/// Catches up, or begins the warm start, and follows hosts that appear later.
+async fn start_history(
+    history: Option<Named<Arc<dyn History>>>,
+    around: &Surroundings,
+    gate: &Gate,
+    last_ts_ms: Option<i64>,
+    hosts_seen: mpsc::UnboundedReceiver<NewHost>,
+    shutdown: Shutdown,
+) -> JoinHandle<()> {
+    let Some(history) = history else {
+        return tokio::spawn(ignore_hosts(hosts_seen, shutdown));
+    };
+    debug_assert!(!gate.is_open(), "live samples would overtake the history");
+    let (ingest, clock) = (Arc::clone(&around.ingest), Arc::clone(&around.clock));
+    let warm = WarmStart::new(history.item, ingest, clock, around.metrics.clone(), shutdown);
+    if last_ts_ms.is_some() {
+        // A series that took a live sample would refuse what came before it, so live samples wait.
+        if tokio::time::timeout(CATCH_UP, warm.catch_up(last_ts_ms)).await.is_err() {
+            tracing::warn!("catching up takes too long; live samples are taken, a gap remains");
+        }
+        return tokio::spawn(warm.follow(hosts_seen));
+    }
+    tokio::spawn(async move {
+        warm.catch_up(None).await;
+        warm.follow(hosts_seen).await;
+    })
+}
+
+async fn ignore_hosts(mut hosts_seen: mpsc::UnboundedReceiver<NewHost>, mut shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            host = hosts_seen.recv() => if host.is_none() { return },
+            () = shutdown.wait() => return,
+        }
+    }
+}

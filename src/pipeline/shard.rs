@@ -1,0 +1,493 @@
+//! A shard: one thread that owns the normalised and judged state of its share of the series.
+//!
+//! Nobody else touches that state. Work comes as functions to run on the shard, one after the other, each
+//! bounded in time: a batch, a page of readings, a slice of a checkpoint. So there are no locks, and a
+//! reader never holds up a batch for longer than one slice.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use watchbell_adapter_api::sink::{ScoreQuery, ScoreRow};
+use watchbell_detect::{EntityCount, Judge, JudgeConfig};
+use watchbell_normalize::{Normalized, Normalizer, ReceiptPart, Rules, Stats};
+use watchbell_series::{Labels, Mode, RawBatch, SeriesId, Verdict, labels};
+
+use super::{handle::ShardMeta, record};
+use crate::alerting::{About, AlertInput};
+use crate::store::wal::{SegmentNo, Wal};
+
+/// Raw series of one checkpoint segment.
+pub const SEGMENT: u32 = 4096;
+/// Slots that one page looks at, at most.
+const PAGE_SLOTS: usize = 8192;
+/// Rows of one page, at most.
+const PAGE_ROWS: usize = 2048;
+
+/// State of one shard and what works on it.
+pub struct Shard {
+    meta: ShardMeta,
+    normalizer: Normalizer,
+    judge: Judge,
+    normalized: Normalized,
+    verdicts: Vec<Verdict>,
+    events: Vec<Event>,
+    /// Series that are reported whole, by slot: their end is reported, too.
+    tracked: HashMap<u32, SeriesId>,
+    wal: Option<Wal>,
+    record: Vec<u8>,
+    alerts: mpsc::Sender<Vec<Event>>,
+    /// Verdicts are not passed on while the log is replayed.
+    muted: bool,
+    /// A series is forgotten this long after its last sample.
+    idle_ms: i64,
+    last_ts_ms: i64,
+}
+
+impl std::fmt::Debug for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shard").field("index", &self.meta.index).finish_non_exhaustive()
+    }
+}
+
+/// What a shard tells the alerting stage.
+#[derive(Debug)]
+pub enum Event {
+    /// A verdict worth passing on.
+    Verdict(AlertInput),
+    /// A series that is reported whole has ended, or was forgotten.
+    Ended {
+        /// The series.
+        id: SeriesId,
+        /// When, milliseconds since the Unix epoch.
+        ts_ms: i64,
+    },
+}
+
+/// What became of a shard's part of a batch.
+#[derive(Debug, Default)]
+pub struct ShardReceipt {
+    /// Numbers by fate.
+    pub part: ReceiptPart,
+    /// Series that belong elsewhere: index in the batch and their real key.
+    pub forward: Vec<(u32, u64)>,
+    /// Series whose key is not known.
+    pub unknown: Vec<u32>,
+    /// Hosts first seen in this batch, each with the label by which its history can be found.
+    pub new_hosts: Vec<(String, String)>,
+}
+
+/// What a shard tells of itself.
+#[derive(Debug, Clone, Default)]
+pub struct ShardStatus {
+    /// Totals by data fault.
+    pub stats: Stats,
+    /// Judged series.
+    pub judged: u64,
+    /// Those that have a score.
+    pub ready: u64,
+    /// Those with a score over 1.0.
+    pub anomalous: u64,
+    /// Raw series held.
+    pub raw: u64,
+    /// Bytes of the log of accepted samples.
+    pub wal_bytes: u64,
+    /// Whether that log could not be written.
+    pub wal_broken: bool,
+    /// Verdicts given so far, by [`watchbell_series::Pattern`] as index.
+    pub verdicts: [u64; watchbell_series::Pattern::ALL.len()],
+}
+
+impl Shard {
+    /// An empty shard.
+    #[must_use]
+    pub fn new(
+        meta: ShardMeta,
+        normalizer: Normalizer,
+        judge: Judge,
+        wal: Option<Wal>,
+        alerts: mpsc::Sender<Vec<Event>>,
+        idle_ms: i64,
+    ) -> Self {
+        Self {
+            meta,
+            normalizer,
+            judge,
+            normalized: Normalized::default(),
+            verdicts: Vec::new(),
+            events: Vec::new(),
+            tracked: HashMap::new(),
+            wal,
+            record: Vec::new(),
+            alerts,
+            muted: false,
+            idle_ms,
+            last_ts_ms: i64::MIN,
+        }
+    }
+
+    /// Normalises and judges the series `which` of `batch`, and logs them so that a crash loses nothing
+    /// that was acknowledged. History is not logged: it can be read again.
+    pub fn ingest(&mut self, batch: &RawBatch, which: &[u32]) -> ShardReceipt {
+        let new_before = self.normalizer.stats().new_series;
+        self.normalizer.normalize(batch, which, &mut self.normalized);
+        self.apply(batch.mode);
+        if batch.mode == Mode::Live {
+            let with_labels = self.normalizer.stats().new_series != new_before;
+            self.log(batch, which, with_labels);
+        }
+        let new_hosts = self.new_hosts();
+        let receipt = ShardReceipt {
+            part: std::mem::take(&mut self.normalized.receipt),
+            forward: std::mem::take(&mut self.normalized.forward),
+            unknown: std::mem::take(&mut self.normalized.unknown),
+            new_hosts,
+        };
+        self.normalized.clear();
+        self.report();
+        receipt
+    }
+
+    fn log(&mut self, batch: &RawBatch, which: &[u32], with_labels: bool) {
+        if let Some(wal) = &mut self.wal {
+            self.record.clear();
+            record::write(batch, which, with_labels, &mut self.record);
+            // The log counts its own failures; a full disk must not stop judging.
+            let _ = wal.append(&self.record);
+        }
+    }
+
+    fn apply(&mut self, mode: Mode) {
+        if !self.tracked.is_empty() {
+            self.note_ends();
+        }
+        let (judge, normalized) = (&mut self.judge, &self.normalized);
+        for slot in &normalized.released {
+            judge.release(*slot);
+        }
+        for admission in &normalized.admitted {
+            judge.admit(admission.slot, &admission.spec, admission.entity);
+        }
+        for (slot, spec) in &normalized.respecified {
+            judge.set_spec(*slot, spec);
+        }
+        for slot in &normalized.restarted {
+            judge.reset(*slot);
+        }
+        match mode {
+            Mode::Live => judge.judge(&normalized.samples, &mut self.verdicts),
+            Mode::Backfill => judge.learn(&normalized.samples),
+        }
+        for (slot, ts_ms) in &normalized.ended {
+            judge.end(*slot, *ts_ms);
+        }
+        if let Some(last) = normalized.samples.last() {
+            self.last_ts_ms = self.last_ts_ms.max(last.ts_ms);
+        }
+    }
+
+    /// Reports the end of tracked series before their slots go to others.
+    fn note_ends(&mut self) {
+        let ended = self.normalized.ended.iter().copied();
+        let released = self.normalized.released.iter().map(|slot| (*slot, self.last_ts_ms));
+        for (slot, ts_ms) in ended.chain(released) {
+            if let Some(id) = self.tracked.get(&slot) {
+                self.events.push(Event::Ended { id: *id, ts_ms });
+            }
+        }
+        for slot in &self.normalized.released {
+            self.tracked.remove(slot);
+        }
+    }
+
+    fn new_hosts(&mut self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for admission in &self.normalized.admitted {
+            if self.meta.note_host(admission.entity) {
+                let labels = self.normalizer.slot_raw(admission.slot).map(|raw| self.labels(raw));
+                let instance = labels.as_ref().and_then(|labels| labels.get("instance")).unwrap_or_default();
+                found.push((self.normalizer.entity_name(admission.entity).to_owned(), instance.to_owned()));
+            }
+        }
+        found
+    }
+
+    fn labels(&self, raw: u32) -> Labels {
+        let mut bytes = Vec::new();
+        self.normalizer.labels(raw, &mut bytes);
+        labels::read_canonical(&bytes).unwrap_or_default()
+    }
+
+    /// Passes what was gathered so far on to the alerting stage.
+    fn report(&mut self) {
+        for verdict in &self.verdicts {
+            self.meta.count_verdict(verdict.pattern);
+        }
+        if self.muted {
+            self.verdicts.clear();
+            self.events.clear();
+        }
+        for verdict in std::mem::take(&mut self.verdicts) {
+            let (Some(raw), Some(info)) = (self.normalizer.slot_raw(verdict.slot), self.normalizer.info(verdict.slot))
+            else {
+                continue;
+            };
+            let about = About {
+                labels: self.labels(raw),
+                entity: self.normalizer.entity_name(info.entity).to_owned(),
+                unit: info.spec.unit,
+            };
+            let input = AlertInput { shard: self.meta.index, id: info.id, about: Some(Box::new(about)), verdict };
+            self.events.push(Event::Verdict(input));
+        }
+        if !self.events.is_empty() {
+            // Waiting here when the alerting stage is behind slows the senders down; nothing is lost.
+            let _ = self.alerts.blocking_send(std::mem::take(&mut self.events));
+        }
+    }
+
+    /// Looks for series whose samples stopped, and forgets some of those long gone.
+    pub fn sweep(&mut self, now_ms: i64) {
+        self.judge.sweep(now_ms, &mut self.verdicts);
+        self.normalizer.expire(now_ms - self.idle_ms, &mut self.normalized);
+        self.apply(Mode::Live);
+        self.normalized.clear();
+        self.report();
+    }
+
+    /// Judged series from `slot` on that pass `query`; the next slot to go on from, or `None` at the end.
+    pub fn page(
+        &self,
+        query: &ScoreQuery,
+        slot: u32,
+        now_ms: i64,
+        rows: &mut Vec<ScoreRow>,
+        labels: &mut Vec<u8>,
+    ) -> Option<u32> {
+        let mut looked = 0;
+        for slot in self.normalizer.slots(slot, PAGE_SLOTS + 1) {
+            if looked >= PAGE_SLOTS || rows.len() >= PAGE_ROWS {
+                return Some(slot);
+            }
+            looked += 1;
+            let Some(raw) = self.normalizer.slot_raw(slot) else { continue };
+            let reading = self.judge.reading(slot, now_ms);
+            if query.anomalous_only && !(reading.alarm || reading.score > 1.0) {
+                continue;
+            }
+            let labels_at = labels.len();
+            self.normalizer.labels(raw, labels);
+            if !passes(query, &labels[labels_at..]) {
+                labels.truncate(labels_at);
+                continue;
+            }
+            let id = self.normalizer.info(slot).map(|info| info.id).unwrap_or_else(|| {
+                watchbell_series::labels::hash_canonical(&labels[labels_at..])
+            });
+            let labels_len = (labels.len() - labels_at) as u32;
+            rows.push(ScoreRow { id, labels_at: labels_at as u32, labels_len, reading });
+        }
+        None
+    }
+
+    /// Counts by host.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<(String, EntityCount)> {
+        self.judge
+            .entities()
+            .map(|(entity, count)| (self.normalizer.entity_name(entity).to_owned(), count))
+            .filter(|(host, _)| !host.is_empty())
+            .collect()
+    }
+
+    /// Reports each sample of series `id` from now on, or no longer; nothing if `slot` is another series by now.
+    pub fn track(&mut self, id: SeriesId, slot: u32, on: bool) {
+        if self.normalizer.info(slot).is_none_or(|info| info.id != id) {
+            return;
+        }
+        self.judge.track(slot, on);
+        if on {
+            self.tracked.insert(slot, id);
+        } else {
+            self.tracked.remove(&slot);
+        }
+    }
+
+    /// The same for a series whose slot is not known.
+    pub fn track_by_id(&mut self, id: SeriesId, on: bool) {
+        if let Some(slot) = self.normalizer.slot_of(id) {
+            self.track(id, slot, on);
+        }
+    }
+
+    /// Judges by other rules from now on; what was learned stays.
+    pub fn set_rules(&mut self, rules: Arc<Rules>) {
+        self.normalizer.set_rules(rules, &mut self.normalized);
+        self.apply(Mode::Live);
+        self.normalized.clear();
+    }
+
+    /// What it tells of itself.
+    #[must_use]
+    pub fn status(&self) -> ShardStatus {
+        let mut status = ShardStatus {
+            stats: *self.normalizer.stats(),
+            raw: self.normalizer.census().records as u64,
+            wal_bytes: self.wal.as_ref().map_or(0, Wal::bytes),
+            wal_broken: self.wal.as_ref().is_some_and(Wal::is_broken),
+            verdicts: self.meta.verdicts(),
+            ..ShardStatus::default()
+        };
+        for (_, count) in self.judge.entities() {
+            status.judged += u64::from(count.judged);
+            status.ready += u64::from(count.ready);
+            status.anomalous += u64::from(count.anomalous);
+        }
+        status
+    }
+
+    /// Time of the newest sample, if there was one.
+    #[must_use]
+    pub fn last_ts_ms(&self) -> Option<i64> {
+        (self.last_ts_ms != i64::MIN).then_some(self.last_ts_ms)
+    }
+
+    /// Number of checkpoint segments.
+    #[must_use]
+    pub fn segments(&self) -> u32 {
+        self.normalizer.raw_len().div_ceil(SEGMENT)
+    }
+
+    /// State of the raw series of one segment: the number of shards (u32), then for each series the length
+    /// of its normalised state and of its judged state (u32 each), and these states.
+    #[must_use]
+    pub fn save_segment(&self, segment: u32) -> Vec<u8> {
+        let mut out = Vec::with_capacity(2 << 20);
+        out.extend_from_slice(&self.meta.count.to_le_bytes());
+        let first = segment * SEGMENT;
+        for raw in first..(first + SEGMENT).min(self.normalizer.raw_len()) {
+            if !self.normalizer.is_live(raw) {
+                continue;
+            }
+            let head = out.len();
+            out.extend_from_slice(&[0; 8]);
+            self.normalizer.save(raw, &mut out);
+            let split = out.len();
+            if let Some(slot) = self.normalizer.raw_slot(raw) {
+                self.judge.save(slot, &mut out);
+            }
+            let lengths = [(split - head - 8) as u32, (out.len() - split) as u32];
+            out[head..head + 4].copy_from_slice(&lengths[0].to_le_bytes());
+            out[head + 4..head + 8].copy_from_slice(&lengths[1].to_le_bytes());
+        }
+        out
+    }
+
+    /// Takes back what [`Shard::save_segment`] wrote: the entries at `entries` of `bytes`. Returns how many
+    /// series came back, and what was wrong with the first that did not.
+    pub fn restore(&mut self, bytes: &[u8], entries: &[Entry]) -> (u64, Option<String>) {
+        let (mut restored, mut problem) = (0, None);
+        for entry in entries {
+            match self.restore_entry(entry.normal(bytes), entry.judged(bytes)) {
+                Ok(()) => restored += 1,
+                Err(e) => problem = problem.or(Some(e)),
+            }
+        }
+        (restored, problem)
+    }
+
+    fn restore_entry(&mut self, normal: &[u8], judged: &[u8]) -> Result<(), String> {
+        let (_, restored) = self.normalizer.load(normal).map_err(|e| e.to_string())?;
+        let Some(slot) = restored.slot else { return Ok(()) };
+        self.judge.admit(slot, &restored.spec, restored.entity);
+        self.meta.note_host(restored.entity);
+        if judged.is_empty() || restored.changed {
+            return Ok(());
+        }
+        self.judge.load(slot, judged).map_err(|e| {
+            // Half a state is worse than none: the series learns anew.
+            self.judge.reset(slot);
+            e.to_string()
+        })?;
+        self.last_ts_ms = self.last_ts_ms.max(self.judge.reading(slot, i64::MAX).ts_ms);
+        Ok(())
+    }
+
+    /// Whether verdicts are kept from the alerting stage, as while the log is replayed.
+    pub fn mute(&mut self, muted: bool) {
+        self.muted = muted;
+    }
+
+    /// Starts a new file of the log; everything before it is superseded by the checkpoint that follows.
+    ///
+    /// # Errors
+    /// The file can not be made; the log says which.
+    pub fn rotate_log(&mut self) -> std::io::Result<Option<SegmentNo>> {
+        self.wal.as_mut().map(Wal::rotate).transpose()
+    }
+
+    /// Removes the files of the log before `segment`.
+    pub fn trim_log(&mut self, segment: SegmentNo) {
+        if let Some(wal) = &mut self.wal {
+            // A file that stays is replayed again, which changes nothing.
+            let _ = wal.remove_before(segment);
+        }
+    }
+
+    /// Judges by other constants from now on; what was learned stays.
+    pub fn set_judging(&mut self, config: JudgeConfig) {
+        self.judge.set_config(config);
+    }
+
+    /// Gives the log to a shard that began without one.
+    pub fn set_log(&mut self, wal: Option<Wal>) {
+        self.wal = wal;
+    }
+}
+
+fn passes(query: &ScoreQuery, canonical: &[u8]) -> bool {
+    query.selectors.is_empty()
+        || query.selectors.iter().any(|selector| {
+            selector.matches_by(|name| {
+                labels::iter_canonical(canonical).find(|(n, _)| *n == name).map_or("", |(_, value)| value)
+            })
+        })
+}
+
+/// Where one series' state stands in a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    at: usize,
+    normal_len: usize,
+    judged_len: usize,
+}
+
+impl Entry {
+    /// The number of shards that a segment was written under, and its entries; those after damaged bytes are
+    /// missing.
+    pub fn all(bytes: &[u8]) -> Option<(u32, impl Iterator<Item = Self> + '_)> {
+        let word = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+        let mut at = 4;
+        let entries = std::iter::from_fn(move || {
+            let (normal_len, judged_len) = (word(at)? as usize, word(at + 4)? as usize);
+            let entry = Self { at: at + 8, normal_len, judged_len };
+            at = entry.at.checked_add(normal_len)?.checked_add(judged_len)?;
+            (at <= bytes.len()).then_some(entry)
+        });
+        Some((word(0)?, entries))
+    }
+
+    /// The shard of `count` that this series belongs to; the first where its bytes do not tell.
+    #[must_use]
+    pub fn home(&self, bytes: &[u8], count: u32) -> u32 {
+        Normalizer::home(self.normal(bytes), count).unwrap_or(0)
+    }
+
+    fn normal<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        &bytes[self.at..self.at + self.normal_len]
+    }
+
+    fn judged<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        &bytes[self.at + self.normal_len..self.at + self.normal_len + self.judged_len]
+    }
+}

@@ -1,0 +1,204 @@
+//! Runs sources and sinks: each in a task of its own, started anew when it fails or panics, and stopped
+//! alone when a reload takes it away.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use futures_util::FutureExt;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use watchbell_adapter_api::{
+    BoxFuture, Clock, Ingest, Metrics, Prepared, Problems, ScoreSink, Scores, Shutdown, SinkContext, SinkKind, Source,
+    SourceContext, SourceError, SourceKind,
+};
+
+use crate::api::routes::RouteTable;
+use crate::clock::Timer;
+use crate::telemetry::metrics;
+
+/// First pause before a failed component is started again; doubled up to [`LONGEST`].
+const SHORTEST: Duration = Duration::from_secs(1);
+/// Longest pause.
+const LONGEST: Duration = Duration::from_secs(60);
+/// How long a component may take to stop.
+const STOP: Duration = Duration::from_secs(10);
+
+/// What components need of the service.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Where batches go.
+    pub ingest: Arc<dyn Ingest>,
+    /// Where scores are read.
+    pub scores: Arc<dyn Scores>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Own metrics.
+    pub metrics: Metrics,
+    /// Where routes are served.
+    pub routes: RouteTable,
+}
+
+impl std::fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Surroundings")
+    }
+}
+
+/// A running source or sink.
+#[derive(Debug)]
+pub struct Component {
+    name: String,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+    routes: RouteTable,
+}
+
+impl Component {
+    /// Tells it to stop and waits until it has, or until it takes too long.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        self.routes.set(&self.name, None);
+        let abort = self.task.abort_handle();
+        if tokio::time::timeout(STOP, self.task).await.is_err() {
+            tracing::warn!(component = self.name, "does not stop; given up");
+            abort.abort();
+        }
+    }
+}
+
+/// Something that runs and may be made again from its config.
+trait Runner: Send + 'static {
+    fn routes(&mut self) -> Option<Router>;
+    fn run(self: Box<Self>) -> BoxFuture<'static, Result<(), SourceError>>;
+}
+
+struct RunSource(Box<dyn Source>, SourceContext);
+
+impl Runner for RunSource {
+    fn routes(&mut self) -> Option<Router> {
+        self.0.routes(&self.1)
+    }
+
+    fn run(self: Box<Self>) -> BoxFuture<'static, Result<(), SourceError>> {
+        self.0.run(self.1)
+    }
+}
+
+struct RunSink(Box<dyn ScoreSink>, SinkContext);
+
+impl Runner for RunSink {
+    fn routes(&mut self) -> Option<Router> {
+        self.0.routes(&self.1)
+    }
+
+    fn run(self: Box<Self>) -> BoxFuture<'static, Result<(), SourceError>> {
+        self.0.run(self.1)
+    }
+}
+
+/// Starts a source that was prepared from `value`.
+#[must_use]
+pub fn start_source(
+    name: &str,
+    kind: &'static SourceKind,
+    value: Value,
+    source: Box<dyn Source>,
+    around: &Surroundings,
+) -> Component {
+    let (stop, shutdown) = Shutdown::channel();
+    let context = SourceContext {
+        name: name.into(),
+        ingest: Arc::clone(&around.ingest),
+        clock: Arc::clone(&around.clock),
+        shutdown: shutdown.clone(),
+        metrics: around.metrics.clone(),
+    };
+    let again = {
+        let context = context.clone();
+        move || {
+            let source = (kind.prepare)(value.clone(), &mut Problems::default())?;
+            Some(Box::new(RunSource(source, context.clone())) as Box<dyn Runner>)
+        }
+    };
+    start(name, Box::new(RunSource(source, context)), again, around, stop, shutdown)
+}
+
+/// Starts a sink of scores that was prepared from `value`.
+#[must_use]
+pub fn start_score_sink(
+    name: &str,
+    kind: &'static SinkKind,
+    value: Value,
+    sink: Box<dyn ScoreSink>,
+    around: &Surroundings,
+) -> Component {
+    let (stop, shutdown) = Shutdown::channel();
+    let context = SinkContext {
+        name: name.into(),
+        scores: Arc::clone(&around.scores),
+        clock: Arc::clone(&around.clock),
+        shutdown: shutdown.clone(),
+        metrics: around.metrics.clone(),
+    };
+    let again = {
+        let context = context.clone();
+        move || match (kind.prepare)(value.clone(), &mut Problems::default())? {
+            Prepared::Scores(sink) => Some(Box::new(RunSink(sink, context.clone())) as Box<dyn Runner>),
+            Prepared::Alerts(_) => None,
+        }
+    };
+    start(name, Box::new(RunSink(sink, context)), again, around, stop, shutdown)
+}
+
+fn start(
+    name: &str,
+    mut runner: Box<dyn Runner>,
+    again: impl Fn() -> Option<Box<dyn Runner>> + Send + 'static,
+    around: &Surroundings,
+    stop: watch::Sender<bool>,
+    mut shutdown: Shutdown,
+) -> Component {
+    let (name, routes) = (name.to_owned(), around.routes.clone());
+    routes.set(&name, runner.routes());
+    let up = around.metrics.gauge(&metrics::COMPONENT_UP, &[&name]);
+    let restarts = around.metrics.counter(&metrics::COMPONENT_RESTARTS, &[&name]);
+    let component = Component { name: name.clone(), stop, task: tokio::spawn(async {}), routes: routes.clone() };
+    let task = tokio::spawn(async move {
+        let mut pause = SHORTEST;
+        let mut next = Some(runner);
+        loop {
+            if let Some(runner) = next.take() {
+                let timer = Timer::start();
+                up.set(1.0);
+                let ended = AssertUnwindSafe(runner.run()).catch_unwind().await;
+                up.set(0.0);
+                if shutdown.is_set() {
+                    return;
+                }
+                match ended {
+                    Ok(Ok(())) => tracing::error!(component = name, "ended by itself"),
+                    Ok(Err(error)) => tracing::error!(component = name, %error, "failed"),
+                    Err(_) => tracing::error!(component = name, "panicked"),
+                }
+                if timer.elapsed() > LONGEST {
+                    pause = SHORTEST;
+                }
+            }
+            tracing::info!(component = name, "starts again in {} s", pause.as_secs());
+            if !shutdown.sleep(pause).await {
+                return;
+            }
+            pause = (pause * 2).min(LONGEST);
+            restarts.inc();
+            next = again();
+            match &mut next {
+                Some(runner) => routes.set(&name, runner.routes()),
+                None => tracing::error!(component = name, "can not be prepared again; see `watchbell check`"),
+            }
+        }
+    });
+    Component { task, ..component }
+}

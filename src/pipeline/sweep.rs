@@ -1,0 +1,201 @@
+//! The clock's part of the pipeline: once a second looks for samples that did not come, forgets series
+//! long gone, brings back a shard that failed, and publishes what the shards count.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus::{Counter, Gauge};
+use watchbell_adapter_api::{Clock, Metrics, Shutdown};
+use watchbell_normalize::Stats;
+use watchbell_series::Pattern;
+
+use super::checkpoint::Checkpointer;
+use super::handle::ShardHandle;
+use super::shard::ShardStatus;
+use crate::telemetry::metrics;
+
+/// How often.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Sweeps all shards.
+pub struct Sweeper {
+    shards: Arc<[ShardHandle]>,
+    clock: Arc<dyn Clock>,
+    judged: Arc<AtomicU64>,
+    checkpointer: Option<Arc<Checkpointer>>,
+    published: Published,
+    seen: Vec<Seen>,
+    limit: u64,
+}
+
+impl std::fmt::Debug for Sweeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sweeper").field("shards", &self.shards.len()).finish_non_exhaustive()
+    }
+}
+
+/// What of a shard has been published already.
+#[derive(Debug, Default)]
+struct Seen {
+    status: ShardStatus,
+    panics: u64,
+}
+
+impl Sweeper {
+    /// A sweeper of `shards` that hold `limit` series at most in all.
+    #[must_use]
+    pub fn new(
+        shards: Arc<[ShardHandle]>,
+        clock: Arc<dyn Clock>,
+        judged: Arc<AtomicU64>,
+        checkpointer: Option<Arc<Checkpointer>>,
+        metrics: &Metrics,
+        limit: u64,
+    ) -> Self {
+        let seen = shards.iter().map(|_| Seen::default()).collect();
+        Self { shards, clock, judged, checkpointer, published: Published::new(metrics), seen, limit }
+    }
+
+    /// Sweeps once a second until the shutdown.
+    pub async fn run(mut self, mut shutdown: Shutdown) {
+        let mut ticks = tokio::time::interval(PERIOD);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => self.tick().await,
+                () = shutdown.wait() => return,
+            }
+        }
+    }
+
+    /// Sweeps once.
+    pub async fn tick(&mut self) {
+        let now_ms = self.clock.now_ms();
+        let (mut judged, mut ready, mut anomalous, mut raw, mut wal, mut broken) = (0, 0, 0, 0, 0, false);
+        for (index, shard) in self.shards.iter().enumerate() {
+            let swept = shard.call(move |shard| {
+                shard.sweep(now_ms);
+                shard.status()
+            });
+            let seen = &mut self.seen[index];
+            if let Ok(status) = swept.await {
+                self.published.add(&seen.status, &status);
+                judged += status.judged;
+                ready += status.ready;
+                anomalous += status.anomalous;
+                raw += status.raw;
+                wal += status.wal_bytes;
+                broken |= status.wal_broken;
+                seen.status = status;
+            }
+            if shard.panics() > seen.panics {
+                self.published.panics.inc_by((shard.panics() - seen.panics) as f64);
+                (seen.panics, seen.status) = (shard.panics(), ShardStatus::default());
+                if let Some(checkpointer) = &self.checkpointer {
+                    checkpointer.recover(index).await;
+                }
+            }
+        }
+        self.judged.store(judged, Ordering::Relaxed);
+        self.published.judged.set(judged as f64);
+        self.published.ready.set(ready as f64);
+        self.published.anomalous.set(anomalous as f64);
+        self.published.raw.set(raw as f64);
+        self.published.wal.set(wal as f64);
+        self.published.wal_broken.set(f64::from(u8::from(broken)));
+        self.published.limited.set(f64::from(u8::from(raw >= self.limit)));
+    }
+}
+
+/// Handles of the metrics that the shards' counts go to.
+struct Published {
+    samples: Counter,
+    judged_samples: Counter,
+    histograms: Counter,
+    new_series: Counter,
+    expired: Counter,
+    refused: Counter,
+    dropped: Vec<(Counter, fn(&Stats) -> u64)>,
+    faults: Vec<(Counter, fn(&Stats) -> u64)>,
+    verdicts: Vec<Counter>,
+    judged: Gauge,
+    ready: Gauge,
+    anomalous: Gauge,
+    raw: Gauge,
+    wal: Gauge,
+    wal_broken: Gauge,
+    limited: Gauge,
+    panics: Counter,
+}
+
+/// Samples that are not judged, by reason.
+const DROPPED: &[(&str, fn(&Stats) -> u64)] = &[
+    ("out_of_order", |s| s.out_of_order),
+    ("duplicate", |s| s.duplicate),
+    ("conflict", |s| s.conflict),
+    ("overlap", |s| s.overlap),
+    ("late_part", |s| s.late_part),
+    ("not_finite", |s| s.nan),
+    ("future", |s| s.future),
+    ("limit", |s| s.limit_refused),
+    ("invalid_labels", |s| s.invalid_labels),
+    ("invalid_histogram", |s| s.invalid_histogram),
+    ("collision", |s| s.collisions),
+    ("own_output", |s| s.own_output),
+    ("unwatched", |s| s.unwatched),
+    ("set_aside", |s| s.set_aside),
+];
+
+/// Faults of the data that are noted while the sample is taken.
+const FAULTS: &[(&str, fn(&Stats) -> u64)] = &[
+    ("stale", |s| s.stale),
+    ("reset", |s| s.reset),
+    ("gap", |s| s.gap),
+    ("clock_skew", |s| s.clock_skew),
+    ("cadence_change", |s| s.cadence_change),
+    ("kind_change", |s| s.kind_change),
+];
+
+impl Published {
+    fn new(own: &Metrics) -> Self {
+        let by = |def, rows: &[(&str, fn(&Stats) -> u64)]| {
+            rows.iter().map(|(reason, get)| (own.counter(def, &[reason]), *get)).collect()
+        };
+        Self {
+            samples: own.counter(&metrics::SAMPLES, &[]),
+            judged_samples: own.counter(&metrics::SAMPLES_JUDGED, &[]),
+            histograms: own.counter(&metrics::HISTOGRAMS, &[]),
+            new_series: own.counter(&metrics::NEW_SERIES, &[]),
+            expired: own.counter(&metrics::EXPIRED_SERIES, &[]),
+            refused: own.counter(&metrics::SERIES_REFUSED, &[]),
+            dropped: by(&metrics::SAMPLES_DROPPED, DROPPED),
+            faults: by(&metrics::DATA_FAULTS, FAULTS),
+            verdicts: Pattern::ALL.iter().map(|p| own.counter(&metrics::VERDICTS, &[p.as_str()])).collect(),
+            judged: own.gauge(&metrics::SERIES, &["judged"]),
+            ready: own.gauge(&metrics::SERIES, &["ready"]),
+            anomalous: own.gauge(&metrics::SERIES, &["anomalous"]),
+            raw: own.gauge(&metrics::SERIES, &["held"]),
+            wal: own.gauge(&metrics::WAL_BYTES, &[]),
+            wal_broken: own.gauge(&metrics::WAL_BROKEN, &[]),
+            limited: own.gauge(&metrics::LIMIT_REACHED, &["max_series"]),
+            panics: own.counter(&metrics::PANICS, &["judge"]),
+        }
+    }
+
+    fn add(&self, before: &ShardStatus, now: &ShardStatus) {
+        let grown = |get: fn(&Stats) -> u64| get(&now.stats).saturating_sub(get(&before.stats)) as f64;
+        self.samples.inc_by(grown(|s| s.samples));
+        self.judged_samples.inc_by(grown(|s| s.judged));
+        self.histograms.inc_by(grown(|s| s.histograms));
+        self.new_series.inc_by(grown(|s| s.new_series));
+        self.expired.inc_by(grown(|s| s.expired));
+        self.refused.inc_by(grown(|s| s.limit_refused));
+        for (counter, get) in self.dropped.iter().chain(&self.faults) {
+            counter.inc_by(grown(*get));
+        }
+        for (counter, (before, now)) in self.verdicts.iter().zip(before.verdicts.iter().zip(now.verdicts)) {
+            counter.inc_by(now.saturating_sub(*before) as f64);
+        }
+    }
+}
