@@ -1,0 +1,3 @@
+//! The stages and what links them.
+
+pub mod outbox;
