@@ -17,32 +17,14 @@ pub mod book;
 pub mod episode;
 pub mod identity;
 pub mod lifecycle;
+pub mod metrics;
 pub mod rules;
 
 pub use book::{Book, Changes, Counts, Track};
 pub use episode::{Change, Episode, Transition};
+pub use metrics::{AlertGauges, METRICS};
 pub use rules::{RuleProblem, Rules};
-use watchbell_adapter_api::{MetricDef, MetricKindDef};
 use watchbell_series::{Labels, SeriesId, Unit, Verdict};
-
-/// Own metrics of this stage; [`Counts`] has their values.
-pub const METRICS: &[MetricDef] = &[ALERTS, ALERTS_REFUSED];
-
-/// Alerts by state.
-pub const ALERTS: MetricDef = MetricDef {
-    name: "watchbell_alerts",
-    kind: MetricKindDef::Gauge,
-    help: "Alerts now, by state: pending, firing, held (would fire, but a limit of alerts is reached).",
-    labels: &["state"],
-};
-
-/// Series that could not be watched.
-pub const ALERTS_REFUSED: MetricDef = MetricDef {
-    name: "watchbell_alerts_refused_total",
-    kind: MetricKindDef::Counter,
-    help: "Anomalous samples that could not begin an alert because too many series are anomalous already.",
-    labels: &[],
-};
 
 /// What is known of a series and never changes.
 #[derive(Debug, Clone, PartialEq)]

@@ -369,10 +369,14 @@ impl Book {
     /// The series of `host` that stand out most.
     fn top_contributors(&self, host: &str) -> String {
         const TOP: usize = 5;
-        let mut all: Vec<&Watched> =
-            self.watched.values().filter(|watched| watched.host == host && watched.score.is_finite()).collect();
-        all.sort_by(|a, b| b.score.total_cmp(&a.score));
-        let named = all.into_iter().take(TOP).map(|watched| format!("{} ({:.2})", watched.name(), watched.score));
+        // A series without a score is missing: it comes after all that have one.
+        let rank = |watched: &Watched| if watched.score.is_nan() { -1.0 } else { watched.score };
+        let mut all: Vec<&Watched> = self.watched.values().filter(|watched| watched.host == host).collect();
+        all.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
+        let named = all.into_iter().take(TOP).map(|watched| {
+            let name = watched.name();
+            if watched.score.is_nan() { format!("{name} (missing)") } else { format!("{name} ({:.2})", watched.score) }
+        });
         named.collect::<Vec<_>>().join(", ")
     }
 }

@@ -33,23 +33,19 @@ impl Hosts {
 
     /// One look at all hosts.
     pub(super) fn tick(&mut self, book: &Book, now_ms: i64, readings: &[HostReading], out: &mut Changes) {
-        let none = Labels::default();
-        let mut seen = HashSet::with_capacity(readings.len());
+        let mut seen: HashSet<&str> = HashSet::with_capacity(readings.len());
         for reading in readings.iter().filter(|reading| !reading.host.is_empty()) {
-            seen.insert(reading.host.as_str());
-            for (index, rule) in book.rules.hosts.iter().enumerate() {
-                let overloaded = book.is_overloaded(&reading.host);
-                let level = rule.terms.level(reading.score, 1.0, false);
-                let known = self.0.get(&reading.host).is_some_and(|all| all.iter().any(|e| e.rule == index));
-                let begins = overloaded || level == Level::Hit;
-                if known || (begins && rule.selects(&none, &reading.host)) {
-                    self.look(book, index, reading, (overloaded, level), now_ms, out);
-                }
-            }
+            seen.insert(&reading.host);
+            self.look(book, reading, now_ms, out);
+        }
+        // What is held of a host is told even when no roll-up of it comes any more.
+        for host in book.load.hosts.keys().filter(|host| !seen.contains(host.as_str()) && book.is_overloaded(host)) {
+            let reading = HostReading { host: host.clone(), series: 0, ready: 0, anomalous: 0, score: f32::NAN };
+            self.look(book, &reading, now_ms, out);
         }
         // Hosts whose last series is gone.
         for (host, entries) in &mut self.0 {
-            if !seen.contains(host.as_str()) {
+            if !seen.contains(host.as_str()) && !book.is_overloaded(host) {
                 entries.retain_mut(|entry| {
                     let step = entry.life.gone(&book.rules.hosts[entry.rule].terms, now_ms, now_ms);
                     follow(entry, step, now_ms, out)
@@ -73,36 +69,38 @@ impl Hosts {
         self.0.retain(|_, entries| !entries.is_empty());
     }
 
-    fn look(
-        &mut self,
-        book: &Book,
-        index: usize,
-        reading: &HostReading,
-        (overloaded, level): (bool, Level),
-        now_ms: i64,
-        out: &mut Changes,
-    ) {
-        let rule = &book.rules.hosts[index];
-        let verdict = verdict(reading, now_ms);
-        let entries = self.0.entry(reading.host.clone()).or_default();
-        let at = entries.iter().position(|entry| entry.rule == index).unwrap_or_else(|| {
-            entries.push(Entry::new(index, &verdict, now_ms));
-            entries.len() - 1
-        });
-        let entry = &mut entries[at];
-        entry.note(&verdict);
-        // What is held back must not wait for further hits: nobody else tells of it.
-        let step = if overloaded {
-            entry.life.surge(&rule.terms, now_ms, now_ms)
-        } else {
-            entry.life.sample(&rule.terms, level, now_ms, now_ms)
-        };
-        if step == Step::Fire {
-            let episode = episode(book, rule, reading, &entry.worst, now_ms);
-            out.push(now_ms, Change::Fired, &episode);
-            entry.stage = Stage::Open(Box::new(episode));
-        } else if !follow(entry, step, now_ms, out) {
-            entries.swap_remove(at);
+    /// One look at one host, by every rule.
+    fn look(&mut self, book: &Book, reading: &HostReading, now_ms: i64, out: &mut Changes) {
+        let none = Labels::default();
+        let overloaded = book.is_overloaded(&reading.host);
+        for (index, rule) in book.rules.hosts.iter().enumerate() {
+            let level = rule.terms.level(reading.score, 1.0, false);
+            let known = self.0.get(&reading.host).is_some_and(|all| all.iter().any(|entry| entry.rule == index));
+            let begins = (overloaded || level == Level::Hit) && rule.selects(&none, &reading.host);
+            if !known && !begins {
+                continue;
+            }
+            let verdict = verdict(book, reading, now_ms);
+            let entries = self.0.entry(reading.host.clone()).or_default();
+            let at = entries.iter().position(|entry| entry.rule == index).unwrap_or_else(|| {
+                entries.push(Entry::new(index, &verdict, now_ms));
+                entries.len() - 1
+            });
+            let entry = &mut entries[at];
+            entry.note(&verdict);
+            // What is held back must not wait for further hits: nobody else tells of it.
+            let step = if overloaded {
+                entry.life.surge(&rule.terms, now_ms, now_ms)
+            } else {
+                entry.life.sample(&rule.terms, level, now_ms, now_ms)
+            };
+            if step == Step::Fire {
+                let episode = episode(book, rule, reading, &entry.worst, now_ms);
+                out.push(now_ms, Change::Fired, &episode);
+                entry.stage = Stage::Open(Box::new(episode));
+            } else if !follow(entry, step, now_ms, out) {
+                entries.swap_remove(at);
+            }
         }
     }
 }
@@ -120,11 +118,15 @@ fn follow(entry: &mut Entry, step: Step, now_ms: i64, out: &mut Changes) -> bool
     false
 }
 
-fn verdict(reading: &HostReading, now_ms: i64) -> Verdict {
+/// The roll-up as a sample. Its value is how many series stand out: by their score, or by their alerts, which
+/// also tell of those that are missing.
+fn verdict(book: &Book, reading: &HostReading, now_ms: i64) -> Verdict {
+    let load = book.load.host(&reading.host);
+    let alerts = u32::try_from(load.firing + load.held).unwrap_or(u32::MAX);
     Verdict {
         slot: 0,
         ts_ms: now_ms,
-        value: f64::from(reading.anomalous),
+        value: f64::from(reading.anomalous.max(alerts)),
         score: reading.score,
         edge: 1.0,
         onset: false,
@@ -146,7 +148,7 @@ fn episode(book: &Book, rule: &Rule, reading: &HostReading, worst: &Verdict, now
         host,
         unit: Unit::Count,
         verdict: worst,
-        series: reading.ready.max(1),
+        series: reading.series.max(worst.value as u32).max(1),
         top_contributors: book.top_contributors(host),
         dashboard: &url,
     };

@@ -201,6 +201,21 @@ fn the_score_of_a_host_alone_pages_after_two_looks() {
 }
 
 #[test]
+fn a_host_that_went_silent_is_told_of_without_a_roll_up() {
+    let mut bench = Bench::new();
+    for i in 0..9 {
+        let series = about("web-1", &format!("m{i}"));
+        bench.with(|book, out| book.observe(input(&series, i, 0, f32::NAN, Pattern::Missing), 0, out));
+    }
+    let said = bench.tick(120, &[]);
+    assert_eq!((said.len(), said[5].as_str()), (6, "HostAnomalous web-1 firing"));
+    let page = &bench.said[5].episode.annotations;
+    assert_eq!(page[0].1, "web-1: 9 of 9 series are anomalous or missing at once");
+    assert!(page[1].1.contains("m0 (missing)") || page[1].1.contains("m0{} (missing)"), "{page:?}");
+    assert!(bench.tick(600, &[]).is_empty(), "it lasts");
+}
+
+#[test]
 fn without_a_rule_about_hosts_nothing_is_held_for_one() {
     let mut bench = Bench::new();
     bench.book.rules.hosts.clear();

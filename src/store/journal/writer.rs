@@ -18,7 +18,9 @@ use crate::alerting::Transition;
 const BATCH: usize = 256;
 /// Episodes removed in one transaction, so that pruning never holds the database for long.
 const PRUNE_BATCH: i64 = 1_000;
+/// Pause after a failed write; doubled up to [`LONGEST_RETRY`].
 const RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) enum Command {
@@ -39,13 +41,15 @@ pub(super) async fn run(pool: SqlitePool, mut commands: mpsc::Receiver<Command>,
                 Command::Flush(done) => flushes.push(done),
             }
         }
+        let mut pause = RETRY;
         while let Err(error) = write(&pool, &records).await {
             failures.fetch_add(1, Ordering::Relaxed);
             tracing::error!(%error, transitions = records.len(), "journal of alerts not written");
             if !flushes.is_empty() || commands.is_closed() {
                 break;
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_RETRY);
         }
         records.clear();
         if let Some(before_ms) = prune
