@@ -22,7 +22,7 @@ impl Clock for FixedClock {
 struct Fake {
     name: &'static str,
     answers: Mutex<VecDeque<Answer>>,
-    given: mpsc::UnboundedSender<Vec<Alert>>,
+    given: mpsc::Sender<Vec<Alert>>,
     resend: Option<Duration>,
 }
 
@@ -48,7 +48,7 @@ impl AlertSink for Fake {
 
     fn deliver<'a>(&'a self, alerts: &'a [Alert]) -> BoxFuture<'a, Result<(), DeliveryError>> {
         Box::pin(async move {
-            self.given.send(alerts.to_vec()).expect("the test listens");
+            self.given.try_send(alerts.to_vec()).expect("the test listens");
             let answer = self.answers.lock().expect("lock").pop_front();
             match answer {
                 None => Ok(()),
@@ -63,8 +63,8 @@ impl AlertSink for Fake {
     }
 }
 
-fn fake(name: &'static str, answers: Vec<Answer>) -> (Arc<dyn AlertSink>, mpsc::UnboundedReceiver<Vec<Alert>>) {
-    let (given, receiver) = mpsc::unbounded_channel();
+fn fake(name: &'static str, answers: Vec<Answer>) -> (Arc<dyn AlertSink>, mpsc::Receiver<Vec<Alert>>) {
+    let (given, receiver) = mpsc::channel(256);
     (Arc::new(Fake { name, answers: Mutex::new(answers.into()), given, resend: None }), receiver)
 }
 
@@ -87,7 +87,7 @@ fn names(alerts: &[Alert]) -> Vec<&str> {
     alerts.iter().map(|alert| alert.labels.get("alertname").unwrap_or_default()).collect()
 }
 
-async fn next(receiver: &mut mpsc::UnboundedReceiver<Vec<Alert>>) -> Vec<Alert> {
+async fn next(receiver: &mut mpsc::Receiver<Vec<Alert>>) -> Vec<Alert> {
     tokio::time::timeout(LONG, receiver.recv()).await.expect("in time").expect("delivered")
 }
 
@@ -157,7 +157,7 @@ async fn stopping_delivers_what_waits() {
 async fn firing_alerts_are_sent_again_until_the_sink_is_removed() {
     let clock = Arc::new(FixedClock(AtomicI64::new(0)));
     let mut outbox = Outbox::new(clock.clone(), Metrics::default());
-    let (given, mut receiver) = mpsc::unbounded_channel();
+    let (given, mut receiver) = mpsc::channel(256);
     let resend = Some(Duration::from_secs(60));
     outbox.add("am", vec![Arc::new(Fake { name: "am", answers: Mutex::default(), given, resend })]);
     outbox.send_to("am", &[alert("a")]);
