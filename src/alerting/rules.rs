@@ -56,10 +56,14 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether an anomaly of this kind begins it.
+    /// Whether an anomaly of this kind begins it. One whose kind could not be told begins every rule that is
+    /// about samples at all, so that no anomaly falls between the kinds.
     #[must_use]
     pub fn wants(&self, pattern: Pattern) -> bool {
-        self.patterns.contains(&pattern)
+        match pattern {
+            Pattern::None | Pattern::Host => self.patterns.iter().any(|known| *known != Pattern::Missing),
+            known => self.patterns.contains(&known),
+        }
     }
 
     /// Whether a series with these labels of this host is selected; `host` is the entity, whatever label of

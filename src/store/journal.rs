@@ -10,7 +10,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
@@ -19,7 +19,7 @@ use sqlx::{SqlSafeStr, SqlStr};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::alerting::{Episode, Transition};
-use writer::Command;
+use writer::{Command, Shared};
 
 /// File name of the database inside the data directory.
 pub const FILE: &str = "watchbell.db";
@@ -100,8 +100,7 @@ pub struct Journal {
     path: PathBuf,
     pool: SqlitePool,
     commands: mpsc::Sender<Command>,
-    dropped: AtomicU64,
-    failures: Arc<AtomicU64>,
+    shared: Arc<Shared>,
 }
 
 impl Journal {
@@ -111,6 +110,10 @@ impl Journal {
     /// # Errors
     /// The database is locked, damaged, newer than this program or can not be opened.
     pub async fn open(data_dir: &Path) -> Result<Self, JournalError> {
+        Self::open_with(data_dir, BUSY).await
+    }
+
+    async fn open_with(data_dir: &Path, busy: Duration) -> Result<Self, JournalError> {
         let path = data_dir.join(FILE);
         let options = SqliteConnectOptions::new()
             .filename(&path)
@@ -119,7 +122,7 @@ impl Journal {
             .journal_mode(SqliteJournalMode::Wal)
             // In WAL mode a power failure may then lose the last transactions but never the database.
             .synchronous(SqliteSynchronous::Normal)
-            .busy_timeout(BUSY);
+            .busy_timeout(busy);
         let failed = |error| JournalError::from_sqlx(&path, error);
         // One connection writes, one reads.
         let pool = SqlitePoolOptions::new().max_connections(2).connect_with(options).await.map_err(failed)?;
@@ -129,16 +132,16 @@ impl Journal {
         }
         migrator().run(&pool).await.map_err(|e| JournalError::from_migrate(&path, e))?;
         let (commands, receiver) = mpsc::channel(QUEUE);
-        let failures = Arc::new(AtomicU64::new(0));
-        tokio::spawn(writer::run(pool.clone(), receiver, Arc::clone(&failures)));
-        Ok(Self { path, pool, commands, dropped: AtomicU64::new(0), failures })
+        let shared = Arc::<Shared>::default();
+        tokio::spawn(writer::run(pool.clone(), receiver, Arc::clone(&shared)));
+        Ok(Self { path, pool, commands, shared })
     }
 
     /// Hands a transition to the writing task. Never waits: with a full queue the transition is dropped and
     /// counted, see [`Journal::dropped`].
     pub fn record(&self, transition: Transition) {
         if self.commands.try_send(Command::Record(Box::new(transition))).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -149,9 +152,10 @@ impl Journal {
         let _ = self.commands.try_send(Command::Prune { before_ms });
     }
 
-    /// Waits until everything handed over before is written, or was tried once more and failed.
+    /// Waits until everything handed over before is written, or was tried once more and is lost.
     pub async fn flush(&self) {
         let (done, wait) = oneshot::channel();
+        let _hurry = Hurry::new(&self.shared);
         if self.commands.send(Command::Flush(done)).await.is_ok() {
             // An error means that the task is gone, and then there is nothing to wait for.
             let _ = wait.await;
@@ -206,16 +210,16 @@ impl Journal {
         self.commands.max_capacity() - self.commands.capacity()
     }
 
-    /// Transitions lost because the queue was full.
+    /// Transitions lost because the queue was full, or the disk failed to the end.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.shared.dropped.load(Ordering::Relaxed)
     }
 
     /// Writes that failed; each is tried again.
     #[must_use]
     pub fn failures(&self) -> u64 {
-        self.failures.load(Ordering::Relaxed)
+        self.shared.failures.load(Ordering::Relaxed)
     }
 
     fn episodes(&self, rows: sqlx::Result<Vec<sqlx::sqlite::SqliteRow>>) -> Result<Vec<Episode>, JournalError> {
@@ -227,6 +231,23 @@ impl Journal {
                 row::read(row).inspect_err(|error| tracing::warn!(%error, "unreadable episode in the journal")).ok()
             })
             .collect())
+    }
+}
+
+/// Someone waits for a flush; also undone when they stop waiting.
+struct Hurry<'a>(&'a Shared);
+
+impl<'a> Hurry<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.hurry.fetch_add(1, Ordering::Release);
+        shared.wake.notify_one();
+        Self(shared)
+    }
+}
+
+impl Drop for Hurry<'_> {
+    fn drop(&mut self) {
+        self.0.hurry.fetch_sub(1, Ordering::Release);
     }
 }
 

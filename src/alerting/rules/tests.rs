@@ -23,7 +23,8 @@ fn the_built_in_rules_are_sane() {
     assert_eq!(names, ["MetricAnomalous", "SeriesMissing", "HostAnomalous"]);
     assert_eq!(rules.limits, Limits { max_per_host: 5, max_firing: 1_000 });
     let anomalous = &rules.series[0];
-    assert!(anomalous.wants(Pattern::Spike) && !anomalous.wants(Pattern::Missing) && !anomalous.wants(Pattern::None));
+    assert!(anomalous.wants(Pattern::Spike) && anomalous.wants(Pattern::None) && !anomalous.wants(Pattern::Missing));
+    assert!(rules.series[1].wants(Pattern::Missing) && !rules.series[1].wants(Pattern::None));
     let terms = Terms { score: 1.0, clear: 0.8, for_ms: 0, at_least: 2, of: 3, keep_firing_ms: 300_000 };
     assert_eq!(anomalous.terms, terms);
     assert!((rules.lowest_score() - 1.0).abs() < f32::EPSILON);

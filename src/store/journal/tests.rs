@@ -139,6 +139,24 @@ async fn a_locked_database_delays_nobody_and_loses_nothing() {
     assert_eq!(journal.open_episodes().await.expect("read").len(), 1);
 }
 
+#[tokio::test]
+async fn stopping_does_not_wait_for_a_disk_that_never_comes_back() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let journal = Journal::open_with(temp.path(), Duration::from_millis(10)).await.expect("open");
+    let other = SqlitePool::connect(&format!("sqlite://{}", temp.path().join(FILE).display())).await.expect("connect");
+    let mut lock = other.acquire().await.expect("acquire");
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *lock).await.expect("lock");
+    journal.record(fired(&episode("a", 1)));
+    journal.record(fired(&episode("b", 1)));
+    journal.flush().await;
+    assert_eq!((journal.dropped(), journal.waiting()), (2, 0));
+    assert!(journal.failures() > 0);
+    sqlx::query("ROLLBACK").execute(&mut *lock).await.expect("unlock");
+    journal.record(fired(&episode("c", 1)));
+    journal.flush().await;
+    assert_eq!(journal.open_episodes().await.expect("read").len(), 1, "and goes on when it does");
+}
+
 #[test]
 fn locks_are_told_from_other_errors() {
     let path = Path::new("/data/watchbell.db");

@@ -1,15 +1,15 @@
 //! The one task that writes to the journal: takes what waits, many transitions in one transaction.
 //!
-//! A write that fails is tried again until it succeeds or someone waits for the end; meanwhile the queue
-//! fills, and what does not fit is counted where it is dropped.
+//! A write that fails is tried again until it succeeds; meanwhile the queue fills, and what does not fit is
+//! counted where it is dropped. While someone waits for the end each write is tried once more only.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sqlx::query;
 use sqlx::sqlite::SqlitePool;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::row;
 use crate::alerting::Transition;
@@ -18,7 +18,9 @@ use crate::alerting::Transition;
 const BATCH: usize = 256;
 /// Episodes removed in one transaction, so that pruning never holds the database for long.
 const PRUNE_BATCH: i64 = 1_000;
+/// Pause after a failed write; doubled up to [`LONGEST_RETRY`].
 const RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) enum Command {
@@ -27,7 +29,20 @@ pub(super) enum Command {
     Flush(oneshot::Sender<()>),
 }
 
-pub(super) async fn run(pool: SqlitePool, mut commands: mpsc::Receiver<Command>, failures: Arc<AtomicU64>) {
+/// What the task shares with the journal.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Transitions lost.
+    pub(super) dropped: AtomicU64,
+    /// Writes that failed.
+    pub(super) failures: AtomicU64,
+    /// How many wait for a flush.
+    pub(super) hurry: AtomicUsize,
+    /// Cuts the pause after a failed write short.
+    pub(super) wake: Notify,
+}
+
+pub(super) async fn run(pool: SqlitePool, mut commands: mpsc::Receiver<Command>, shared: Arc<Shared>) {
     let mut batch = Vec::new();
     let (mut records, mut flushes) = (Vec::new(), Vec::new());
     while commands.recv_many(&mut batch, BATCH).await > 0 {
@@ -39,19 +54,24 @@ pub(super) async fn run(pool: SqlitePool, mut commands: mpsc::Receiver<Command>,
                 Command::Flush(done) => flushes.push(done),
             }
         }
+        let mut pause = RETRY;
         while let Err(error) = write(&pool, &records).await {
-            failures.fetch_add(1, Ordering::Relaxed);
+            shared.failures.fetch_add(1, Ordering::Relaxed);
             tracing::error!(%error, transitions = records.len(), "journal of alerts not written");
-            if !flushes.is_empty() || commands.is_closed() {
+            if shared.hurry.load(Ordering::Acquire) > 0 || commands.is_closed() {
+                shared.dropped.fetch_add(records.len() as u64, Ordering::Relaxed);
                 break;
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_RETRY),
+                () = shared.wake.notified() => {}
+            }
         }
         records.clear();
         if let Some(before_ms) = prune
             && let Err(error) = remove_before(&pool, before_ms).await
         {
-            failures.fetch_add(1, Ordering::Relaxed);
+            shared.failures.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(%error, "old alerts not removed from the journal");
         }
         for done in flushes.drain(..) {

@@ -1,0 +1,385 @@
+//! All alerts that are pending or firing, and what may fire at once.
+//!
+//! The book is fed with verdicts as they come and with the clock and the roll-ups of hosts at each tick;
+//! it answers with [`Changes`]. A series is in the book while a rule's alert about it is pending or firing,
+//! and so long the shard reports every sample of it.
+//!
+//! A mad host is one page: where a rule about hosts selects a host, only `max_per_host` alerts of its
+//! series fire, further ones are held, and the alert of the host fires in their stead. A held alert fires
+//! when the alert of the host has resolved and it still stands.
+
+mod hosts;
+mod watched;
+
+use std::collections::{BTreeMap, HashMap};
+
+use watchbell_adapter_api::HostReading;
+use watchbell_series::{Alert, Pattern, SeriesId};
+
+use super::episode::{Change, Episode, Transition};
+use super::lifecycle::{Life, Step};
+use super::rules::{Rule, Rules};
+use super::{AlertInput, identity};
+use hosts::Hosts;
+use watched::{Entry, Stage, Watched};
+
+/// Series that may be in the book at once: about 100 MB of labels and texts.
+pub const MAX_WATCHED: usize = 100_000;
+
+/// What follows from a call of the book.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// For the journal, and for sinks by [`Changes::alerts`].
+    pub transitions: Vec<Transition>,
+    /// For the shards.
+    pub track: Vec<Track>,
+}
+
+impl Changes {
+    /// The alerts that sinks are told of.
+    pub fn alerts(&self) -> impl Iterator<Item = Alert> {
+        self.transitions.iter().map(|transition| transition.episode.alert())
+    }
+
+    /// Whether nothing follows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.transitions.is_empty() && self.track.is_empty()
+    }
+
+    fn push(&mut self, at_ms: i64, change: Change, episode: &Episode) {
+        self.transitions.push(Transition { at_ms, change, episode: episode.clone() });
+    }
+}
+
+/// Asks a shard to report every sample of a series, or no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Track {
+    /// The series.
+    pub id: SeriesId,
+    /// Its shard and slot; `None` for a series known from the journal only, which its shard finds by `id`.
+    pub place: Option<(u32, u32)>,
+    /// On or off.
+    pub on: bool,
+}
+
+/// How many alerts there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Waiting for `for` or for further hits.
+    pub pending: usize,
+    /// Firing, of series and hosts.
+    pub firing: usize,
+    /// Would fire, but a limit is reached.
+    pub held: usize,
+    /// Anomalous samples that could not begin an alert since the start, see [`MAX_WATCHED`].
+    pub refused: u64,
+}
+
+/// The book. One per process.
+#[derive(Debug)]
+pub struct Book {
+    rules: Rules,
+    external_url: String,
+    // In order, so that equal input makes equal decisions.
+    watched: BTreeMap<SeriesId, Watched>,
+    hosts: Hosts,
+    load: Load,
+    refused: u64,
+}
+
+/// Alerts of series that fire or are held, by host.
+#[derive(Debug, Default)]
+struct Load {
+    firing: usize,
+    held: usize,
+    hosts: HashMap<String, HostLoad>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct HostLoad {
+    firing: usize,
+    held: usize,
+}
+
+impl Load {
+    fn host(&self, host: &str) -> HostLoad {
+        self.hosts.get(host).copied().unwrap_or_default()
+    }
+
+    fn change(&mut self, host: &str, by: impl Fn(&mut usize, &mut usize)) {
+        by(&mut self.firing, &mut self.held);
+        if !self.hosts.contains_key(host) {
+            self.hosts.insert(host.to_owned(), HostLoad::default());
+        }
+        if let Some(load) = self.hosts.get_mut(host) {
+            by(&mut load.firing, &mut load.held);
+            if load.firing + load.held == 0 {
+                self.hosts.remove(host);
+            }
+        }
+    }
+}
+
+impl Book {
+    /// An empty book. `external_url` is where people reach the service, for links; it may be empty.
+    #[must_use]
+    pub fn new(rules: Rules, external_url: &str) -> Self {
+        Self {
+            rules,
+            external_url: external_url.to_owned(),
+            watched: BTreeMap::new(),
+            hosts: Hosts::default(),
+            load: Load::default(),
+            refused: 0,
+        }
+    }
+
+    /// Takes over the episodes that were open before a restart: same labels, same start. They resolve when
+    /// their series turns out to be fine or does not come back. Those of rules that are gone resolve now.
+    pub fn restore(&mut self, episodes: Vec<Episode>, now_ms: i64, out: &mut Changes) {
+        for episode in episodes {
+            let missing = episode.pattern == Pattern::Missing;
+            let life = Life::restored(episode.starts_ms, missing, now_ms);
+            let rules = if episode.series.is_some() { &self.rules.series } else { &self.rules.hosts };
+            let Some(rule) = rules.iter().position(|rule| rule.name == episode.rule) else {
+                let episode = Episode { ends_ms: Some(now_ms.max(episode.starts_ms)), ..episode };
+                out.push(now_ms, Change::Resolved, &episode);
+                continue;
+            };
+            match episode.series {
+                None => self.hosts.restore(rule, life, episode),
+                Some(id) => {
+                    out.track.push(Track { id, place: None, on: true });
+                    let host = episode.host.clone();
+                    self.load.change(&host, |firing, _| *firing += 1);
+                    let watched = self.watched.entry(id).or_insert_with(|| Watched::restored(host));
+                    watched.entries.push(Entry::restored(rule, life, episode));
+                }
+            }
+        }
+    }
+
+    /// One verdict. Time of the sample decides about firing, `now_ms` about silence.
+    pub fn observe(&mut self, input: AlertInput, now_ms: i64, out: &mut Changes) {
+        let AlertInput { shard, id, about, verdict } = input;
+        let mut watched = match (self.watched.remove(&id), about) {
+            (Some(mut watched), about) => {
+                watched.about = watched.about.or(about);
+                watched
+            }
+            (None, Some(about)) if self.rules.series.iter().any(|rule| watched::begins(rule, &about, &verdict)) => {
+                if self.watched.len() >= MAX_WATCHED {
+                    self.refused += 1;
+                    return;
+                }
+                Watched::new(about)
+            }
+            (None, _) => return,
+        };
+        if watched.place != Some((shard, verdict.slot)) {
+            watched.place = Some((shard, verdict.slot));
+            out.track.push(Track { id, place: watched.place, on: true });
+        }
+        watched.score = verdict.score;
+        for rule in 0..self.rules.series.len() {
+            let step = watched.feed(rule, &self.rules.series[rule], &verdict, now_ms);
+            self.follow(id, &mut watched, rule, step, verdict.ts_ms, out);
+        }
+        self.keep(id, watched, out);
+    }
+
+    /// A series ended: a stale marker came, or it expired. Its slot may be given to another series.
+    pub fn ended(&mut self, id: SeriesId, ts_ms: i64, now_ms: i64, out: &mut Changes) {
+        let Some(mut watched) = self.watched.remove(&id) else { return };
+        for rule in 0..self.rules.series.len() {
+            let step = watched.step(rule, |life| life.gone(&self.rules.series[rule].terms, ts_ms, now_ms));
+            self.follow(id, &mut watched, rule, step, ts_ms, out);
+        }
+        self.keep(id, watched, out);
+    }
+
+    /// The clock moved on; `hosts` are the roll-ups of all hosts now. Call it every few seconds.
+    pub fn tick(&mut self, now_ms: i64, hosts: &[HostReading], out: &mut Changes) {
+        for (id, mut watched) in std::mem::take(&mut self.watched) {
+            for rule in 0..self.rules.series.len() {
+                let step = watched.step(rule, |life| life.tick(&self.rules.series[rule].terms, now_ms));
+                self.follow(id, &mut watched, rule, step, now_ms, out);
+            }
+            self.keep(id, watched, out);
+        }
+        let mut of_hosts = std::mem::take(&mut self.hosts);
+        of_hosts.tick(self, now_ms, hosts, out);
+        self.hosts = of_hosts;
+        if self.load.held > 0 {
+            self.release(now_ms, out);
+        }
+    }
+
+    /// Goes on with other rules. Alerts of rules that are gone, or whose own labels changed, resolve now.
+    pub fn set_rules(&mut self, rules: Rules, now_ms: i64, out: &mut Changes) {
+        let old = std::mem::replace(&mut self.rules, rules);
+        let renumber = |old: &[Rule], new: &[Rule]| -> Vec<Option<usize>> {
+            let same = |a: &Rule, b: &Rule| a.name == b.name && a.severity == b.severity && a.labels == b.labels;
+            old.iter().map(|a| new.iter().position(|b| same(a, b))).collect()
+        };
+        let series = renumber(&old.series, &self.rules.series);
+        for (id, mut watched) in std::mem::take(&mut self.watched) {
+            for mut entry in std::mem::take(&mut watched.entries) {
+                match series[entry.rule] {
+                    Some(rule) => {
+                        entry.rule = rule;
+                        watched.entries.push(entry);
+                    }
+                    None => self.close(&watched, entry, None, now_ms, out),
+                }
+            }
+            self.keep(id, watched, out);
+        }
+        self.hosts.renumber(&renumber(&old.hosts, &self.rules.hosts), now_ms, out);
+    }
+
+    /// The episodes that fire now, of series and hosts.
+    pub fn open(&self) -> impl Iterator<Item = &Episode> {
+        let series = self.watched.values().flat_map(|watched| &watched.entries);
+        series.chain(self.hosts.entries()).filter_map(Entry::episode)
+    }
+
+    /// How many alerts there are.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let series = self.watched.values().flat_map(|watched| &watched.entries);
+        let mut counts = Counts { refused: self.refused, ..Counts::default() };
+        for entry in series.chain(self.hosts.entries()) {
+            match entry.stage {
+                Stage::Pending => counts.pending += 1,
+                Stage::Held => counts.held += 1,
+                Stage::Open(_) => counts.firing += 1,
+            }
+        }
+        counts
+    }
+
+    /// The series that the shards report sample by sample.
+    pub fn tracked(&self) -> impl Iterator<Item = Track> {
+        self.watched.iter().map(|(id, watched)| Track { id: *id, place: watched.place, on: true })
+    }
+
+    /// Does what `step` of the alert of `rule` asks for.
+    fn follow(&mut self, id: SeriesId, watched: &mut Watched, rule: usize, step: Step, at_ms: i64, out: &mut Changes) {
+        match step {
+            Step::Stay => {}
+            Step::Fire if self.may_fire(&watched.host) => self.fire(id, watched, rule, at_ms, out),
+            Step::Fire => {
+                self.load.change(&watched.host, |_, held| *held += 1);
+                watched.set_stage(rule, Stage::Held);
+            }
+            Step::Resolve | Step::Drop => {
+                if let Some(entry) = watched.remove(rule) {
+                    let rule = self.rules.series[rule].clone();
+                    self.close(watched, entry, Some(&rule), at_ms, out);
+                }
+            }
+        }
+    }
+
+    /// Whether one more alert of a series of `host` may fire.
+    fn may_fire(&self, host: &str) -> bool {
+        let limits = self.rules.limits;
+        self.load.firing < limits.max_firing
+            && (self.load.host(host).firing < limits.max_per_host || !self.is_guarded(host))
+    }
+
+    /// Whether a rule about hosts stands for what is held of `host`; without one nothing is held for it.
+    fn is_guarded(&self, host: &str) -> bool {
+        let labels = watchbell_series::Labels::default();
+        !host.is_empty() && self.rules.hosts.iter().any(|rule| rule.selects(&labels, host))
+    }
+
+    /// Whether more alerts of series stand for `host` than may fire.
+    fn is_overloaded(&self, host: &str) -> bool {
+        let load = self.load.host(host);
+        load.firing + load.held > self.rules.limits.max_per_host
+    }
+
+    fn fire(&mut self, id: SeriesId, watched: &mut Watched, rule: usize, at_ms: i64, out: &mut Changes) {
+        // Nothing begins for a series without words, so there is nothing to fire.
+        let Some(about) = &watched.about else { return };
+        let row = &self.rules.series[rule];
+        let labels = identity::series_alert(row, about);
+        let Some(entry) = watched.entries.iter_mut().find(|entry| entry.rule == rule) else { return };
+        let (annotations, generator_url) = watched::words(row, about, &entry.worst, &self.external_url);
+        let episode = Episode {
+            rule: row.name.clone(),
+            series: Some(id),
+            host: watched.host.clone(),
+            labels,
+            annotations,
+            generator_url,
+            starts_ms: at_ms,
+            ends_ms: None,
+            peak_score: entry.worst.score,
+            pattern: entry.worst.pattern,
+        };
+        out.push(at_ms, Change::Fired, &episode);
+        entry.stage = Stage::Open(Box::new(episode));
+        self.load.change(&watched.host, |firing, _| *firing += 1);
+    }
+
+    /// Ends an alert of a series; one that sinks were told of resolves there, too.
+    fn close(&mut self, watched: &Watched, entry: Entry, rule: Option<&Rule>, at_ms: i64, out: &mut Changes) {
+        match entry.stage {
+            Stage::Pending => {}
+            Stage::Held => self.load.change(&watched.host, |_, held| *held -= 1),
+            Stage::Open(mut episode) => {
+                self.load.change(&watched.host, |firing, _| *firing -= 1);
+                if let (Some(rule), Some(about), true) = (rule, &watched.about, entry.worse) {
+                    (episode.annotations, _) = watched::words(rule, about, &entry.worst, &self.external_url);
+                }
+                episode.peak_score = episode.peak_score.max(entry.worst.score);
+                episode.ends_ms = Some(at_ms.max(episode.starts_ms));
+                out.push(at_ms, Change::Resolved, &episode);
+            }
+        }
+    }
+
+    /// Puts a series back into the book, or lets it go when no alert is left.
+    fn keep(&mut self, id: SeriesId, watched: Watched, out: &mut Changes) {
+        if watched.entries.is_empty() {
+            out.track.push(Track { id, place: watched.place, on: false });
+        } else {
+            self.watched.insert(id, watched);
+        }
+    }
+
+    /// Fires held alerts for which there is room again.
+    fn release(&mut self, now_ms: i64, out: &mut Changes) {
+        for (id, mut watched) in std::mem::take(&mut self.watched) {
+            for rule in 0..self.rules.series.len() {
+                let held = watched.entries.iter().any(|e| e.rule == rule && matches!(e.stage, Stage::Held));
+                if held && !self.hosts.fires(&watched.host) && self.may_fire(&watched.host) {
+                    self.load.change(&watched.host, |_, held| *held -= 1);
+                    self.fire(id, &mut watched, rule, now_ms, out);
+                }
+            }
+            self.watched.insert(id, watched);
+        }
+    }
+
+    /// The series of `host` that stand out most.
+    fn top_contributors(&self, host: &str) -> String {
+        const TOP: usize = 5;
+        // A series without a score is missing: it comes after all that have one.
+        let rank = |watched: &Watched| if watched.score.is_nan() { -1.0 } else { watched.score };
+        let mut all: Vec<&Watched> = self.watched.values().filter(|watched| watched.host == host).collect();
+        all.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
+        let named = all.into_iter().take(TOP).map(|watched| {
+            let name = watched.name();
+            if watched.score.is_nan() { format!("{name} (missing)") } else { format!("{name} ({:.2})", watched.score) }
+        });
+        named.collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests;

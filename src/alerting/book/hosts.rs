@@ -1,0 +1,167 @@
+//! The alerts about hosts: from the roll-up of each host, and from what is held back of its series.
+
+use std::collections::{BTreeMap, HashSet};
+
+use watchbell_adapter_api::HostReading;
+use watchbell_series::{Labels, Pattern, Unit, Verdict};
+
+use super::watched::{Entry, Stage};
+use super::{Book, Changes};
+use crate::alerting::annotate::{Facts, link, selector};
+use crate::alerting::episode::{Change, Episode};
+use crate::alerting::identity;
+use crate::alerting::lifecycle::{Level, Life, Step};
+use crate::alerting::rules::Rule;
+
+/// The alerts about hosts, by host.
+#[derive(Debug, Default)]
+pub(super) struct Hosts(BTreeMap<String, Vec<Entry>>);
+
+impl Hosts {
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.0.values().flatten()
+    }
+
+    /// Whether an alert about `host` fires.
+    pub(super) fn fires(&self, host: &str) -> bool {
+        self.0.get(host).is_some_and(|entries| entries.iter().any(|entry| entry.episode().is_some()))
+    }
+
+    pub(super) fn restore(&mut self, rule: usize, life: Life, episode: Episode) {
+        self.0.entry(episode.host.clone()).or_default().push(Entry::restored(rule, life, episode));
+    }
+
+    /// One look at all hosts.
+    pub(super) fn tick(&mut self, book: &Book, now_ms: i64, readings: &[HostReading], out: &mut Changes) {
+        let mut seen: HashSet<&str> = HashSet::with_capacity(readings.len());
+        for reading in readings.iter().filter(|reading| !reading.host.is_empty()) {
+            seen.insert(&reading.host);
+            self.look(book, reading, now_ms, out);
+        }
+        // What is held of a host is told even when no roll-up of it comes any more.
+        for host in book.load.hosts.keys().filter(|host| !seen.contains(host.as_str()) && book.is_overloaded(host)) {
+            let reading = HostReading { host: host.clone(), series: 0, ready: 0, anomalous: 0, score: f32::NAN };
+            self.look(book, &reading, now_ms, out);
+        }
+        // Hosts whose last series is gone.
+        for (host, entries) in &mut self.0 {
+            if !seen.contains(host.as_str()) && !book.is_overloaded(host) {
+                entries.retain_mut(|entry| {
+                    let step = entry.life.gone(&book.rules.hosts[entry.rule].terms, now_ms, now_ms);
+                    follow(entry, step, now_ms, out)
+                });
+            }
+        }
+        self.0.retain(|_, entries| !entries.is_empty());
+    }
+
+    /// Carries rules over to their new numbers; alerts of rules that are gone resolve.
+    pub(super) fn renumber(&mut self, rules: &[Option<usize>], now_ms: i64, out: &mut Changes) {
+        for entries in self.0.values_mut() {
+            entries.retain_mut(|entry| match rules[entry.rule] {
+                Some(rule) => {
+                    entry.rule = rule;
+                    true
+                }
+                None => follow(entry, Step::Resolve, now_ms, out),
+            });
+        }
+        self.0.retain(|_, entries| !entries.is_empty());
+    }
+
+    /// One look at one host, by every rule.
+    fn look(&mut self, book: &Book, reading: &HostReading, now_ms: i64, out: &mut Changes) {
+        let none = Labels::default();
+        let overloaded = book.is_overloaded(&reading.host);
+        for (index, rule) in book.rules.hosts.iter().enumerate() {
+            let level = rule.terms.level(reading.score, 1.0, false);
+            let known = self.0.get(&reading.host).is_some_and(|all| all.iter().any(|entry| entry.rule == index));
+            let begins = (overloaded || level == Level::Hit) && rule.selects(&none, &reading.host);
+            if !known && !begins {
+                continue;
+            }
+            let verdict = verdict(book, reading, now_ms);
+            let entries = self.0.entry(reading.host.clone()).or_default();
+            let at = entries.iter().position(|entry| entry.rule == index).unwrap_or_else(|| {
+                entries.push(Entry::new(index, &verdict, now_ms));
+                entries.len() - 1
+            });
+            let entry = &mut entries[at];
+            entry.note(&verdict);
+            // What is held back must not wait for further hits: nobody else tells of it.
+            let step = if overloaded {
+                entry.life.surge(&rule.terms, now_ms, now_ms)
+            } else {
+                entry.life.sample(&rule.terms, level, now_ms, now_ms)
+            };
+            if step == Step::Fire {
+                let episode = episode(book, rule, reading, &entry.worst, now_ms);
+                out.push(now_ms, Change::Fired, &episode);
+                entry.stage = Stage::Open(Box::new(episode));
+            } else if !follow(entry, step, now_ms, out) {
+                entries.swap_remove(at);
+            }
+        }
+    }
+}
+
+/// Ends the alert where `step` says so; whether it goes on.
+fn follow(entry: &mut Entry, step: Step, now_ms: i64, out: &mut Changes) -> bool {
+    if !matches!(step, Step::Resolve | Step::Drop) {
+        return true;
+    }
+    if let Stage::Open(episode) = &mut entry.stage {
+        episode.peak_score = episode.peak_score.max(entry.worst.score);
+        episode.ends_ms = Some(now_ms.max(episode.starts_ms));
+        out.push(now_ms, Change::Resolved, episode);
+    }
+    false
+}
+
+/// The roll-up as a sample. Its value is how many series stand out: by their score, or by their alerts, which
+/// also tell of those that are missing.
+fn verdict(book: &Book, reading: &HostReading, now_ms: i64) -> Verdict {
+    let load = book.load.host(&reading.host);
+    let alerts = u32::try_from(load.firing + load.held).unwrap_or(u32::MAX);
+    Verdict {
+        slot: 0,
+        ts_ms: now_ms,
+        value: f64::from(reading.anomalous.max(alerts)),
+        score: reading.score,
+        edge: 1.0,
+        onset: false,
+        alarm: false,
+        pattern: Pattern::Host,
+        expected: f64::NAN,
+        lower: f64::NAN,
+        upper: f64::NAN,
+    }
+}
+
+fn episode(book: &Book, rule: &Rule, reading: &HostReading, worst: &Verdict, now_ms: i64) -> Episode {
+    let host = &reading.host;
+    let selected = Labels::new([("host", host.as_str())]).map(|labels| selector(&labels)).unwrap_or_default();
+    let url = link(&book.external_url, &selected);
+    let facts = Facts {
+        rule,
+        labels: &Labels::default(),
+        host,
+        unit: Unit::Count,
+        verdict: worst,
+        series: reading.series.max(worst.value as u32).max(1),
+        top_contributors: book.top_contributors(host),
+        dashboard: &url,
+    };
+    Episode {
+        rule: rule.name.clone(),
+        series: None,
+        host: host.clone(),
+        labels: identity::host_alert(rule, host),
+        annotations: facts.annotations(),
+        generator_url: url.clone(),
+        starts_ms: now_ms,
+        ends_ms: None,
+        peak_score: worst.score,
+        pattern: Pattern::Host,
+    }
+}
