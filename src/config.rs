@@ -18,7 +18,7 @@ pub mod settings;
 mod syntax;
 #[cfg(test)]
 mod tests;
-pub(crate) mod union;
+mod union;
 mod yaml;
 
 use std::fmt;

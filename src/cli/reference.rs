@@ -8,6 +8,7 @@ mod config;
 mod fields;
 mod metrics;
 pub mod schema;
+mod shared;
 
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;

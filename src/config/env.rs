@@ -58,7 +58,8 @@ fn expand_text(text: &str, lookup: Lookup<'_>) -> Result<String, (String, String
             (Some(value), default) if !value.is_empty() || default.is_none() => out.push_str(&value),
             (_, Some(default)) => out.push_str(default),
             (_, None) => {
-                let hint = format!("set it, or give a default: `${{{name}:-value}}`");
+                let hint =
+                    format!("set it, or give a default: `${{{name}:-value}}`; the text itself is `$${{{name}}}`");
                 return Err((format!("the environment has no variable `{name}`"), hint));
             }
         }

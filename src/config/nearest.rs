@@ -4,19 +4,22 @@
 //! what was meant costs more than none.
 
 /// The word of `known` that `word` was most likely meant to be.
-pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'a str> {
     // Keys from a file may be of any length; none of ours is near to one this long.
     let chars: Vec<char> = word.to_lowercase().chars().take(65).collect();
     if chars.len() > 64 {
         return None;
     }
     let allowed = (chars.len() / 3).max(1);
-    known
+    let near = known
+        .clone()
         .into_iter()
         .map(|candidate| (distance(&chars, candidate), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+        .map(|(_, candidate)| candidate);
+    // `job` for `job_name`: short, but not misspelt.
+    near.or_else(|| known.into_iter().find(|candidate| chars.len() > 2 && candidate.starts_with(word)))
 }
 
 /// A hint that offers the nearest of `known`, or lists all of them.
@@ -66,6 +69,8 @@ mod tests {
             ("intervall", Some("interval")),
             ("itnerval", Some("interval")),
             ("Timeout", Some("timeout")),
+            ("time", Some("timeout")),
+            ("ti", None),
             ("ulr", Some("url")),
             ("colour", None),
             ("", None),

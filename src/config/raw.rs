@@ -131,7 +131,7 @@ pub struct AlertingConfig {
     /// Alerts open at once for one machine; beyond it the alert of the whole machine speaks for all.
     #[schemars(range(min = 1, max = 100_000))]
     pub max_per_host: u32,
-    /// Alerts open at once; further ones are counted in `watchbell_limit_reached` and not made.
+    /// Alerts open at once; those beyond it are held back, and shown as `held` in `watchbell_alerts`.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_open: u32,
 }

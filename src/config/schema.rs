@@ -276,7 +276,8 @@ fn article(kind: &str) -> &'static str {
 /// The first sentence of what a key is for, to go into a hint.
 fn about(schema: Option<&Value>) -> String {
     let text = schema.and_then(|schema| schema.get("description")).and_then(Value::as_str).unwrap_or_default();
-    let sentence = text.split(['\n', ';']).next().unwrap_or_default().split(". ").next().unwrap_or_default();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let sentence = text.split(';').next().unwrap_or_default().split(". ").next().unwrap_or_default();
     let sentence = sentence.trim_end_matches('.');
     if sentence.is_empty() { String::new() } else { format!(" ({sentence})") }
 }

@@ -12,7 +12,7 @@ use super::schema::{Reader, join, resolve, types, words};
 use super::yaml::{Content, Node};
 
 /// The shapes that `schema` allows, if it allows several.
-pub(crate) fn branches<'a>(root: &'a Value, schema: &'a Value) -> Option<Vec<&'a Value>> {
+pub(super) fn branches<'a>(root: &'a Value, schema: &'a Value) -> Option<Vec<&'a Value>> {
     let several = schema.get("anyOf").or_else(|| schema.get("oneOf"))?.as_array()?;
     Some(several.iter().map(|branch| resolve(root, branch)).collect())
 }

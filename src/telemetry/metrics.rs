@@ -60,7 +60,7 @@ table! {
     /// Verdicts reported.
     VERDICTS = counter("watchbell_verdicts_total", &["pattern"], "Verdicts reported, by the pattern of the anomaly.");
     /// Alerts by state.
-    ALERTS = gauge("watchbell_alerts", &["state"], "Open alerts: pending or firing.");
+    ALERTS = gauge("watchbell_alerts", &["state"], "Alerts now, by state: pending, firing, held (would fire, but a limit of alerts is reached).");
     /// Alerts that wait for delivery.
     SINK_QUEUE = gauge("watchbell_sink_queue_length", &["sink"], "Alerts that wait for delivery to this instance of a sink.");
     /// Deliveries that failed.

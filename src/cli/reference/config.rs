@@ -1,6 +1,9 @@
 //! The page of settings.
 
-use super::fields::{cell, tables};
+use serde_json::Value;
+
+use super::fields::{Page, cell};
+use super::shared::Shared;
 use crate::config::{Config, built_in};
 use crate::registry::Registry;
 
@@ -18,24 +21,51 @@ pub(super) fn page(registry: Registry) -> String {
         .to_owned();
     out.extend(built_in::TEXT.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")));
     out.push_str("```\n\n## Settings\n\n");
-    let schema = schemars::schema_for!(Config).to_value();
-    tables(&mut out, &schema, &schema, "", &["sources", "sinks", "history"]);
+    let settings = schemars::schema_for!(Config).to_value();
+    let sources: Vec<Kind> = registry.sources().map(|kind| Kind::new(kind.name, kind.summary, kind.schema)).collect();
+    let sinks: Vec<Kind> = registry.sinks().map(|kind| Kind::new(kind.name, kind.summary, kind.schema)).collect();
+    let histories: Vec<Kind> =
+        registry.histories().map(|kind| Kind::new(kind.name, kind.summary, kind.schema)).collect();
+    let kinds = sources.iter().chain(&sinks).chain(&histories).map(|kind| kind.schema.clone());
+    let shared = Shared::of(&kinds.chain([settings.clone()]).collect::<Vec<_>>());
 
+    Page { out: &mut out, root: &settings, shared: &shared }.tables(&settings, "", &["sources", "sinks", "history"]);
     out.push_str(
         "## Sources\n\nEach has a `type`, and may have a `name` for logs and metrics (the type if not given).\n\n",
     );
-    registry.sources().for_each(|kind| section(&mut out, kind.name, kind.summary, kind.schema));
+    sources.iter().for_each(|kind| kind.section(&mut out, &shared));
     out.push_str("## Sinks\n\nAs sources, a `type` and maybe a `name`.\n\n");
-    registry.sinks().for_each(|kind| section(&mut out, kind.name, kind.summary, kind.schema));
+    sinks.iter().for_each(|kind| kind.section(&mut out, &shared));
     out.push_str("## History\n\nAt most one, with a `type`.\n\n");
-    registry.histories().for_each(|kind| section(&mut out, kind.name, kind.summary, kind.schema));
+    histories.iter().for_each(|kind| kind.section(&mut out, &shared));
+    if shared.iter().next().is_some() {
+        out.push_str("## Shared\n\nMappings that several settings have in common.\n\n");
+    }
+    for (name, root) in shared.iter() {
+        let schema = &root["$defs"][name];
+        let about = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+        out.push_str(&format!("### {name}\n\n{}\n\n", cell(about)));
+        Page { out: &mut out, root, shared: &shared }.tables(schema, "", &[]);
+    }
     out.truncate(out.trim_end().len());
     out.push('\n');
     out
 }
 
-fn section(out: &mut String, name: &str, summary: &str, schema: fn() -> schemars::Schema) {
-    out.push_str(&format!("### `type: {name}`\n\n{}\n\n", cell(summary)));
-    let schema = schema().to_value();
-    tables(out, &schema, &schema, "", &[]);
+/// A kind of source, sink or history as the page shows it.
+struct Kind {
+    name: &'static str,
+    summary: &'static str,
+    schema: Value,
+}
+
+impl Kind {
+    fn new(name: &'static str, summary: &'static str, schema: fn() -> schemars::Schema) -> Self {
+        Self { name, summary, schema: schema().to_value() }
+    }
+
+    fn section(&self, out: &mut String, shared: &Shared) {
+        out.push_str(&format!("### `type: {}`\n\n{}\n\n", self.name, cell(self.summary)));
+        Page { out, root: &self.schema, shared }.tables(&self.schema, "", &[]);
+    }
 }

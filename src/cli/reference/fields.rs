@@ -2,95 +2,115 @@
 
 use serde_json::Value;
 
+use super::shared::Shared;
 use crate::config::schema::{join, resolve, types, words};
-use crate::config::union::branches;
 
-/// Writes a table for `schema` and one for each mapping in it. `elsewhere` are keys of the first table whose
-/// inside is described in another place.
-pub(super) fn tables(out: &mut String, root: &Value, schema: &Value, path: &str, elsewhere: &[&str]) {
-    let schema = resolve(root, schema);
-    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
-    if properties.is_empty() {
-        out.push_str("Nothing to set.\n\n");
-        return;
-    }
-    if !path.is_empty() {
-        out.push_str(&format!("**`{path}`**\n\n"));
-    }
-    let required: Vec<&str> =
-        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    out.push_str("| key | value | default | |\n| --- | --- | --- | --- |\n");
-    for (key, field) in properties {
-        let default = match field.get("default") {
-            _ if required.contains(&key.as_str()) => "required".to_owned(),
-            None | Some(Value::Null) => String::new(),
-            Some(Value::Object(_)) => String::new(),
-            Some(Value::String(text)) => format!("`{text}`"),
-            Some(other) => format!("`{other}`"),
-        };
-        let about = description(root, field);
-        out.push_str(&format!("| `{key}` | {} | {} | {} |\n", value(root, field), cell(&default), cell(about)));
-    }
-    out.push('\n');
-    for (key, field) in properties.iter().filter(|(key, _)| !elsewhere.contains(&key.as_str())) {
-        inner(out, root, field, &join(path, key));
-    }
+/// Where tables are written, and what the schemas in them refer to.
+pub(super) struct Page<'a> {
+    pub(super) out: &'a mut String,
+    pub(super) root: &'a Value,
+    /// Mappings that are linked to in place of being described.
+    pub(super) shared: &'a Shared,
 }
 
-/// The tables of the mappings that `field` can hold.
-fn inner(out: &mut String, root: &Value, field: &Value, path: &str) {
-    let field = resolve(root, field);
-    if let Some(branches) = branches(root, field) {
-        let shapes: Vec<&Value> = branches.into_iter().filter(|shape| shape.get("properties").is_some()).collect();
-        for shape in &shapes {
-            tables(out, root, shape, path, &[]);
+impl Page<'_> {
+    /// Writes a table for `schema` and one for each mapping in it. `elsewhere` are keys of the first table
+    /// whose inside is described in another place.
+    pub(super) fn tables(&mut self, schema: &Value, path: &str, elsewhere: &[&str]) {
+        let schema = resolve(self.root, schema);
+        let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
+        if properties.is_empty() {
+            self.out.push_str("Nothing to set.\n\n");
+            return;
         }
-        return;
+        if !path.is_empty() {
+            self.out.push_str(&format!("**`{path}`**\n\n"));
+        }
+        let required: Vec<&str> =
+            schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        self.out.push_str("| key | value | default | |\n| --- | --- | --- | --- |\n");
+        for (key, field) in properties {
+            let default = match field.get("default") {
+                _ if required.contains(&key.as_str()) => "required".to_owned(),
+                None | Some(Value::Null | Value::Object(_)) => String::new(),
+                Some(Value::String(text)) => format!("`{text}`"),
+                Some(other) => format!("`{other}`"),
+            };
+            let (value, about) = (self.value(field), description(self.root, field));
+            self.out.push_str(&format!("| `{key}` | {value} | {} | {} |\n", cell(&default), cell(about)));
+        }
+        self.out.push('\n');
+        for (key, field) in properties.iter().filter(|(key, _)| !elsewhere.contains(&key.as_str())) {
+            self.inner(field, &join(path, key));
+        }
     }
-    if let Some(items) = field.get("items") {
-        return inner(out, root, items, &format!("{path}[]"));
-    }
-    if let Some(of) = field.get("additionalProperties").filter(|of| of.is_object()) {
-        return inner(out, root, of, &format!("{path}.<name>"));
-    }
-    if field.get("properties").is_some() {
-        tables(out, root, field, path, &[]);
-    }
-}
 
-/// What a field holds, in a few words.
-fn value(root: &Value, field: &Value) -> String {
-    let field = resolve(root, field);
-    if let Some(branches) = branches(root, field) {
-        let mut kinds: Vec<String> = Vec::new();
-        for shape in branches.iter().filter(|shape| types(shape) != ["null"]) {
-            let kind = value(root, shape);
-            if !kinds.contains(&kind) {
-                kinds.push(kind);
+    /// The tables of the mappings that `field` can hold.
+    fn inner(&mut self, field: &Value, path: &str) {
+        if self.shared.name(field).is_some() {
+            return;
+        }
+        let raw = field.get("anyOf").or_else(|| field.get("oneOf")).and_then(Value::as_array);
+        if let Some(shapes) = raw {
+            for shape in shapes {
+                self.inner(shape, path);
             }
+            return;
         }
-        return kinds.join(" or ");
+        let resolved = resolve(self.root, field);
+        if !std::ptr::eq(resolved, field) {
+            return self.inner(resolved, path);
+        }
+        if let Some(items) = field.get("items") {
+            self.inner(items, &format!("{path}[]"));
+        } else if let Some(of) = field.get("additionalProperties").filter(|of| of.is_object()) {
+            self.inner(of, &format!("{path}.<name>"));
+        } else {
+            self.tables(field, path, &[]);
+        }
     }
-    let words = words(field);
-    if !words.is_empty() {
-        return words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or ");
-    }
-    let format = field.get("format").and_then(Value::as_str);
-    match types(field).into_iter().find(|name| *name != "null") {
-        Some("string") if matches!(format, Some("duration" | "secret")) => format.unwrap_or_default().to_owned(),
-        Some("string") => "text".to_owned(),
-        Some("boolean") => "`true` or `false`".to_owned(),
-        Some("integer") => format!("whole number{}", range(field)),
-        Some("number") => format!("number{}", range(field)),
-        Some("array") => match field.get("items") {
-            Some(items) => format!("list of {}", value(root, items)),
-            None => "list".to_owned(),
-        },
-        Some("object") => match field.get("additionalProperties") {
-            Some(of) if of.is_object() => format!("mapping of names to {}", value(root, of)),
+
+    /// What a field holds, in a few words.
+    fn value(&self, field: &Value) -> String {
+        if let Some(name) = self.shared.name(field) {
+            return format!("[{name}](#{})", name.to_lowercase());
+        }
+        let raw = field.get("anyOf").or_else(|| field.get("oneOf")).and_then(Value::as_array);
+        if let Some(shapes) = raw {
+            let mut kinds: Vec<String> = Vec::new();
+            for shape in shapes.iter().filter(|shape| types(shape) != ["null"]) {
+                let kind = self.value(shape);
+                if !kinds.contains(&kind) {
+                    kinds.push(kind);
+                }
+            }
+            return kinds.join(" or ");
+        }
+        let resolved = resolve(self.root, field);
+        if !std::ptr::eq(resolved, field) {
+            return self.value(resolved);
+        }
+        let words = words(field);
+        if !words.is_empty() {
+            return words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or ");
+        }
+        let format = field.get("format").and_then(Value::as_str);
+        match types(field).into_iter().find(|name| *name != "null") {
+            Some("string") if matches!(format, Some("duration" | "secret")) => format.unwrap_or_default().to_owned(),
+            Some("string") => "text".to_owned(),
+            Some("boolean") => "`true` or `false`".to_owned(),
+            Some("integer") => format!("whole number{}", range(field)),
+            Some("number") => format!("number{}", range(field)),
+            Some("array") => match field.get("items") {
+                Some(items) => format!("list of {}", self.value(items)),
+                None => "list".to_owned(),
+            },
+            Some("object") => match field.get("additionalProperties") {
+                Some(of) if of.is_object() => format!("mapping of names to {}", self.value(of)),
+                _ => "mapping".to_owned(),
+            },
             _ => "mapping".to_owned(),
-        },
-        _ => "mapping".to_owned(),
+        }
     }
 }
 
@@ -135,7 +155,7 @@ mod tests {
             },
         });
         let mut out = String::new();
-        tables(&mut out, &schema, &schema, "", &[]);
+        Page { out: &mut out, root: &schema, shared: &Shared::default() }.tables(&schema, "", &[]);
         assert_eq!(
             out,
             "| key | value | default | |\n| --- | --- | --- | --- |\n\
