@@ -12,7 +12,8 @@ use crate::paged::Paged;
 use crate::rules::RuleBook;
 use crate::single::band::{self, Band};
 use crate::single::hot::{Hot, flag};
-use crate::single::{self, Context, Seasons};
+use crate::single::season::Seasons;
+use crate::single::{self, Context};
 
 mod overdue;
 mod reading;

@@ -22,12 +22,11 @@ use watchbell_series::{Direction, Sample};
 use crate::civil::Bins;
 use crate::judge::JudgeConfig;
 use crate::math::log10;
-use crate::paged::Paged;
 use crate::rules::Rules;
 use crate::table::DetectorInfo;
 use alarm::Turn;
 use channel::{ADOPT_RATE, CLIP, Channel, FIRST_ROWS, Rates, TAIL};
-use hot::{Hot, NO_SEASON, flag};
+use hot::{Hot, flag};
 use season::Season;
 
 /// No score is higher.
@@ -50,14 +49,14 @@ const EDGE_DECADES: f32 = 4.45;
 /// Scales are at least this part of the mean deviation.
 const SPREAD_FLOOR: f32 = 0.005;
 /// And at least this part of the level, under which lies the rounding of whoever computed the values.
-const ROUNDING_FLOOR: f64 = 1e-10;
+const ROUNDING_FLOOR: f64 = 1e-13;
 /// Scale of a series that never changed, as a part of its magnitude.
 const CONSTANT_SCALE: f64 = 0.02;
 /// How old in rows a series counts as when it changes for the first time: it learns anew, but not at once.
 const CONSTANT_ROWS: u32 = 240;
 /// Errors are cut off here, so that their squares stay numbers.
 const MAX_ERROR: f64 = 1e18;
-/// What a rule caps is at most this much of the edge.
+/// What a rule caps scores at most this.
 const CAP: f32 = 0.95;
 
 /// The row of this detector in the table.
@@ -194,7 +193,7 @@ pub(crate) fn judge(hot: &Hot, season: Option<&Season>, value: f64, ctx: &Contex
     if !ctx.rules.every_deviation {
         for i in 0..3 {
             if !counts(ctx.rules, errors[i], value) {
-                decades_of[i] = decades_of[i].min(CAP * decades * ctx.config.edge);
+                decades_of[i] = decades_of[i].min(CAP * decades * ctx.config.edge.min(1.0));
             }
         }
     }
@@ -277,59 +276,4 @@ pub(crate) fn learn(hot: &mut Hot, row: &Row, ctx: &Context<'_>) {
 
 fn clip(x: f32, limit: f32) -> f32 {
     x.max(-limit).min(limit)
-}
-
-/// The seasons of all series that have one.
-#[derive(Debug)]
-pub(crate) struct Seasons {
-    all: Paged<Season>,
-    free: Vec<u32>,
-    used: u32,
-}
-
-impl Seasons {
-    /// None yet.
-    pub(crate) fn new() -> Self {
-        Self { all: Paged::new(Season::NEW), free: Vec::new(), used: 0 }
-    }
-
-    /// The season of a series.
-    pub(crate) fn of(&self, hot: &Hot) -> Option<&Season> {
-        if hot.season == NO_SEASON { None } else { self.all.get(hot.season) }
-    }
-
-    /// Gives a series the season `season`.
-    pub(crate) fn give(&mut self, hot: &mut Hot, season: Season) {
-        let at = self.free.pop().unwrap_or_else(|| {
-            self.used += 1;
-            self.all.reach(self.used - 1);
-            self.used - 1
-        });
-        if let Some(place) = self.all.get_mut(at) {
-            *place = season;
-            hot.season = at;
-        }
-    }
-
-    /// Takes the season of a series back.
-    pub(crate) fn take(&mut self, hot: &mut Hot) {
-        if hot.season != NO_SEASON {
-            self.free.push(hot.season);
-            hot.season = NO_SEASON;
-        }
-    }
-
-    /// Ends the visits to bins that `bins` are no longer in. The first one that ends gives a series that
-    /// varies its season. To be called before the row is judged: only earlier rows are written.
-    pub(crate) fn turn(&mut self, hot: &mut Hot, bins: &Bins) {
-        if hot.quarter == bins.quarter && hot.hour == bins.hour {
-            return;
-        }
-        if hot.season == NO_SEASON && hot.is(flag::VARIED) && hot.rows >= FIRST_ROWS {
-            let step = (0.1 * hot.channels[SLOW].scale).max(Season::NEW.step);
-            self.give(hot, Season { step, ..Season::NEW });
-        }
-        let season = if hot.season == NO_SEASON { None } else { self.all.get_mut(hot.season) };
-        season::turn(hot, season, bins, cadence(hot.cadence_s));
-    }
 }

@@ -5,10 +5,11 @@
 //! rounding: rounding on each row would add up to noise many steps high. A factor for each hour of the day
 //! says how much wider errors are then.
 
-use super::channel::{CLIP, Channel};
-use super::hot::Hot;
+use super::channel::{CLIP, Channel, FIRST_ROWS};
+use super::hot::{Hot, NO_SEASON, flag};
 use crate::civil::Bins;
 use crate::math::{dither, exp, ln};
+use crate::paged::Paged;
 
 /// Least gain of a quarter-hour's visit.
 pub(crate) const DAY_GAIN: f32 = 0.15;
@@ -110,7 +111,7 @@ pub(crate) fn learn(hot: &mut Hot, error: f32, fast_error: f32, cadence_s: f32, 
     hot.sum[1] += error;
     hot.visit = hot.visit.map(|n| n.saturating_add(1));
     let scale = hot.channels[0].scale;
-    if hot.season != super::hot::NO_SEASON && scale > 0.0 {
+    if hot.season != NO_SEASON && scale > 0.0 {
         let per_hour = (3600.0 / cadence_s).max(1.0);
         let ratio = Channel::ratio(fast_error, scale).min(CLIP);
         // Rows of this hour so far, from the age of the series: no bin has a counter of its own.
@@ -123,7 +124,7 @@ pub(crate) fn learn(hot: &mut Hot, error: f32, fast_error: f32, cadence_s: f32, 
 }
 
 /// Writes what the visits that end at `bins` taught and begins the new ones.
-pub(crate) fn turn(hot: &mut Hot, season: Option<&mut Season>, bins: &Bins, cadence_s: f32) {
+fn turn(hot: &mut Hot, season: Option<&mut Season>, bins: &Bins, cadence_s: f32) {
     let (quarter, hour) = (hot.quarter, hot.hour);
     let (day_ends, hour_ends) = (quarter != bins.quarter, hour != bins.hour);
     if let Some(season) = season {
@@ -159,6 +160,61 @@ pub(crate) fn turn(hot: &mut Hot, season: Option<&mut Season>, bins: &Bins, cade
 /// How far a visit of `rows` of `full` rows counts: less than half a visit counts in part.
 fn part(rows: u16, full: f32) -> f32 {
     (2.0 * f32::from(rows) / full.max(1.0)).min(1.0)
+}
+
+/// The seasons of all series that have one.
+#[derive(Debug)]
+pub(crate) struct Seasons {
+    all: Paged<Season>,
+    free: Vec<u32>,
+    used: u32,
+}
+
+impl Seasons {
+    /// None yet.
+    pub(crate) fn new() -> Self {
+        Self { all: Paged::new(Season::NEW), free: Vec::new(), used: 0 }
+    }
+
+    /// The season of a series.
+    pub(crate) fn of(&self, hot: &Hot) -> Option<&Season> {
+        if hot.season == NO_SEASON { None } else { self.all.get(hot.season) }
+    }
+
+    /// Gives a series the season `season`.
+    pub(crate) fn give(&mut self, hot: &mut Hot, season: Season) {
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.used += 1;
+            self.all.reach(self.used - 1);
+            self.used - 1
+        });
+        if let Some(place) = self.all.get_mut(at) {
+            *place = season;
+            hot.season = at;
+        }
+    }
+
+    /// Takes the season of a series back.
+    pub(crate) fn take(&mut self, hot: &mut Hot) {
+        if hot.season != NO_SEASON {
+            self.free.push(hot.season);
+            hot.season = NO_SEASON;
+        }
+    }
+
+    /// Ends the visits to bins that `bins` are no longer in. The first one that ends gives a series that
+    /// varies its season. To be called before the row is judged: only earlier rows are written.
+    pub(crate) fn turn(&mut self, hot: &mut Hot, bins: &Bins) {
+        if hot.quarter == bins.quarter && hot.hour == bins.hour {
+            return;
+        }
+        if hot.season == NO_SEASON && hot.is(flag::VARIED) && hot.rows >= FIRST_ROWS {
+            let step = (0.1 * hot.channels[super::SLOW].scale).max(Season::NEW.step);
+            self.give(hot, Season { step, ..Season::NEW });
+        }
+        let season = if hot.season == NO_SEASON { None } else { self.all.get_mut(hot.season) };
+        turn(hot, season, bins, super::cadence(hot.cadence_s));
+    }
 }
 
 #[cfg(test)]

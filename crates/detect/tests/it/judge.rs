@@ -264,10 +264,9 @@ fn a_tracked_series_reports_each_sample() {
 #[test]
 fn small_deviations_of_huge_values_are_seen() {
     let mut feed = Feed::new(SeriesSpec::default());
-    feed.put_all(0..2000, |i| 1e12 + 3.0 * noise(i));
+    feed.put_all(0..2000, |i| 1e15 + 500.0 * noise(i));
     assert!(feed.reading().score < 1.0);
-    // A scale of 3 is less than the rounding taken for granted at 1e12, which is 100.
-    assert!(feed.put(1e12 + 1e4)[0].score > 1.0);
+    assert!(feed.put(1e15 + 20_000.0)[0].score > 1.0);
 }
 
 #[test]
