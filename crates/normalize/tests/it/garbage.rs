@@ -110,7 +110,7 @@ fn assemble(all: Vec<Series>, mode: Mode, received_ms: i64) -> RawBatch {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn any_sequence_of_batches_is_survived(batches in prop::collection::vec((

@@ -133,6 +133,8 @@ fn the_kind_a_source_tells_holds() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn rates_of_a_growing_counter_are_its_growth(steps in prop::collection::vec((1i64..100, 0u32..1000), 1..50)) {
         let (mut at, mut total) = (0, 0.0);

@@ -144,6 +144,8 @@ fn other_versions_and_cut_records_are_refused() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
     #[test]
     fn damaged_records_never_panic(at in 0usize..4000, bits in 1u8..=255, tail in prop::collection::vec(any::<u8>(), 0..64)) {
         let mut bench = Bench::new();
