@@ -309,7 +309,7 @@ impl Group {
 /// if its bound is positive, the highest finite bound for what is above it.
 pub(crate) fn quantile(buckets: &[(f64, f64)], rank: f64) -> Option<f64> {
     let last = buckets.last()?;
-    if buckets.len() < 2 || last.0 != f64::INFINITY || !(last.1 > 0.0) {
+    if buckets.len() < 2 || last.0 != f64::INFINITY || last.1.is_nan() || last.1 <= 0.0 {
         return None;
     }
     let wanted = rank * last.1;

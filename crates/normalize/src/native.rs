@@ -136,7 +136,7 @@ fn indexed<'a>(spans: &'a [Span], counts: &'a [f64]) -> impl Iterator<Item = (i6
 /// elsewhere, as in PromQL since Prometheus 3.0.
 fn quantile(buckets: &[(f64, f64, f64)], rank: f64, exponential: bool) -> Option<f64> {
     let total: f64 = buckets.iter().map(|b| b.2).sum();
-    if !(total > 0.0) {
+    if total.is_nan() || total <= 0.0 {
         return None;
     }
     let wanted = rank * total;

@@ -1,13 +1,16 @@
 //! The raw series of one shard, and the questions that can be asked of them.
 //!
-//! Samples come in through `ingest`; `sight` decides once what a series is; `derive` computes the series of
-//! histograms; `forget` lets go of series; `saved` writes and reads checkpoints.
+//! Samples come in through `ingest`; `sight` meets new series, with `identity` (who it is) and `decide` (what
+//! it is); `derive` computes the series of histograms; `forget` lets go of series; `saved` writes and reads
+//! checkpoints.
 //!
 //! A raw series has a dense index, a judged one also a slot. Records of series lie in pages in the order of
 //! first sight, which is the order in which a sender repeats them.
 
+mod decide;
 mod derive;
 mod forget;
+mod identity;
 mod ingest;
 mod names;
 mod saved;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use watchbell_series::labels::NAME;
 
 use super::Normalizer;
+use super::decide::decide;
+use super::identity::group_key;
 use super::names::Names;
-use super::sight::{decide, group_key};
 use crate::group::Group;
 use crate::output::Normalized;
 use crate::record::{Cold, ENDED, Hot, NONE, Role};

@@ -152,6 +152,13 @@ impl Normalizer {
                 continue;
             }
             ended = None;
+            if hot.role == Role::Native {
+                // It had histograms in this very batch; the next batch finds it changed.
+                stats.invalid_histogram += 1;
+                receipt.accepted -= 1;
+                receipt.invalid += 1;
+                continue;
+            }
             if hot.role == Role::Part {
                 (hot.last_ms, hot.last) = (ts_ms, value);
                 hot.flags &= !ENDED;

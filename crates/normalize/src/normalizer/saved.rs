@@ -9,7 +9,8 @@ use watchbell_series::labels::{NAME, hash_canonical};
 use watchbell_series::{MetricKind, RawMetadata, SeriesSpec};
 
 use super::Normalizer;
-use super::sight::{Decision, decide, group_key, read, route};
+use super::decide::{Decision, decide};
+use super::identity::{Pairs, group_key, read, route};
 use crate::group::{PartKind, STATS};
 use crate::meaning::split;
 use crate::output::Normalized;
@@ -307,8 +308,6 @@ fn open(bytes: &[u8]) -> Result<(Reader<'_>, usize), StateError> {
     let body = reader.0.get(..len).ok_or(StateError::Truncated)?;
     Ok((Reader(body), HEADER + len))
 }
-
-type Pairs<'a> = Vec<(&'a str, &'a str)>;
 
 fn read_labels<'a>(record: &mut Reader<'a>, text: &'a mut Vec<u8>) -> Result<(u64, Pairs<'a>), StateError> {
     let len = record.u32().ok_or(StateError::Truncated)? as usize;

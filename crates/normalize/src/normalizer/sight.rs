@@ -3,32 +3,20 @@
 //! A key that is not the id of its labels (the sender does not sort them) is remembered as another key of
 //! the series. Parts of one histogram live together on the shard of their family, whatever their own ids.
 
-use watchbell_series::labels::{NAME, hash_canonical, iter_canonical, read_canonical, write_canonical_label};
-use watchbell_series::{LabelError, Labels, MetricKind, RawBatch, RawSeries, Unit, is_stale};
+use watchbell_series::labels::NAME;
+use watchbell_series::{MetricKind, RawBatch, RawSeries, is_stale};
 
 use super::Normalizer;
-use super::names::Names;
-use crate::family::Families;
-use crate::group::{Group, PartKind};
-use crate::meaning::{Suffix, kind_of_name, own_output, split, unit_of_name};
+use super::decide::{Decision, decide};
+use super::identity::{group_key, read, route};
+use crate::group::Group;
+use crate::meaning::own_output;
 use crate::output::{Admission, Normalized};
 use crate::record::{GUESSED, Hot, NONE, Role};
 
-/// What a series is found to be.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Decision {
-    pub(super) role: Role,
-    pub(super) part: Option<PartKind>,
-    /// Whether its histogram is one of current values.
-    pub(super) gauge: bool,
-    pub(super) meaning: u32,
-    /// Kind as metadata or the source tells it.
-    pub(super) told: MetricKind,
-    pub(super) guessed: bool,
-}
-
 impl Normalizer {
-    /// The record for `series`, the key of which is not known; `None` if it is refused.
+    /// The record for series `i` of `batch`, the key of which is not known; `None` if it is refused.
+    #[cold]
     pub(super) fn first_sight(&mut self, batch: &RawBatch, i: u32, out: &mut Normalized) -> Option<u32> {
         let series = &batch.series[i as usize];
         let count = u64::from(series.samples_len) + u64::from(series.histograms_len);
@@ -200,6 +188,7 @@ impl Normalizer {
     }
 
     /// Looks again at what `raw` is: metadata, or the source itself, says something new of its kind.
+    #[cold]
     pub(super) fn reconsider(&mut self, raw: u32, told: MetricKind, native: bool, out: &mut Normalized) {
         if self.hot[raw].batch == self.batch {
             // It already has samples in this batch; the next one will come here again.
@@ -303,108 +292,6 @@ fn forward(key: u64, there: u64) -> Hot {
     Hot { key, role: Role::Forward, last: f64::from_bits(there), ..Hot::FREE }
 }
 
-/// What a series of this name and these label values is; `told` is what the source said of it.
-pub(super) fn decide<'a>(
-    names: &mut Names,
-    families: &Families,
-    name: &str,
-    get: impl Fn(&str) -> &'a str + Copy,
-    told: MetricKind,
-    native: bool,
-) -> Decision {
-    let facts = names.facts(name);
-    let mut rows = Vec::new();
-    names.rules().rows(&facts, get, &mut rows);
-    let (family_kind, family_unit) = families.of(name);
-    let ruled = names.rules().kind(&rows);
-    let guessed = ruled.is_none() && told == MetricKind::Unknown;
-    let told = if told == MetricKind::Unknown { family_kind } else { told };
-    let bound = get("le").parse::<f64>().ok().filter(|le| !le.is_nan());
-    let kind = ruled.unwrap_or(told);
-    let kind = if kind == MetricKind::Unknown { kind_of_name(name, bound.is_some()) } else { kind };
-    let (role, part) = if native { (Role::Native, None) } else { role(name, kind, bound) };
-    let gauge = kind == MetricKind::GaugeHistogram;
-    let aside = Decision { role, part, gauge, meaning: NONE, told, guessed };
-    if role == Role::Aside {
-        return aside;
-    }
-    if !names.rules().watched(&facts, &rows, get) {
-        return Decision { role: Role::Unwatched, part: None, ..aside };
-    }
-    if role.grouped() {
-        return aside;
-    }
-    let unit = names.rules().unit(&rows).unwrap_or(family_unit);
-    let unit = if unit == Unit::None { unit_of_name(name) } else { unit };
-    let unit = if role == Role::Counter { unit.rate() } else { unit };
-    Decision { meaning: names.meaning_id(&rows, kind, unit, true), ..aside }
-}
-
-fn role(name: &str, kind: MetricKind, bound: Option<f64>) -> (Role, Option<PartKind>) {
-    use MetricKind::{Counter, Gauge, GaugeHistogram, Histogram, Info, StateSet, Summary, Unknown};
-    match (kind, split(name).1) {
-        (Gauge | StateSet, _) => (Role::Gauge, None),
-        (Info, _) | (_, Suffix::Created) => (Role::Aside, None),
-        (Counter, _) => (Role::Counter, None),
-        (Histogram | GaugeHistogram, Suffix::Bucket) => match bound {
-            Some(bound) => (Role::Part, Some(PartKind::Bucket(bound))),
-            None => (Role::Aside, None),
-        },
-        (Histogram | GaugeHistogram | Summary, Suffix::Sum) => (Role::Part, Some(PartKind::Sum)),
-        (Histogram | GaugeHistogram | Summary, Suffix::Count) => (Role::Part, Some(PartKind::Count)),
-        (Histogram | GaugeHistogram | Summary | Unknown, _) => (Role::Gauge, None),
-    }
-}
-
-/// Key of the histogram or summary a series may be part of: the id of its family with its labels, `le` left
-/// out. Told by the name alone, so that every shard agrees on it. A native histogram has its own id as key.
-pub(super) fn group_key(pairs: &[(&str, &str)], name: &str) -> Option<u64> {
-    let (family, suffix) = split(name);
-    let bucket = match suffix {
-        Suffix::Bucket => pairs.iter().any(|(n, _)| *n == "le"),
-        Suffix::Sum | Suffix::Count => false,
-        _ => return None,
-    };
-    if suffix == Suffix::Bucket && !bucket {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(512);
-    for (name, value) in pairs {
-        if *name == NAME {
-            write_canonical_label(name.as_bytes(), family.as_bytes(), &mut bytes);
-        } else if !(bucket && *name == "le") {
-            write_canonical_label(name.as_bytes(), value.as_bytes(), &mut bytes);
-        }
-    }
-    Some(hash_canonical(&bytes).0)
-}
-
-/// The key under which shard `home` of `count` knows the series `id`: the id itself where it leads there,
-/// else the one next to it that does.
-pub(super) fn route(id: u64, home: u64, count: u64) -> u64 {
-    let base = id - id % count;
-    base.checked_add(home).unwrap_or(base - count + home)
-}
-
-/// Id and labels of label bytes. `text` is scratch; it holds the canonical bytes afterwards.
-pub(super) fn read<'a>(bytes: &'a [u8], text: &'a mut Vec<u8>) -> Result<(u64, Vec<(&'a str, &'a str)>), LabelError> {
-    text.clear();
-    let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(16);
-    pairs.extend(iter_canonical(bytes).take(Labels::MAX_LABELS));
-    let whole = |(name, value): &(&str, &str)| !name.is_empty() && !value.is_empty();
-    if pairs.iter().all(whole) && pairs.is_sorted_by(|a, b| a.0 < b.0) && pairs.iter().any(|p| p.0 == NAME) {
-        for (name, value) in &pairs {
-            write_canonical_label(name.as_bytes(), value.as_bytes(), text);
-        }
-        if text == bytes {
-            return Ok((hash_canonical(text).0, pairs));
-        }
-        text.clear();
-    }
-    read_canonical(bytes)?.write_canonical(text);
-    Ok((hash_canonical(text).0, iter_canonical(text).collect()))
-}
-
 fn only_stale(batch: &RawBatch, series: &RawSeries) -> bool {
     let from = series.samples_at as usize;
     let samples = batch.samples.get(from..from.saturating_add(series.samples_len as usize)).unwrap_or(&[]);
@@ -413,4 +300,37 @@ fn only_stale(batch: &RawBatch, series: &RawSeries) -> bool {
 
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(80)]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use watchbell_series::{Labels, RawSample};
+
+    use super::*;
+    use crate::{Limits, Rules, Shard};
+
+    #[test]
+    fn a_true_collision_is_counted_and_refused() {
+        let rules = Arc::new(Rules::built_in().expect("rules"));
+        let mut normalizer = Normalizer::new(rules, Shard::default(), Limits::default());
+        let mut out = Normalized::default();
+        let labels = |job| Labels::series([(NAME, "load"), ("job", job)]).expect("labels");
+        let mut first = RawBatch::default();
+        first.push(&labels("a"), MetricKind::Unknown, &[RawSample { ts_ms: 0, value: 1.0 }]);
+        normalizer.normalize(&first, &[0], &mut out);
+        // No two label sets with one hash are at hand: the first series is given the id of the second.
+        let taken = labels("b").id().0;
+        let raw = normalizer.slot_raw(out.admitted[0].slot).expect("slot");
+        normalizer.hot[raw].key = taken;
+        normalizer.map.insert(taken, raw, |_| taken);
+        let mut second = RawBatch::default();
+        second.push(&labels("b"), MetricKind::Unknown, &[RawSample { ts_ms: 0, value: 1.0 }]);
+        second.series[0].key = !taken;
+        normalizer.normalize(&second, &[0], &mut out);
+        assert_eq!((normalizer.stats().collisions, out.receipt.invalid, out.samples.len()), (1, 1, 0));
+        let problem = out.receipt.first_problem.expect("a problem");
+        assert!(problem.contains("belongs to another series"), "{problem}");
+    }
 }
