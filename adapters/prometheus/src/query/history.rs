@@ -21,7 +21,7 @@ use super::api::{Api, ApiError, Read};
 use super::feed::{Feed, Stopped};
 use super::outage::Outage;
 use super::window::Window;
-use super::{default_lookback, default_max_response_bytes, default_timeout};
+use super::{check_span, default_lookback, default_max_response_bytes, default_timeout};
 
 const SAMPLES: MetricDef = MetricDef {
     name: "watchbell_prometheus_history_samples_total",
@@ -96,9 +96,7 @@ impl HistoryConfig for QueryHistoryConfig {
             selectors.extend(selector);
         }
         for (name, span) in [("lookback", Some(self.lookback)), ("step", self.step), ("timeout", Some(self.timeout))] {
-            if span.is_some_and(|span| span.millis() == 0) {
-                problems.hint(name, "must not be 0", "leave it out for the default");
-            }
+            span.into_iter().for_each(|span| check_span(name, span, 1, problems));
         }
         let api = Api::new(&self.url, &self.http, self.timeout.into(), self.max_response_bytes, problems);
         if problems.len() > before {
@@ -172,7 +170,7 @@ impl QueryHistory {
         reading: &mut Reading,
         part: impl Fn(f64) -> f64,
     ) -> Result<(), HistoryError> {
-        let begin = request.from_ms - 1;
+        let begin = request.from_ms.saturating_sub(1);
         let whole = (request.to_ms - begin).max(1) as f64;
         let (mut left, mut window) = (begin, Window::new(self.read));
         while left < request.to_ms {
