@@ -41,7 +41,8 @@ pub struct QueryConfig {
     pub interval: Span,
     /// Distance of the points; the interval unless set.
     pub step: Option<Span>,
-    /// How far behind now to ask, so that what was scraped has been stored.
+    /// How far behind now to ask, so that what was scraped has been stored and is shown. VictoriaMetrics
+    /// holds samples back for 30 s (its `-search.latencyOffset`); 5 s are enough for Prometheus itself.
     #[serde(default = "default_delay")]
     pub delay: Span,
     /// How much of the past is read at start, to learn from, and the most that is caught up; at least
@@ -80,7 +81,7 @@ fn default_interval() -> Span {
 }
 
 fn default_delay() -> Span {
-    Span::seconds(15)
+    Span::seconds(35)
 }
 
 fn default_lookback() -> Span {
