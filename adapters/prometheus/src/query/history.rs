@@ -135,6 +135,7 @@ struct Reading {
     context: HistoryContext,
     feed: Feed,
     keys: HashSet<u64>,
+    samples: Counter,
     histograms: Counter,
     invalid: Counter,
     failures: Counter,
@@ -147,19 +148,18 @@ impl QueryHistory {
         let mut reading = Reading {
             feed: Feed::new(context.ingest.clone(), context.shutdown.clone(), Mode::Backfill, request.to_ms),
             keys: HashSet::new(),
+            samples: metrics.counter(&SAMPLES, &[]),
             histograms: metrics.counter(&SKIPPED, &["native_histogram"]),
             invalid: metrics.counter(&SKIPPED, &["invalid_series"]),
             failures: metrics.counter(&FAILURES, &[]),
             outage: Outage::default(),
             context: context.clone(),
         };
-        let total = metrics.counter(&SAMPLES, &[]);
         for (i, selector) in self.selectors.iter().enumerate() {
             let expression = promql(selector, &request.labels);
             let part = |share: f64| (i as f64 + share) / self.selectors.len() as f64;
             self.read_one(&expression, &request, &mut reading, part).await?;
         }
-        total.inc_by(reading.feed.samples as f64);
         Ok(HistoryDone { series: reading.keys.len() as u64, samples: reading.feed.samples })
     }
 
@@ -208,6 +208,7 @@ impl QueryHistory {
 
 impl Reading {
     async fn hand_over(&mut self, rows: Vec<super::answer::Row>) -> Result<(), Stopped> {
+        let before = self.feed.samples;
         for row in rows {
             self.histograms.inc_by(row.histograms as f64);
             match row.series(&[]) {
@@ -218,7 +219,9 @@ impl Reading {
                 Err(_) => self.invalid.inc(),
             }
         }
-        self.feed.flush().await
+        self.feed.flush().await?;
+        self.samples.inc_by((self.feed.samples - before) as f64);
+        Ok(())
     }
 }
 
