@@ -41,10 +41,12 @@ pub struct QueryConfig {
     pub interval: Span,
     /// Distance of the points; the interval unless set.
     pub step: Option<Span>,
-    /// How far behind now to ask, so that what was scraped has been stored.
+    /// How far behind now to ask, so that what was scraped has been stored and is shown. VictoriaMetrics
+    /// holds samples back for 30 s (its `-search.latencyOffset`); 5 s are enough for Prometheus itself.
     #[serde(default = "default_delay")]
     pub delay: Span,
-    /// How much of the past is read at start, to learn from, and the most that is caught up.
+    /// How much of the past is read at start, to learn from, and the most that is caught up; at least
+    /// two intervals.
     #[serde(default = "default_lookback")]
     pub lookback: Span,
     /// The longest time for one answer.
@@ -79,7 +81,7 @@ fn default_interval() -> Span {
 }
 
 fn default_delay() -> Span {
-    Span::seconds(15)
+    Span::seconds(35)
 }
 
 fn default_lookback() -> Span {
@@ -94,6 +96,13 @@ fn default_max_response_bytes() -> usize {
     64 << 20
 }
 
+/// Notes a span of less than `least` milliseconds or more than ten years.
+fn check_span(name: &str, span: Span, least: i64, problems: &mut Problems) {
+    if !(least..=10 * 366 * 86_400_000).contains(&span.millis()) {
+        problems.hint(name, format!("`{span}` is out of range"), "leave it out for the default");
+    }
+}
+
 impl SourceConfig for QueryConfig {
     const KIND: &'static str = "prometheus_query";
     const SUMMARY: &'static str =
@@ -104,9 +113,10 @@ impl SourceConfig for QueryConfig {
         let before = problems.len();
         let step = self.step.unwrap_or(self.interval);
         for (name, span) in [("interval", self.interval), ("step", step), ("timeout", self.timeout)] {
-            if span.millis() == 0 {
-                problems.hint(name, "must not be 0", "leave it out for the default");
-            }
+            check_span(name, span, 1, problems);
+        }
+        for (name, span) in [("delay", self.delay), ("lookback", self.lookback)] {
+            check_span(name, span, 0, problems);
         }
         if self.queries.is_empty() {
             problems.hint("queries", "no query", "add at least one `name` and `expr`");
@@ -130,7 +140,8 @@ impl SourceConfig for QueryConfig {
             interval_ms: self.interval.millis(),
             step_ms: step.millis(),
             delay_ms: self.delay.millis(),
-            lookback_ms: self.lookback.millis(),
+            // Less would leave nothing to read when a poll is a little late.
+            lookback_ms: self.lookback.millis().max(2 * self.interval.millis() + self.delay.millis()),
         }))
     }
 }

@@ -65,7 +65,7 @@ impl Default for RemoteWriteInConfig {
             max_decompressed_bytes: limits.body_bytes,
             max_samples: limits.samples,
             max_label_bytes: limits.label_bytes,
-            max_concurrent_requests: 16,
+            max_concurrent_requests: 32,
             read_timeout: Span::seconds(30),
             basic_auth: None,
             authorization: None,

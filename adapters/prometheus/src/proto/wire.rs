@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
     pub(super) fn tag(&mut self) -> Result<Option<u32>, DecodeError> {
         match self.bytes.get(self.at) {
             None => Ok(None),
-            Some(&byte) if byte < 0x80 && byte >= 8 => {
+            Some(&byte) if (8..0x80).contains(&byte) => {
                 self.at += 1;
                 Ok(Some(u32::from(byte)))
             }

@@ -21,7 +21,7 @@ use super::api::{Api, ApiError, Read};
 use super::feed::{Feed, Stopped};
 use super::outage::Outage;
 use super::window::Window;
-use super::{default_lookback, default_max_response_bytes, default_timeout};
+use super::{check_span, default_lookback, default_max_response_bytes, default_timeout};
 
 const SAMPLES: MetricDef = MetricDef {
     name: "watchbell_prometheus_history_samples_total",
@@ -96,9 +96,7 @@ impl HistoryConfig for QueryHistoryConfig {
             selectors.extend(selector);
         }
         for (name, span) in [("lookback", Some(self.lookback)), ("step", self.step), ("timeout", Some(self.timeout))] {
-            if span.is_some_and(|span| span.millis() == 0) {
-                problems.hint(name, "must not be 0", "leave it out for the default");
-            }
+            span.into_iter().for_each(|span| check_span(name, span, 1, problems));
         }
         let api = Api::new(&self.url, &self.http, self.timeout.into(), self.max_response_bytes, problems);
         if problems.len() > before {
@@ -137,6 +135,7 @@ struct Reading {
     context: HistoryContext,
     feed: Feed,
     keys: HashSet<u64>,
+    samples: Counter,
     histograms: Counter,
     invalid: Counter,
     failures: Counter,
@@ -149,19 +148,18 @@ impl QueryHistory {
         let mut reading = Reading {
             feed: Feed::new(context.ingest.clone(), context.shutdown.clone(), Mode::Backfill, request.to_ms),
             keys: HashSet::new(),
+            samples: metrics.counter(&SAMPLES, &[]),
             histograms: metrics.counter(&SKIPPED, &["native_histogram"]),
             invalid: metrics.counter(&SKIPPED, &["invalid_series"]),
             failures: metrics.counter(&FAILURES, &[]),
             outage: Outage::default(),
             context: context.clone(),
         };
-        let total = metrics.counter(&SAMPLES, &[]);
         for (i, selector) in self.selectors.iter().enumerate() {
             let expression = promql(selector, &request.labels);
             let part = |share: f64| (i as f64 + share) / self.selectors.len() as f64;
             self.read_one(&expression, &request, &mut reading, part).await?;
         }
-        total.inc_by(reading.feed.samples as f64);
         Ok(HistoryDone { series: reading.keys.len() as u64, samples: reading.feed.samples })
     }
 
@@ -172,7 +170,7 @@ impl QueryHistory {
         reading: &mut Reading,
         part: impl Fn(f64) -> f64,
     ) -> Result<(), HistoryError> {
-        let begin = request.from_ms - 1;
+        let begin = request.from_ms.saturating_sub(1);
         let whole = (request.to_ms - begin).max(1) as f64;
         let (mut left, mut window) = (begin, Window::new(self.read));
         while left < request.to_ms {
@@ -210,6 +208,7 @@ impl QueryHistory {
 
 impl Reading {
     async fn hand_over(&mut self, rows: Vec<super::answer::Row>) -> Result<(), Stopped> {
+        let before = self.feed.samples;
         for row in rows {
             self.histograms.inc_by(row.histograms as f64);
             match row.series(&[]) {
@@ -220,7 +219,9 @@ impl Reading {
                 Err(_) => self.invalid.inc(),
             }
         }
-        self.feed.flush().await
+        self.feed.flush().await?;
+        self.samples.inc_by((self.feed.samples - before) as f64);
+        Ok(())
     }
 }
 

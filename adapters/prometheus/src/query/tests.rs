@@ -330,6 +330,19 @@ async fn history_says_why_it_can_not_be_read() {
     assert!(samples.is_empty());
 }
 
+#[tokio::test]
+async fn history_survives_a_server_that_restarts() {
+    let asked = Arc::new(AtomicI64::new(0));
+    let server = Server::start(move |_, form| match asked.fetch_add(1, Ordering::Relaxed) {
+        2 => (502, "<html>Bad Gateway</html>".to_owned()),
+        _ => stored(form),
+    })
+    .await;
+    let (done, samples, _) = read(&*history(serde_json::json!({"url": server.url})), &[]).await;
+    assert_eq!(done.map(|done| done.samples), Ok(5760));
+    assert!(is_whole(&samples));
+}
+
 #[test]
 fn configs_are_checked_at_once() {
     tls();

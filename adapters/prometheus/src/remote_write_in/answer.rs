@@ -39,11 +39,18 @@ const MOST_BYTES: usize = 512;
 /// When to try again, where nothing better is known.
 const SOON: Duration = Duration::from_secs(5);
 
-/// Why a request was not taken as a whole.
+/// What became of a request that was judged, in whole or in part.
+#[derive(Debug)]
+pub(super) struct Judged {
+    /// What was taken.
+    pub(super) receipt: Receipt,
+    /// The first thing that was refused for good, in words.
+    pub(super) problem: Option<String>,
+}
+
+/// Why nothing of a request was taken.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// What was stored is in the receipt; some of it was refused for good.
-    Partly(Receipt, String),
     /// Undecodable, or broken off.
     Bad(String),
     /// No or wrong credentials, with the challenge.
@@ -92,16 +99,15 @@ impl Refusal {
 }
 
 /// The answer to a write; `written` for senders of remote write 2.0.
-pub(super) fn answer(outcome: Result<Receipt, Refusal>, tell_written: bool) -> Response<Body> {
+pub(super) fn answer(outcome: Result<Judged, Refusal>, tell_written: bool) -> Response<Body> {
     let mut receipt = Receipt::default();
     let mut response = match outcome {
-        Ok(all) => {
-            receipt = all;
-            plain(StatusCode::NO_CONTENT, "")
-        }
-        Err(Refusal::Partly(part, what)) => {
-            receipt = part;
-            plain(StatusCode::BAD_REQUEST, &what)
+        Ok(judged) => {
+            receipt = judged.receipt;
+            match judged.problem {
+                None => plain(StatusCode::NO_CONTENT, ""),
+                Some(what) => plain(StatusCode::BAD_REQUEST, &what),
+            }
         }
         Err(Refusal::Bad(what)) => plain(StatusCode::BAD_REQUEST, &what),
         Err(Refusal::TooLarge(what)) => plain(StatusCode::PAYLOAD_TOO_LARGE, &what),

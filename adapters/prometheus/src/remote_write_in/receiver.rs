@@ -14,14 +14,14 @@ use watchbell_adapter_api::{Clock, Ingest, Receipt, SourceContext};
 use watchbell_series::Mode;
 
 use super::Settings;
-use super::answer::{Refusal, answer, not_allowed, plain};
+use super::answer::{Judged, Refusal, answer, not_allowed, plain};
 use super::metrics::{Brought, Handles};
 use super::{body, negotiate};
 use crate::proto::compression::{Encoding, decompress};
 use crate::proto::{self, DecodeError, Decoded, Limits, Version};
 
-/// Bodies from this size on are decoded off the threads that serve connections: it takes milliseconds.
-const LARGE: usize = 1 << 20;
+/// Bodies from this size on, as sent, are decoded off the threads that serve connections: it takes milliseconds.
+const LARGE: usize = 256 << 10;
 
 /// What all requests share.
 pub(super) struct Receiver {
@@ -54,7 +54,7 @@ impl Receiver {
         answer(outcome, tell_written)
     }
 
-    async fn take(&self, head: &Parts, body: Body, version: Result<Version, String>) -> Result<Receipt, Refusal> {
+    async fn take(&self, head: &Parts, body: Body, version: Result<Version, String>) -> Result<Judged, Refusal> {
         let Settings { max_body_bytes, limits, read_timeout, guard, .. } = &*self.settings;
         guard.check(&head.headers).map_err(Refusal::Unauthorized)?;
         let version = version.map_err(Refusal::Unsupported)?;
@@ -69,7 +69,7 @@ impl Receiver {
         self.judge(decoded).await
     }
 
-    async fn judge(&self, decoded: Decoded) -> Result<Receipt, Refusal> {
+    async fn judge(&self, decoded: Decoded) -> Result<Judged, Refusal> {
         let Decoded { mut batch, exemplars, invalid_series, invalid_histograms, problem } = decoded;
         batch.mode = Mode::Live;
         batch.received_ms = self.clock.now_ms();
@@ -82,11 +82,11 @@ impl Receiver {
         self.handles.taken(&receipt, Brought { exemplars, metadata, invalid_series, invalid_histograms });
         let wrong_here = invalid_series + invalid_histograms > 0;
         let wrong_there = receipt.conflicts + receipt.future + receipt.invalid > 0;
-        if !wrong_here && !wrong_there {
-            return Ok(receipt);
-        }
-        let what = problem.or_else(|| receipt.problem.clone()).unwrap_or_else(|| "some samples were refused".into());
-        Err(Refusal::Partly(receipt, what))
+        let problem = (wrong_here || wrong_there).then(|| {
+            let first = problem.or_else(|| receipt.problem.clone());
+            first.unwrap_or_else(|| "some samples were refused".to_owned())
+        });
+        Ok(Judged { receipt, problem })
     }
 
     fn read(&self, request: &Request<Body>) -> Response<Body> {

@@ -190,7 +190,8 @@ async fn metadata_alone_is_a_request() {
 #[tokio::test]
 async fn what_is_not_remote_write_is_named() {
     let peer = Peer::plain();
-    let cases: [(&[(&str, &str)], Vec<u8>, u16, &str); 8] = [
+    type Case<'a> = (&'a [(&'a str, &'a str)], Vec<u8>, u16, &'a str);
+    let cases: [Case<'_>; 8] = [
         (&[("content-type", "application/json")], up().snappy(), 415, "content type"),
         (&[("content-type", "application/x-protobuf;proto=x.Y")], up().snappy(), 415, "unknown message `x.Y`"),
         (&[("content-encoding", "gzip")], up().snappy(), 415, "`gzip` is not supported"),
