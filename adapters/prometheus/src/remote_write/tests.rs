@@ -282,6 +282,15 @@ async fn sends_what_is_queued_before_it_stops() {
     assert_eq!((metrics.counter(&SENT, &["rw"]).get() as u64, pending.get() as i64), (6, 0));
 }
 
+#[tokio::test]
+async fn sends_the_last_scores_when_it_stops() {
+    let mut bench = bench(json!({"interval": "1h"}), Vec::new()).await;
+    bench.at(100, &[("load", at(90, 0.5))]);
+    bench.stop.send(true).expect("it runs");
+    assert_eq!(bench.request().await.1[0], (score("load"), 90, 0.5));
+    bench.running.await.expect("no panic").expect("a clean end");
+}
+
 #[test]
 fn config_problems_are_named() {
     let _ = rustls::crypto::ring::default_provider().install_default();
