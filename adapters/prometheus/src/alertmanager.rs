@@ -109,7 +109,7 @@ fn endpoint(text: &str) -> Result<(Address, String), String> {
     let address = Address::of(text)?;
     let url = address.url();
     if url.query().is_some() || url.fragment().is_some() || url.path().contains("/api/v") {
-        return Err(format!("`{text}` must end with the path prefix; `/{API}` is added to it"));
+        return Err(format!("`{}` must end with the path prefix; `/{API}` is added to it", address.shown()));
     }
     Ok((address.below(API), address.shown()))
 }

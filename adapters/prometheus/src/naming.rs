@@ -10,13 +10,13 @@
 use std::ops::Range;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use watchbell_adapter_api::{HostReading, Problems};
 use watchbell_series::labels::NAME;
 use watchbell_series::{NotReady, Reading, Selector};
 
 /// Under which names scores are given out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Naming {
     /// `watchbell_anomaly_score`, `watchbell_expected`, ...; the input's name in label `metric`.
@@ -31,7 +31,7 @@ pub enum Naming {
 }
 
 /// One family of output series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
     /// The score.

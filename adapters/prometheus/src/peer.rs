@@ -28,11 +28,13 @@ pub(crate) struct Address {
 impl Address {
     /// Reads `text`, which must be a URL of http or https.
     pub(crate) fn of(text: &str) -> Result<Self, String> {
-        let url = Url::parse(text).map_err(|e| format!("`{text}` is no URL: {e}"))?;
+        // What can not be read may still hold a password.
+        let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
+        let url = Url::parse(text).map_err(|e| format!("`{shown}` is no URL: {e}"))?;
         if matches!(url.scheme(), "http" | "https") {
             Ok(Self { url })
         } else {
-            Err(format!("`{text}` is no URL of http or https"))
+            Err(format!("`{shown}` is no URL of http or https"))
         }
     }
 
@@ -130,6 +132,9 @@ mod tests {
         let address = Address::of("https://user:hunter2@host:1/a/?token=x").expect("valid");
         assert_eq!(address.shown(), "https://host:1/a");
         assert_eq!(address.below("b/c").shown(), "https://host:1/a/b/c");
-        assert!(Address::of("host:9093").is_err() && Address::of("ftp://host").is_err());
+        for wrong in ["host:9093", "ftp://user:hunter2@host", "http://user:hunter2@ho st"] {
+            let error = Address::of(wrong).expect_err(wrong);
+            assert!(error.contains("is no URL") && !error.contains("hunter2"), "{error}");
+        }
     }
 }

@@ -4,7 +4,8 @@
 //! of that sample, to one of `shards` senders, each with its own queue and one request in flight, so that
 //! a series arrives in order. A series that ends or loses its score is ended for the receiver too, by a
 //! stale marker. Nothing is kept on disk: scores that can not be sent for `retry_for` are dropped and
-//! counted, and a restart sends from its own start on. On shutdown what is queued has five seconds.
+//! counted, and a restart sends from its own start on. On shutdown what is left has five seconds. Into one
+//! Prometheus scores go either this way or by a scrape of the exposition: both would be the same series.
 
 mod pages;
 mod queue;
@@ -21,12 +22,12 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Sleep, sleep};
 use watchbell_adapter_api::metrics::SECONDS;
 use watchbell_adapter_api::source::SourceError;
 use watchbell_adapter_api::{
     BoxFuture, Cursor, HttpClient, HttpClientConfig, MetricDef, MetricKindDef, Prepared, Problems, ScoreQuery,
-    ScoreSink, SinkConfig, SinkContext, Span,
+    ScoreSink, Shutdown, SinkConfig, SinkContext, Span,
 };
 use watchbell_series::Selector;
 
@@ -202,7 +203,7 @@ impl ScoreSink for RemoteWrite {
     }
 }
 
-async fn run(sink: RemoteWrite, mut context: SinkContext) -> Result<(), SourceError> {
+async fn run(sink: RemoteWrite, context: SinkContext) -> Result<(), SourceError> {
     let counters = counters(&context);
     // Left over if this runs again after a failure.
     counters.pending.set(0.0);
@@ -224,21 +225,28 @@ async fn run(sink: RemoteWrite, mut context: SinkContext) -> Result<(), SourceEr
     let query = Arc::clone(&sink.output.query);
     let reader = Reader { pages: Some(pages), query, queues: Arc::clone(&queues), counters, context: context.clone() };
     let counters = reader.counters.clone();
+    let mut shutdown = context.shutdown.clone();
+    let too_late = async move {
+        shutdown.wait().await;
+        sleep(FLUSH).await;
+    };
+    let work = async {
+        tokio::select! {
+            result = reader.run(sink.interval, context.shutdown) => result?,
+            _ = senders.join_next() => return Err(SourceError("a sender of scores broke off".to_owned())),
+        }
+        queues.iter().for_each(|queue| queue.close());
+        while senders.join_next().await.is_some() {}
+        Ok(())
+    };
     tokio::select! {
-        () = context.shutdown.wait() => {}
-        error = reader.run(sink.interval) => return Err(error),
-        _ = senders.join_next() => return Err(SourceError("a sender of scores broke off".to_owned())),
+        result = work => return result,
+        () = too_late => {}
     }
-    for queue in &*queues {
-        queue.close();
-    }
-    let flushed = async { while senders.join_next().await.is_some() {} };
-    if timeout(FLUSH, flushed).await.is_err() {
-        let left = counters.pending.get();
-        tracing::warn!(samples = left, "scores dropped at shutdown: the receiver did not take them in time");
-        counters.shutdown.inc_by(left);
-        counters.pending.set(0.0);
-    }
+    let left = counters.pending.get();
+    tracing::warn!(samples = left, "scores dropped at shutdown: the receiver did not take them in time");
+    counters.shutdown.inc_by(left);
+    counters.pending.set(0.0);
     Ok(())
 }
 
@@ -268,15 +276,21 @@ struct Reader {
 }
 
 impl Reader {
-    async fn run(mut self, interval: Duration) -> SourceError {
+    /// Runs until the shutdown; what was judged until then is still read.
+    async fn run(mut self, interval: Duration, mut shutdown: Shutdown) -> Result<(), SourceError> {
         loop {
+            let last = shutdown.is_set();
             // The end of a round is also the end of the patience with full queues.
             let mut end = Box::pin(sleep(interval));
-            if let Err(error) = self.round(&mut end).await {
-                return error;
+            self.round(&mut end).await?;
+            if last {
+                return Ok(());
             }
             if !end.is_elapsed() {
-                end.await;
+                tokio::select! {
+                    () = shutdown.wait() => {}
+                    () = end => {}
+                }
             }
         }
     }

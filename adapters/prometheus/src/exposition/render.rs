@@ -180,6 +180,29 @@ mod tests {
     }
 
     #[test]
+    fn helps_need_no_escapes() {
+        let none = HostReading { host: String::new(), series: 0, ready: 0, anomalous: 0, score: 0.0 };
+        let helps = Family::ALL.map(Family::help).into_iter().chain(host_values(&none).map(|(_, help, _)| help));
+        assert!(helps.chain([LIMITED.1]).all(|help| !help.contains(['\\', '"', '\n'])));
+    }
+
+    #[test]
+    fn a_cancelled_page_stops() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let order = Order {
+            query: Arc::default(),
+            naming: Naming::Watchbell,
+            families: Arc::default(),
+            format: Format::Text,
+            now_ms: 0,
+        };
+        let scores = crate::fake_scores::FakeScores::fleet(10, 0);
+        let page = |cancelled| render(runtime.handle(), &scores, &order, || cancelled).expect("memory takes all");
+        assert!(page(true).is_none());
+        assert_eq!(page(false).map(|(_, series)| series), Some(10));
+    }
+
+    #[test]
     fn numbers_read_back() {
         for value in [0.0, -0.0, 1.0, 0.1, 1e-9, 123_456_789.123, 1e300, f64::MAX, f64::INFINITY, f64::NEG_INFINITY] {
             let mut out = Vec::new();
