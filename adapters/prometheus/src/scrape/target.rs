@@ -71,6 +71,9 @@ impl Target {
         if timeout > interval {
             return Err(NoTarget::Invalid("`__scrape_timeout__` is longer than `__scrape_interval__`".to_owned()));
         }
+        if labels.iter().any(|(name, _)| name.is_empty()) {
+            return Err(NoTarget::Invalid("a label has no name".to_owned()));
+        }
         let url = url_of(job, &labels).map_err(NoTarget::Invalid)?;
         if labels.get("instance").is_empty() {
             let address = labels.get("__address__").to_owned();
