@@ -31,7 +31,7 @@ use watchbell_adapter_api::{
 pub use page_reader::PageReader;
 pub use size::ByteSize;
 
-use crate::discovery::{Provider, TargetGroup, file::FileSdConfig, http::HttpSdConfig};
+use crate::discovery::{FileSdConfig, HttpSdConfig, Provider, TargetGroup};
 use crate::relabel::RelabelConfig;
 use crate::text::Format;
 use job::Job;

@@ -64,7 +64,7 @@ async fn never_ends() {
 }
 
 fn gzipped(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).expect("written");
     encoder.finish().expect("finished")
 }
@@ -78,7 +78,7 @@ fn answering_gzip(body: Vec<u8>) -> Router {
 async fn compressed_pages() {
     let mut good = bench(serve(answering_gzip(gzipped(b"a 1\n"))).await, json!({}));
     assert_eq!(good.scrape(1000).await.len(), 2);
-    let bomb = gzipped(&vec![b'\n'; 64 << 20]);
+    let bomb = gzipped(&vec![b'\n'; 8 << 20]);
     assert!(bomb.len() < 100_000);
     assert_eq!(failure(answering_gzip(bomb), json!({"body_size_limit": "1MB"})).await, "body_size_limit");
     let mut cut = gzipped(&(0..1000).map(|i| format!("a{i} {i}\n")).collect::<String>().into_bytes());

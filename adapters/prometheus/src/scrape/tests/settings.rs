@@ -23,7 +23,6 @@ fn reports_all_mistakes_at_once() {
         "static_configs": [{"targets": ["good:1", "http://bad/metrics"], "labels": {"": "x"}}],
         "file_sd_configs": [{"files": ["x.txt", "a.json"]}, {"files": []}],
         "http_sd_configs": [{"url": "ftp://x"}, {"url": "nonsense"}],
-        "relabel_configs": [{"regex": "("}],
         "metric_relabel_configs": [{"action": "hashmod", "target_label": "x"}],
         "http": {"basic_auth": {"username": "u", "password_file": "/nonexistent"}},
     }))
@@ -41,13 +40,18 @@ fn reports_all_mistakes_at_once() {
             "file_sd_configs[1].files",
             "http_sd_configs[0].url",
             "http_sd_configs[1].url",
-            "relabel_configs[0].target_label",
-            "relabel_configs[0].regex",
             "metric_relabel_configs[0].modulus",
             "http.basic_auth.password_file",
         ],
         "{problems:#?}"
     );
+    let urls = json!({
+        "static_configs": [{"targets": ["https://probed.example/path"]}],
+        "relabel_configs": [{"source_labels": ["__address__"], "target_label": "__param_target"}],
+    });
+    assert!(job(urls).is_ok(), "relabelling may make an address of anything");
+    let rules = job(json!({"relabel_configs": [{"regex": "("}]})).expect_err("not valid");
+    assert_eq!(rules.len(), 2, "{rules:?}");
     let none = job(json!({"static_configs": []})).expect_err("no targets");
     assert!(none[0].starts_with("no targets"), "{none:?}");
 }
