@@ -8,6 +8,9 @@ pub(crate) mod body;
 pub(crate) mod file;
 pub(crate) mod http;
 
+pub use file::FileSdConfig;
+pub use http::HttpSdConfig;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

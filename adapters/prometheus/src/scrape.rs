@@ -12,6 +12,7 @@ mod failure;
 mod fetch;
 mod job;
 mod page;
+mod page_reader;
 mod pool;
 mod report;
 mod runner;
@@ -27,9 +28,10 @@ use watchbell_adapter_api::{
     BoxFuture, HttpClientConfig, MetricDef, Problems, Source, SourceConfig, SourceContext, SourceError, Span,
 };
 
+pub use page_reader::PageReader;
 pub use size::ByteSize;
 
-use crate::discovery::{Provider, TargetGroup, file::FileSdConfig, http::HttpSdConfig};
+use crate::discovery::{FileSdConfig, HttpSdConfig, Provider, TargetGroup};
 use crate::relabel::RelabelConfig;
 use crate::text::Format;
 use job::Job;
@@ -183,10 +185,7 @@ struct Scrape {
 
 impl Source for Scrape {
     fn run(self: Box<Self>, context: SourceContext) -> BoxFuture<'static, Result<(), SourceError>> {
-        Box::pin(async move {
-            pool::Pool::new(self.job, context).run(self.providers).await;
-            Ok(())
-        })
+        Box::pin(pool::Pool::new(self.job, context).run(self.providers))
     }
 }
 

@@ -121,3 +121,71 @@ pub(crate) fn without_credentials(url: &str) -> String {
     let _ = parsed.set_username("");
     parsed.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::Router;
+    use axum::http::{HeaderMap, StatusCode};
+    use axum::routing::get;
+    use tokio::sync::mpsc;
+    use watchbell_adapter_api::{Metrics, Shutdown};
+
+    use super::*;
+
+    fn endpoint(url: String) -> Endpoint {
+        // Without a provider the HTTP client can not be built; a second installation changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let every = Span(std::time::Duration::from_millis(20));
+        let config = HttpSdConfig { url, refresh_interval: every, http: HttpClientConfig::default() };
+        config.check(&mut Problems::default()).expect("valid")
+    }
+
+    async fn serve(router: Router) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        format!("http://user:secret@{address}/sd")
+    }
+
+    #[tokio::test]
+    async fn lists_arrive_and_bad_answers_change_nothing() {
+        // Answers one after the other; the last one stays.
+        let good = |port: u16| (200, "application/json; charset=utf-8", format!(r#"[{{"targets": ["a:{port}"]}}]"#));
+        let answers = vec![
+            good(1),
+            (500, "application/json", String::new()),
+            (200, "text/html", "[]".to_owned()),
+            (200, "application/json", r#"[{"targets": "a:1"}]"#.to_owned()),
+            good(1),
+            (200, "application/json", "[]".to_owned()),
+            good(2),
+        ];
+        let answers = Arc::new(Mutex::new(answers.into_iter().peekable()));
+        let answer = move |headers: HeaderMap| {
+            let mut answers = answers.lock().expect("not poisoned");
+            assert_eq!(headers["x-prometheus-refresh-interval-seconds"], "0.02");
+            let next = answers.next().unwrap_or_else(|| good(2));
+            async move { (StatusCode::from_u16(next.0).expect("a status"), [("content-type", next.1)], next.2) }
+        };
+        let endpoint = endpoint(serve(Router::new().route("/sd", get(answer))).await);
+        let (stop, shutdown) = Shutdown::channel();
+        let (found, mut lists) = mpsc::channel(16);
+        let surroundings = Surroundings { source: "test".into(), metrics: Metrics::default(), shutdown, found };
+        let metrics = surroundings.metrics.clone();
+        let running = tokio::spawn(endpoint.run(7, surroundings));
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            let list = lists.recv().await.expect("a list");
+            assert_eq!(list.provider, 7);
+            let place = list.groups.first().map(|group| group.labels["__meta_url"].clone());
+            assert!(place.is_none_or(|place| place.ends_with("/sd") && !place.contains("secret")));
+            seen.push(list.groups.into_iter().flat_map(|group| group.targets).collect::<Vec<_>>());
+        }
+        assert_eq!(seen, [vec!["a:1".to_owned()], vec![], vec!["a:2".to_owned()]]);
+        assert_eq!(metrics.counter(&super::super::ERRORS, &["test", "http"]).get(), 3.0);
+        stop.send(true).expect("it listens");
+        running.await.expect("no panic");
+    }
+}

@@ -4,6 +4,8 @@
 //! Targets list their series in the same order again and again, so the entry behind the last one is tried
 //! first and the hash table asked only where the order changed. One series may be written in several ways
 //! (`{a="1",b="2"}` and `{b="2",a="1"}`): each spelling has an entry, and all point to one owner.
+//! Two texts with one 64-bit hash would be taken for one series; among a million series of a target the
+//! odds are 1 in 30 million, and the mistake stays within that target.
 
 use hashbrown::HashTable;
 

@@ -108,7 +108,9 @@ impl ScrapeConfig {
     fn providers(&self, problems: &mut Problems) -> Vec<Provider> {
         let mut providers = Vec::new();
         for (i, group) in self.static_configs.iter().enumerate() {
-            for (j, address) in group.targets.iter().enumerate() {
+            // With relabelling an address may be anything, such as the URL that a blackbox exporter probes.
+            let plain = self.relabel_configs.is_empty();
+            for (j, address) in group.targets.iter().enumerate().filter(|_| plain) {
                 if address.is_empty() || address.contains('/') {
                     let message = format!("`{address}` is no address");
                     let hint = "write `host:port`; path and scheme are `metrics_path` and `scheme`";

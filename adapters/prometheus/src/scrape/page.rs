@@ -23,7 +23,7 @@ pub(crate) struct Page {
     pub(crate) lines: Vec<Line>,
     /// Labels of the new series among them, in canonical bytes; taken by the first batch.
     pub(crate) labels: Vec<u8>,
-    /// Units that the page tells.
+    /// Units that the page tells, if there are new series on it.
     pub(crate) metadata: Vec<RawMetadata>,
     /// Series that the page no longer lists.
     pub(crate) ended: Vec<u64>,
@@ -161,6 +161,10 @@ impl<'a> Visitor<'a> for Reader<'a, '_> {
     }
 
     fn unit(&mut self, unit: Unit<'a>) {
+        // A unit is told behind the samples of its family: nothing new there, nothing to tell.
+        if self.page.added == 0 {
+            return;
+        }
         self.page.metadata.push(RawMetadata {
             family: unit.family.to_owned(),
             kind: unit.kind,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
-use watchbell_adapter_api::{Shutdown, SourceContext};
+use watchbell_adapter_api::{Shutdown, SourceContext, SourceError};
 
 use super::job::Job;
 use super::runner::{Runner, Shared};
@@ -47,7 +47,10 @@ impl Pool {
     }
 
     /// Runs discovery and runners until the shutdown.
-    pub(crate) async fn run(mut self, providers: Vec<Provider>) {
+    ///
+    /// # Errors
+    /// A provider that broke off: without it the list of targets would grow old unnoticed.
+    pub(crate) async fn run(mut self, providers: Vec<Provider>) -> Result<(), SourceError> {
         let mut shutdown = self.shared.context.shutdown.clone();
         let (found, mut lists) = mpsc::channel(16);
         let surroundings = Surroundings {
@@ -63,7 +66,10 @@ impl Pool {
         }
         loop {
             tokio::select! {
-                () = shutdown.wait() => return,
+                () = shutdown.wait() => return Ok(()),
+                Some(Err(error)) = discovery.join_next() => {
+                    return Err(SourceError(format!("discovery of targets broke off: {error}")));
+                }
                 Some(Found { provider, groups }) = lists.recv() => {
                     self.lists[provider] = groups;
                     self.sync();

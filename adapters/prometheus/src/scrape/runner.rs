@@ -3,7 +3,8 @@
 //! Whatever a target does, a turn ends within the scrape timeout and gives a batch: the samples of the
 //! page, or on failure the end of all its series, and `up` and its kin either way. A runner that is retired
 //! because its target is gone waits a little over two intervals before it ends the series: if the target
-//! came back in the meantime, its newer samples win over the late end marks.
+//! came back in the meantime, its newer samples win over the late end marks. A shutdown ends no series:
+//! the targets live on, and the next process goes on with them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

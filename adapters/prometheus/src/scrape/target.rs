@@ -71,6 +71,9 @@ impl Target {
         if timeout > interval {
             return Err(NoTarget::Invalid("`__scrape_timeout__` is longer than `__scrape_interval__`".to_owned()));
         }
+        if labels.iter().any(|(name, _)| name.is_empty()) {
+            return Err(NoTarget::Invalid("a label has no name".to_owned()));
+        }
         let url = url_of(job, &labels).map_err(NoTarget::Invalid)?;
         if labels.get("instance").is_empty() {
             let address = labels.get("__address__").to_owned();
@@ -126,16 +129,17 @@ fn url_of(job: &Job, labels: &LabelSet<'_>) -> Result<String, String> {
     let slash = if path.starts_with('/') { "" } else { "/" };
     let mut url = reqwest::Url::parse(&format!("{scheme}://{address}{slash}{path}"))
         .map_err(|e| format!("`{address}` is no address: {e}"))?;
-    let hidden = labels.iter().filter_map(|(name, value)| Some((name.strip_prefix("__param_")?, value)));
-    let first: BTreeMap<&str, &str> = hidden.collect();
-    if !first.is_empty() {
-        let mut query = url.query_pairs_mut();
-        for (name, value) in first {
-            query.append_pair(name, value);
-            for further in job.params.get(name).into_iter().flatten().skip(1) {
-                query.append_pair(name, further);
-            }
+    let mut params = job.params.clone();
+    for (name, value) in labels.iter().filter_map(|(name, value)| Some((name.strip_prefix("__param_")?, value))) {
+        // The label stands for the first value of the parameter.
+        match params.entry(name.to_owned()).or_default().first_mut() {
+            Some(first) => value.clone_into(first),
+            None => drop(params.insert(name.to_owned(), vec![value.to_owned()])),
         }
+    }
+    if params.values().any(|values| !values.is_empty()) {
+        let pairs = params.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+        url.query_pairs_mut().extend_pairs(pairs);
     }
     Ok(url.into())
 }
