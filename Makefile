@@ -65,8 +65,8 @@ reference: ## write docs/reference from the tables in the code
 
 .PHONY: static
 static: ## a binary without shared libraries, as in the container image
-	@.ci/setup build
-	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --bin watchbell --target $$(rustc -vV | sed -n 's/^host: //p')
+	@.ci/setup static
+	cargo build --release --bin watchbell --target "$$(uname -m)-unknown-linux-musl"
 
 .PHONY: image
 image: ## the container image watchbell:latest
