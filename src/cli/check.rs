@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::ensure;
 
 use super::ConfigProblems;
-use crate::config::{Checked, Config, Overrides};
+use crate::config::Checked;
+use crate::pipeline::service::Origin;
 
 /// Checks configs: all problems at once, each with its line. Starts and opens nothing.
 #[derive(Debug, clap::Args)]
@@ -25,9 +26,9 @@ pub struct CheckArgs {
 pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let mut problems = Vec::new();
     for file in args.config.iter().chain(&args.files) {
-        match Config::load(file, &Overrides::default()) {
+        match (Origin { file: Some(file.clone()), ..Origin::default() }).load() {
             Ok(checked) => println!("{}", summary(file, &checked)),
-            Err(found) => problems.extend(found.iter().map(ToString::to_string)),
+            Err(found) => problems.extend(found),
         }
     }
     ensure!(problems.is_empty(), ConfigProblems(problems));

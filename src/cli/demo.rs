@@ -48,7 +48,8 @@ pub fn run(args: DemoArgs) -> anyhow::Result<()> {
         let end_s = SystemClock.now_ms() / 1000 / STEP_S * STEP_S;
         let begin_s = end_s - HISTORY_S;
         let clock = Arc::new(DemoClock::at(begin_s));
-        let service = Service::start(Origin::default(), checked, Arc::clone(&clock) as Arc<dyn Clock>, Some(BANNER)).await?;
+        let service =
+            Service::start(Origin::default(), checked, Arc::clone(&clock) as Arc<dyn Clock>, Some(BANNER)).await?;
         println!("DEMO: a made-up fleet of 8 hosts; nothing here is real.");
         println!("Scores: http://{0}/scores   page: http://{0}/", service.address());
         let ingest: Arc<dyn Ingest> = Arc::new(service.ingest());

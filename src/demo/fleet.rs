@@ -38,7 +38,13 @@ const fn gauge(name: &'static str, base: f64, season: f64, noise: f64) -> Metric
     Metric { name, label: None, kind: MetricKind::Gauge, shape: Shape { base, season, noise, min: 0.0 } }
 }
 
-const fn counter(name: &'static str, label: Option<(&'static str, &'static str)>, base: f64, season: f64, noise: f64) -> Metric {
+const fn counter(
+    name: &'static str,
+    label: Option<(&'static str, &'static str)>,
+    base: f64,
+    season: f64,
+    noise: f64,
+) -> Metric {
     Metric { name, label, kind: MetricKind::Counter, shape: Shape { base, season, noise, min: 0.0 } }
 }
 

@@ -35,10 +35,7 @@ const fn times(metric: &'static str, label: Option<&'static str>, factor: f64) -
     Effect { metric, label, change: Change::Times(factor) }
 }
 
-const RUNAWAY: &[Effect] = &[
-    times("node_load1", None, 6.0),
-    times("node_cpu_seconds_total", Some("user"), 3.2),
-];
+const RUNAWAY: &[Effect] = &[times("node_load1", None, 6.0), times("node_cpu_seconds_total", Some("user"), 3.2)];
 const ERRORS: &[Effect] = &[
     times("http_requests_total", Some("500"), 40.0),
     times("http_requests_total", Some("200"), 0.7),
@@ -51,10 +48,8 @@ const REPLICATION: &[Effect] = &[
     times("node_disk_io_time_seconds_total", None, 4.0),
     times("node_cpu_seconds_total", Some("iowait"), 8.0),
 ];
-const SILENT: &[Effect] = &[
-    times("node_network_receive_bytes_total", None, 0.02),
-    times("node_network_transmit_bytes_total", None, 0.02),
-];
+const SILENT: &[Effect] =
+    &[times("node_network_receive_bytes_total", None, 0.02), times("node_network_transmit_bytes_total", None, 0.02)];
 const STUCK: &[Effect] = &[Effect { metric: "node_load1", label: None, change: Change::Stuck(1.13) }];
 
 const PLAN: &[(&str, &str, i64, i64, &[Effect])] = &[

@@ -128,7 +128,8 @@ impl Replay {
             return;
         }
         let seen = self.seen.entry(index);
-        let seen = seen.or_insert_with(|| Seen { after_s: ts_s - incident.start_s, peak: best, series: series.clone() });
+        let seen =
+            seen.or_insert_with(|| Seen { after_s: ts_s - incident.start_s, peak: best, series: series.clone() });
         if best > seen.peak {
             (seen.peak, seen.series) = (best, series);
         }

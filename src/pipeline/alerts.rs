@@ -14,7 +14,8 @@ use super::handle::ShardHandle;
 use super::outbox::Outbox;
 use super::shard::Event;
 use super::supervise::Surroundings;
-use crate::alerting::{self, Book, Changes, Episode, Rules, Track};
+use crate::alerting::metrics::AlertGauges;
+use crate::alerting::{Book, Changes, Episode, Rules, Track};
 use crate::config::Settings;
 use crate::store::journal::Journal;
 
@@ -75,12 +76,12 @@ impl AlertStage {
             journal,
             scores: Arc::clone(&around.scores),
             clock: Arc::clone(&around.clock),
-            metrics: around.metrics.clone(),
             shards,
             outbox: Outbox::new(Arc::clone(&around.clock), around.metrics.clone()),
             recent: Vec::new(),
             retention: settings.alerting.retention,
-            refused: 0,
+            metrics: around.metrics.clone(),
+            gauges: AlertGauges::new(&around.metrics),
         };
         stage.restore().await?;
         let (messages, inbox) = mpsc::unbounded_channel();
@@ -123,13 +124,13 @@ struct Stage {
     journal: Journal,
     scores: Arc<dyn Scores>,
     clock: Arc<dyn Clock>,
-    metrics: Metrics,
     shards: Arc<[ShardHandle]>,
     outbox: Outbox,
     /// Resolved before the restart; sinks are told again.
     recent: Vec<Alert>,
     retention: Duration,
-    refused: u64,
+    metrics: Metrics,
+    gauges: AlertGauges,
 }
 
 impl Stage {
@@ -183,6 +184,9 @@ impl Stage {
     }
 
     fn add_sink(&mut self, name: &str, instances: Vec<Arc<dyn AlertSink>>) {
+        for instance in &instances {
+            instance.attach(name, &self.metrics);
+        }
         self.outbox.add(name, instances);
         let known: Vec<Alert> = self.recent.iter().cloned().chain(self.book.open().map(Episode::alert)).collect();
         self.outbox.send_to(name, &known);
@@ -205,12 +209,7 @@ impl Stage {
         let mut changes = Changes::default();
         self.book.tick(self.clock.now_ms(), &hosts, &mut changes);
         self.apply(changes).await;
-        let counts = self.book.counts();
-        for (state, count) in [("pending", counts.pending), ("firing", counts.firing), ("held", counts.held)] {
-            self.metrics.gauge(&alerting::ALERTS, &[state]).set(count as f64);
-        }
-        self.metrics.counter(&alerting::ALERTS_REFUSED, &[]).inc_by((counts.refused - self.refused) as f64);
-        self.refused = counts.refused;
+        self.gauges.set(self.book.counts());
     }
 
     async fn apply(&mut self, changes: Changes) {

@@ -349,7 +349,8 @@ fn read_segment(checkpoints: &RwLock<Checkpoints>, segment: SegmentId, shards: u
     let report = checkpoints.load(&[segment], |_, _, payload| {
         let (written_under, entries) = Entry::all(payload).ok_or("it has no head")?;
         for entry in entries {
-            let home = if written_under as usize == shards { segment.shard } else { entry.home(payload, shards as u32) };
+            let home =
+                if written_under as usize == shards { segment.shard } else { entry.home(payload, shards as u32) };
             parts[home as usize % shards].push(entry);
         }
         bytes.extend_from_slice(payload);

@@ -84,10 +84,7 @@ impl ShardHandle {
     ///
     /// # Errors
     /// The operating system refuses another thread.
-    pub fn start(
-        index: u32,
-        make: impl Fn() -> Shard + Send + 'static,
-    ) -> std::io::Result<(Self, ShardThread)> {
+    pub fn start(index: u32, make: impl Fn() -> Shard + Send + 'static) -> std::io::Result<(Self, ShardThread)> {
         let (queue, mut work) = mpsc::channel::<Work>(QUEUE);
         let panics = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&panics);

@@ -29,7 +29,8 @@ use crate::api::{self, Api, ReloadRequest};
 use crate::clock::Timer;
 use crate::config::{Checked, Config, Difference, Named, Outline, Overrides, Settings};
 use crate::registry::Registry;
-use crate::telemetry::{metrics, process};
+use crate::store::DataDir;
+use crate::telemetry::{logging, metrics, process};
 
 /// Batches of verdicts that may wait for the alerting stage.
 const VERDICTS: usize = 1024;
@@ -56,9 +57,10 @@ impl Origin {
             None => Config::built_in(&self.overrides),
         };
         let checked = loaded.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        rules::load(&checked.settings)?;
-        super::alerts::load_rules(&checked.settings)?;
-        Ok(checked)
+        let mappings = rules::load(&checked.settings).err().unwrap_or_default();
+        let alerts = super::alerts::load_rules(&checked.settings).err().unwrap_or_default();
+        let problems: Vec<String> = mappings.into_iter().chain(alerts).collect();
+        if problems.is_empty() { Ok(checked) } else { Err(problems) }
     }
 }
 
@@ -66,13 +68,14 @@ impl Origin {
 pub struct Service {
     origin: Origin,
     outline: Outline,
-    settings: Settings,
     around: Surroundings,
     router: Router,
     gate: Arc<Gate>,
     shards: Arc<[ShardHandle]>,
     rules: Arc<std::sync::Mutex<Arc<Rules>>>,
     threads: Vec<ShardThread>,
+    /// Locked for this process as long as it runs.
+    data_dir: DataDir,
     sources: HashMap<String, Component>,
     sinks: HashMap<String, Component>,
     alerts: AlertStage,
@@ -107,8 +110,7 @@ impl Service {
         let outline = Outline::of(&checked);
         let metrics = Metrics::default();
         process::register(&metrics);
-        std::fs::create_dir_all(&settings.data_dir)
-            .with_context(|| format!("can not create the data folder `{}`", settings.data_dir.display()))?;
+        let data_dir = DataDir::open(&settings.data_dir)?;
 
         let (stop, shutdown) = Shutdown::channel();
         let (verdicts, verdict_queue) = mpsc::channel(VERDICTS);
@@ -126,17 +128,30 @@ impl Service {
             Arc::new(ScoreView::new(Arc::clone(&shards), Arc::clone(&clock), Arc::clone(&judged)));
 
         let (reload, reloads) = mpsc::channel(4);
-        let own = api::router(Api { metrics: metrics.clone(), scores: Arc::clone(&scores), gate: Arc::clone(&gate), reload, banner });
+        let own = api::router(Api {
+            metrics: metrics.clone(),
+            scores: Arc::clone(&scores),
+            gate: Arc::clone(&gate),
+            reload,
+            banner,
+        });
         let routes = RouteTable::new(own, settings.http.basic_auth.clone());
         let tls = settings.http.tls.as_ref().map(api::tls::server_config).transpose().map_err(|e| anyhow!(e))?;
-        let server = Server::bind(settings.http.listen, tls, settings.http.max_connections).await.map_err(|e| anyhow!(e))?;
+        let server =
+            Server::bind(settings.http.listen, tls, settings.http.max_connections).await.map_err(|e| anyhow!(e))?;
         let address = server.address()?;
         let (stop_server, server_shutdown) = Shutdown::channel();
         let server = tokio::spawn(server.run(routes.clone(), server_shutdown));
 
-        let checkpointer = Checkpointer::open(&settings.data_dir, Arc::clone(&shards), Arc::clone(&clock), metrics.clone())?;
+        let checkpointer =
+            Checkpointer::open(&settings.data_dir, Arc::clone(&shards), Arc::clone(&clock), metrics.clone())?;
         let checkpointer = Arc::new(checkpointer);
         let restored = checkpointer.restore().await?;
+        let now_ms = clock.now_ms();
+        for shard in shards.iter() {
+            // It was this process that was away, not the series.
+            shard.call(move |shard| shard.resume(now_ms)).await?;
+        }
         if restored.series > 0 || restored.samples > 0 {
             let (series, samples) = (restored.series, restored.samples);
             tracing::info!(series, samples_from_log = samples, seconds = began.seconds(), "state restored");
@@ -147,18 +162,41 @@ impl Service {
         let alerts = AlertStage::start(&settings, &around, Arc::clone(&shards), verdict_queue).await?;
         let limit = settings.series.max_series as u64;
         let sweeper = Sweeper::new(
-            Arc::clone(&shards), Arc::clone(&clock), judged, Some(Arc::clone(&checkpointer)), &metrics, limit,
+            Arc::clone(&shards),
+            Arc::clone(&clock),
+            judged,
+            Some(Arc::clone(&checkpointer)),
+            &metrics,
+            limit,
         );
         let mut tasks = vec![
             tokio::spawn(sweeper.run(shutdown.clone())),
             tokio::spawn(Arc::clone(&checkpointer).run(settings.checkpoint_interval, shutdown.clone())),
         ];
-        tasks.push(start_history(checked.history, &around, &gate, restored.last_ts_ms, hosts_seen, shutdown.clone()).await);
+        tasks.push(
+            start_history(checked.history, &around, &gate, restored.last_ts_ms, hosts_seen, shutdown.clone()).await,
+        );
 
         let mut service = Self {
-            origin, outline, settings, around, router, gate, shards, rules, threads,
-            sources: HashMap::new(), sinks: HashMap::new(), alerts, checkpointer, tasks,
-            stop, stop_server, server, reloads, address,
+            origin,
+            outline,
+            around,
+            router,
+            gate,
+            shards,
+            rules,
+            threads,
+            data_dir,
+            sources: HashMap::new(),
+            sinks: HashMap::new(),
+            alerts,
+            checkpointer,
+            tasks,
+            stop,
+            stop_server,
+            server,
+            reloads,
+            address,
         };
         for sink in checked.sinks {
             service.start_sink(sink);
@@ -238,7 +276,9 @@ impl Service {
         self.around.metrics.gauge(&metrics::LAST_RELOAD, &[]).set(f64::from(u8::from(result.is_ok())));
         match &result {
             Ok(changes) => tracing::info!(changes = changes.join("; "), "config reloaded"),
-            Err(problems) => tracing::error!(problems = problems.join("\n"), "config not reloaded; the old one stays in force"),
+            Err(problems) => {
+                tracing::error!(problems = problems.join("\n"), "config not reloaded; the old one stays in force")
+            }
         }
         result
     }
@@ -301,7 +341,7 @@ impl Service {
                 })
                 .await;
         }
-        self.settings = new.clone();
+        logging::set_level(new.log.level);
         Ok(difference.settings.iter().map(|path| format!("`{path}` changed")).collect())
     }
 
@@ -330,6 +370,7 @@ impl Service {
         let joined = tokio::task::spawn_blocking(move || self.threads.into_iter().for_each(ShardThread::join));
         // A request that is still answered may hold a handle; the process ends either way.
         let _ = tokio::time::timeout(Duration::from_secs(2), joined).await;
+        drop(self.data_dir);
         tracing::info!("stopped");
     }
 }

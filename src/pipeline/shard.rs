@@ -19,6 +19,8 @@ use crate::store::wal::{SegmentNo, Wal};
 
 /// Raw series of one checkpoint segment.
 pub const SEGMENT: u32 = 4096;
+/// The label that names the entity.
+const HOST: &str = "host";
 /// Slots that one page looks at, at most.
 const PAGE_SLOTS: usize = 8192;
 /// Rows of one page, at most.
@@ -212,6 +214,22 @@ impl Shard {
         found
     }
 
+    /// The labels of a judged series with its host, in canonical bytes.
+    fn write_labels(&self, raw: u32, slot: u32, out: &mut Vec<u8>) {
+        let host = self.normalizer.info(slot).map_or("", |info| self.normalizer.entity_name(info.entity));
+        let mut missing = !host.is_empty() && self.normalizer.label(raw, HOST).is_empty();
+        for (name, value) in self.normalizer.pairs_of(raw) {
+            if missing && name > HOST {
+                labels::write_canonical_label(HOST.as_bytes(), host.as_bytes(), out);
+                missing = false;
+            }
+            labels::write_canonical_label(name.as_bytes(), value.as_bytes(), out);
+        }
+        if missing {
+            labels::write_canonical_label(HOST.as_bytes(), host.as_bytes(), out);
+        }
+    }
+
     fn labels(&self, raw: u32) -> Labels {
         let mut bytes = Vec::new();
         self.normalizer.labels(raw, &mut bytes);
@@ -276,14 +294,12 @@ impl Shard {
                 continue;
             }
             let labels_at = labels.len();
-            self.normalizer.labels(raw, labels);
+            self.write_labels(raw, slot, labels);
             if !passes(query, &labels[labels_at..]) {
                 labels.truncate(labels_at);
                 continue;
             }
-            let id = self.normalizer.info(slot).map(|info| info.id).unwrap_or_else(|| {
-                watchbell_series::labels::hash_canonical(&labels[labels_at..])
-            });
+            let Some(id) = self.normalizer.info(slot).map(|info| info.id) else { continue };
             let labels_len = (labels.len() - labels_at) as u32;
             rows.push(ScoreRow { id, labels_at: labels_at as u32, labels_len, reading });
         }
@@ -318,6 +334,11 @@ impl Shard {
         if let Some(slot) = self.normalizer.slot_of(id) {
             self.track(id, slot, on);
         }
+    }
+
+    /// Gives every series time to show up again after this process was away.
+    pub fn resume(&mut self, now_ms: i64) {
+        self.judge.resume(now_ms);
     }
 
     /// Judges by other rules from now on; what was learned stays.

@@ -101,7 +101,13 @@ impl WarmStart {
         };
         match self.history.read(request, context).await {
             Ok(done) => {
-                tracing::info!(what, series = done.series, samples = done.samples, seconds = timer.seconds(), "history read back");
+                tracing::info!(
+                    what,
+                    series = done.series,
+                    samples = done.samples,
+                    seconds = timer.seconds(),
+                    "history read back"
+                );
                 self.metrics.counter(&metrics::WARM_START_SAMPLES, &[]).inc_by(done.samples as f64);
             }
             Err(error) => {

@@ -7,6 +7,8 @@ use watchbell_adapter_api::metrics::SECONDS;
 use watchbell_adapter_api::{MetricDef, MetricKindDef};
 
 use super::process;
+use crate::alerting;
+use crate::pipeline::outbox;
 use crate::registry::Registry;
 
 const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> MetricDef {
@@ -59,14 +61,6 @@ table! {
     LIMIT_REACHED = gauge("watchbell_limit_reached", &["limit"], "1 while this limit is reached and something is refused because of it.");
     /// Verdicts reported.
     VERDICTS = counter("watchbell_verdicts_total", &["pattern"], "Verdicts reported, by the pattern of the anomaly.");
-    /// Alerts by state.
-    ALERTS = gauge("watchbell_alerts", &["state"], "Alerts now, by state: pending, firing, held (would fire, but a limit of alerts is reached).");
-    /// Alerts that wait for delivery.
-    SINK_QUEUE = gauge("watchbell_sink_queue_length", &["sink"], "Alerts that wait for delivery to this instance of a sink.");
-    /// Deliveries that failed.
-    SINK_FAILURES = counter("watchbell_sink_failures_total", &["sink"], "Deliveries to this instance of a sink that failed.");
-    /// Alerts that were not delivered.
-    SINK_DROPPED = counter("watchbell_sink_dropped_total", &["sink"], "Alerts not delivered to this instance of a sink: its queue was full, or it refused them.");
     /// Whether a source or score sink runs.
     COMPONENT_UP = gauge("watchbell_source_up", &["source"],
         "1 while the source, or sink of scores, of this name runs; 0 while it waits to be started again.");
@@ -104,6 +98,7 @@ table! {
 #[must_use]
 pub fn all_metrics() -> Vec<&'static MetricDef> {
     let mut all: Vec<&MetricDef> = OWN.iter().chain(process::METRICS).copied().collect();
+    all.extend(alerting::METRICS.iter().chain(outbox::METRICS));
     all.extend(Registry::default().metrics());
     all.sort_by_key(|def| def.name);
     // Kinds of one adapter may share a table.
