@@ -45,8 +45,8 @@ impl Normalizer {
     /// Replaces the rules: what every series is, and whether it is watched, is decided anew. State is kept
     /// wherever a series stays what it was. Clears `out` first.
     ///
-    /// Takes about half a microsecond a series. A series that rules did not watch is decided on when its next
-    /// sample comes.
+    /// Goes through all series in one call. One that rules did not watch is decided on when its next sample
+    /// comes.
     pub fn set_rules(&mut self, rules: Arc<Rules>, out: &mut Normalized) {
         self.start(out);
         self.names = Names::new(rules);

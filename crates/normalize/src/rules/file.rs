@@ -86,6 +86,9 @@ impl Loader {
             self.entity.get_or_insert(labels);
         }
         if let Some(watch) = &file.watch {
+            if watch.is_empty() {
+                self.problem(name, 0, "watch", "empty: nothing would be watched", "leave it out, or write `['{}']`");
+            }
             let selectors = self.selectors(name, "watch", watch);
             self.watch.get_or_insert(selectors);
         }

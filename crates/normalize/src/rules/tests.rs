@@ -132,5 +132,6 @@ fn unknown_keys_and_broken_yaml_say_where() {
     assert_eq!((problems.len(), problems[0].line), (1, 2), "{problems:?}");
     assert!(problems[0].message.contains("uint"), "{problems:?}");
     assert!(load("metrics: [").is_err());
+    assert!(load("watch: []").expect_err("a problem")[0].message.contains("nothing would be watched"));
     assert!(load("# nothing but a comment\n").is_ok());
 }

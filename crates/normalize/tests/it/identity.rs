@@ -21,6 +21,13 @@ fn unsorted(pairs: &[(&str, &str)], second: i64, value: f64) -> RawBatch {
 }
 
 #[test]
+fn a_normalizer_can_move_to_its_thread() {
+    let mut bench = Bench::new();
+    let handle = std::thread::spawn(move || bench.one("load", &[(0, 1.0)]));
+    assert_eq!(handle.join().expect("thread"), [1.0]);
+}
+
+#[test]
 fn labels_in_any_order_are_one_series() {
     let mut bench = Bench::new();
     bench.feed(&unsorted(&[("job", "n"), ("__name__", "load")], 0, 1.0));
