@@ -1,6 +1,6 @@
 //! Source `prometheus_scrape`: asks targets for their metrics page, as Prometheus does.
 //!
-//! The config speaks Prometheus's words. [`pool`](self) holds the targets that discovery finds and a runner
+//! The config speaks Prometheus's words. A pool holds the targets that discovery finds and a runner
 //! for each; a runner fetches a page, reads it with [`crate::text`], names its series, and submits all
 //! samples of one scrape as one batch, together with `up` and the `scrape_*` series. Known series go by
 //! their id alone. Nothing a target does can hold up another target, or make a scrape unbounded.

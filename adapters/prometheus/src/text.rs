@@ -188,7 +188,7 @@ fn sample_line<'a>(line: &'a [u8], format: Format, family: &Family<'a>) -> Resul
         Some(some) => some,
         None => None,
     };
-    let (kind, float_label) = family.kind_of(lexer::name_of(series));
+    let (kind, float_label) = family.kind_of(series);
     Ok(Sample { series, value, timestamp_ms, kind, float_label })
 }
 

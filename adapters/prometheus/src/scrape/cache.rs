@@ -47,8 +47,8 @@ struct Entry {
 pub(crate) enum Look {
     /// A series not seen on this page yet.
     Known(u64),
-    /// The series stood on this page already.
-    Duplicate,
+    /// A series that stood on this page already.
+    Duplicate(u64),
     /// Relabelling dropped it.
     Dropped,
     /// Not known: decode it and [`SeriesCache::insert`] it.
@@ -81,7 +81,7 @@ impl SeriesCache {
     fn sight(&mut self, owner: u32, tracked: bool) -> Look {
         let entry = &mut self.entries[owner as usize];
         if entry.seen == self.page {
-            return Look::Duplicate;
+            return Look::Duplicate(entry.id);
         }
         entry.seen = self.page;
         entry.tracked = tracked;
@@ -210,12 +210,15 @@ mod tests {
     #[test]
     fn spellings_of_one_series_are_duplicates() {
         let mut cache = SeriesCache::default();
-        assert_eq!(page(&mut cache, &[(1, 11), (1, 11), (2, 11)]), [Look::New, Look::Duplicate, Look::Duplicate]);
+        assert_eq!(
+            page(&mut cache, &[(1, 11), (1, 11), (2, 11)]),
+            [Look::New, Look::Duplicate(11), Look::Duplicate(11)]
+        );
         cache.end_good();
         // The other spelling alone keeps the series alive.
         assert_eq!(page(&mut cache, &[(2, 11)]), [Look::Known(11)]);
         assert_eq!(cache.end_good(), Vec::<u64>::new());
-        assert_eq!(page(&mut cache, &[(2, 11), (1, 11)]), [Look::Known(11), Look::Duplicate]);
+        assert_eq!(page(&mut cache, &[(2, 11), (1, 11)]), [Look::Known(11), Look::Duplicate(11)]);
     }
 
     #[test]
@@ -255,7 +258,7 @@ mod tests {
             lines.push((7_000_000, 1));
             lines.push((7_000_001, 1));
             let looks = page(&mut cache, &lines);
-            assert_eq!(looks[looks.len() - 1], Look::Duplicate);
+            assert_eq!(looks[looks.len() - 1], Look::Duplicate(1));
             cache.end_good();
         }
         assert!(cache.len() < 1000, "{}", cache.len());

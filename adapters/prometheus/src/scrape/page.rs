@@ -2,7 +2,8 @@
 //!
 //! Follows Prometheus in what a scrape does to a series: target labels are merged in (a clash renames the
 //! scraped label to `exported_<name>`, or keeps it with `honor_labels`), `metric_relabel_configs` run, and
-//! limits fail the whole page. The first of several equal series of a page wins.
+//! limits fail the whole page. The first of several equal series of a page wins, unless they have
+//! timestamps.
 
 use watchbell_series::{MetricKind, RawBatch, RawMetadata, RawSample, RawSeries, STALE_NAN_BITS};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -131,18 +132,20 @@ impl<'a> Visitor<'a> for Reader<'a, '_> {
         }
         self.page.scraped += 1;
         match look {
-            Look::Known(id) => {
-                // A new spelling of a known series needs no labels.
-                self.page.labels.truncate(labels_at);
-                key = id;
-            }
+            Look::Known(id) => key = id,
             Look::New => self.page.added += 1,
             Look::Dropped => return Ok(()),
-            Look::Duplicate => {
+            // With timestamps of their own a page may tell several points of one series.
+            Look::Duplicate(id) if stamp.is_some() => key = id,
+            Look::Duplicate(_) => {
                 self.page.labels.truncate(labels_at);
                 self.page.duplicates += 1;
                 return Ok(());
             }
+        }
+        if look != Look::New {
+            // A new spelling of a known series needs no labels.
+            self.page.labels.truncate(labels_at);
         }
         let limit = if self.job.limits.samples == 0 { MAX_SAMPLES } else { self.job.limits.samples.min(MAX_SAMPLES) };
         if self.page.lines.len() == limit {

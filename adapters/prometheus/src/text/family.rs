@@ -5,7 +5,7 @@
 
 use watchbell_series::MetricKind;
 
-use super::lexer::{next_token, string_end, trim};
+use super::lexer::{next_token, string_end, suffix_behind, trim};
 use super::{BadLine, Format, Visitor};
 
 /// The label of a series that holds a number.
@@ -92,10 +92,10 @@ impl<'a> Family<'a> {
         }
     }
 
-    /// Kind of a sample of this name, and its label that holds a number.
-    pub(super) fn kind_of(&self, name: &[u8]) -> (MetricKind, FloatLabel) {
+    /// Kind of a sample of this series, and its label that holds a number.
+    pub(super) fn kind_of(&self, series: &[u8]) -> (MetricKind, FloatLabel) {
         use MetricKind as Kind;
-        let Some(suffix) = name.strip_prefix(self.name).filter(|_| !self.name.is_empty()) else {
+        let Some(suffix) = suffix_behind(self.name, series).filter(|_| !self.name.is_empty()) else {
             return (Kind::Unknown, FloatLabel::None);
         };
         match (self.kind, suffix) {

@@ -3,7 +3,7 @@
 //! Nothing is decoded or checked beyond what is needed to find the ends; quotes and escapes inside braces
 //! are honoured, so that `}`, `,`, `=` and blanks in label values do no harm.
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memchr3};
 
 use super::BadLine;
 
@@ -50,7 +50,7 @@ pub(super) fn is_blank(byte: u8) -> bool {
 
 /// Where the series that begins `line` ends: behind its name, or behind its closing brace.
 pub(super) fn series_end(line: &[u8]) -> Result<usize, BadLine> {
-    let mut at = line.iter().position(|b| is_blank(*b) || *b == b'{').unwrap_or(line.len());
+    let mut at = memchr3(b'{', b' ', b'\t', line).unwrap_or(line.len());
     let name_end = at;
     while at < line.len() && is_blank(line[at]) {
         at += 1;
@@ -79,18 +79,17 @@ pub(super) fn string_end(line: &[u8], mut at: usize) -> Result<usize, BadLine> {
     }
 }
 
-/// The metric name of a series as it was written: before the brace, or the first string behind it.
-/// Escapes in a quoted name are left as they are: such a name only fails to match its family.
-pub(super) fn name_of(series: &[u8]) -> &[u8] {
-    let end = series.iter().position(|b| is_blank(*b) || *b == b'{').unwrap_or(series.len());
-    if end > 0 {
-        return &series[..end];
+/// What stands behind `name` in the metric name of a series, `_bucket` for example; `None` if the name of
+/// the series does not begin so. The name stands before the brace, or is the first string behind it; escapes
+/// in a quoted name are left as they are: such a name only fails to match its family.
+pub(super) fn suffix_behind<'a>(name: &[u8], series: &'a [u8]) -> Option<&'a [u8]> {
+    if let Some(inner) = series.strip_prefix(b"{") {
+        let rest = trim(inner).strip_prefix(b"\"")?.strip_prefix(name)?;
+        return memchr(b'"', rest).map(|end| &rest[..end]);
     }
-    let inner = trim(&series[1.min(series.len())..]);
-    match inner.strip_prefix(b"\"") {
-        Some(quoted) => memchr(b'"', quoted).map_or(&[], |end| &quoted[..end]),
-        None => &[],
-    }
+    let rest = series.strip_prefix(name)?;
+    let end = rest.iter().position(|b| is_blank(*b) || *b == b'{').unwrap_or(rest.len());
+    Some(&rest[..end])
 }
 
 #[cfg(test)]
@@ -115,11 +114,18 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_name() {
-        for (series, name) in
-            [("m", "m"), ("m {}", "m"), ("{\"m.x\"}", "m.x"), ("{ \"m\",a=\"b\"}", "m"), ("{a=\"b\"}", ""), ("{}", "")]
-        {
-            assert_eq!(name_of(series.as_bytes()), name.as_bytes(), "{series}");
+    fn finds_what_stands_behind_the_family() {
+        for (series, suffix) in [
+            ("m", Some("")),
+            ("m {}", Some("")),
+            ("m_total{a=\"b\"}", Some("_total")),
+            ("{\"m_sum\"}", Some("_sum")),
+            ("{ \"m\",a=\"b\"}", Some("")),
+            ("{a=\"b\"}", None),
+            ("{}", None),
+            ("n", None),
+        ] {
+            assert_eq!(suffix_behind(b"m", series.as_bytes()), suffix.map(str::as_bytes), "{series}");
         }
     }
 }

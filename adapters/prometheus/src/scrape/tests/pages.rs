@@ -122,7 +122,10 @@ async fn timestamps_of_the_page() {
     assert_eq!(honoring.scrape(9000).await, [got(a, 5500, 1.0), up(9000, 1.0)]);
     let mut ignoring = bench(address, json!({"honor_timestamps": false}));
     assert_eq!(ignoring.scrape(9000).await, [got(a, 9000, 1.0), up(9000, 1.0)]);
-    // What has its own time does not end with the page.
+    // Several points of one series are no duplicates, and what has its own time does not end with the page.
+    put(&page, "a 2 6.5\na 3 7.5\n# EOF\n");
+    assert_eq!(honoring.scrape(9500).await, [got(a, 6500, 2.0), got(a, 7500, 3.0), up(9500, 1.0)]);
+    assert_eq!(honoring.counts("watchbell_scrape_duplicate_samples_total").len(), 0);
     put(&page, "# EOF\n");
     assert_eq!(honoring.scrape(10_000).await, [up(10_000, 1.0)]);
     assert_eq!(ignoring.scrape(10_000).await, [end(a, 10_000), up(10_000, 1.0)]);
