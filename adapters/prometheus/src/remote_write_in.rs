@@ -110,7 +110,9 @@ impl SourceConfig for RemoteWriteInConfig {
             return None;
         }
         Some(Box::new(RemoteWriteIn {
-            path: self.path.into(),
+            // The contract names routes by static text: one short text for each receiver and load of the
+            // config is what this costs.
+            path: self.path.leak(),
             settings: Arc::new(Settings {
                 max_body_bytes: self.max_body_bytes,
                 limits: Limits {
@@ -139,20 +141,18 @@ struct Settings {
 /// The receiver, checked and ready.
 #[derive(Debug)]
 struct RemoteWriteIn {
-    path: Box<str>,
+    path: &'static str,
     settings: Arc<Settings>,
 }
 
 impl Source for RemoteWriteIn {
     fn resources(&self) -> Vec<Resource> {
-        // The contract names routes by static text. One short text for each receiver and load of the
-        // config is what this costs.
-        vec![Resource::Route(Box::leak(self.path.clone()))]
+        vec![Resource::Route(self.path)]
     }
 
     fn routes(&mut self, context: &SourceContext) -> Option<axum::Router> {
         let receiver = Receiver::new(self.settings.clone(), context);
-        Some(receiver::router(&self.path, receiver))
+        Some(receiver::router(self.path, receiver))
     }
 
     fn run(self: Box<Self>, mut context: SourceContext) -> BoxFuture<'static, Result<(), SourceError>> {

@@ -55,6 +55,25 @@ fn recordings_hold_what_another_decoder_found() {
     assert_eq!(files, 5);
 }
 
+/// Written by the client library of Prometheus's Go client, `client_golang/exp/api/remote`.
+#[test]
+fn a_recording_of_version_2() {
+    let body = include_bytes!("../../testdata/remote_write/client-golang-v2.body");
+    let body = decompress(Encoding::Snappy, body, 1 << 20).expect("snappy");
+    let decoded = decode(Version::V2, body, &limits()).expect("decodes");
+    assert_eq!((decoded.exemplars, decoded.invalid_series, decoded.invalid_histograms), (3, 0, 0));
+    let user = r#"node_cpu_seconds_total{cpu="0",instance="127.0.0.1:9100",mode="user"}"#;
+    assert_eq!(labels_of(&decoded, 2).to_string(), user);
+    let series = decoded.batch.series[2];
+    assert_eq!((series.kind, series.key), (MetricKind::Counter, labels_of(&decoded, 2).id().0));
+    let at = |ts_ms, value| RawSample { ts_ms, value };
+    assert_eq!(decoded.batch.samples_of(&series), [at(1_795_190_881_000, 3.0), at(1_795_190_896_000, 5.0)]);
+    let [integer, float] = decoded.batch.histograms_of(&decoded.batch.series[3]) else { panic!("two histograms") };
+    assert_eq!((integer.count, integer.zero_count, integer.schema, integer.gauge), (13.0, 2.0, 1, false));
+    assert_eq!((&integer.positive[..], &integer.negative[..]), (&[1.0, 2.0, 1.0, 4.0][..], &[3.0][..]));
+    assert_eq!((float.count, float.schema, float.gauge, &float.positive[..]), (3.5, -4, true, &[1.0, 2.0][..]));
+}
+
 #[test]
 fn metadata_is_read() {
     let entry = Message::new().varint(1, 2).bytes(2, "node_load1").bytes(4, "1m load average.").bytes(5, "load");

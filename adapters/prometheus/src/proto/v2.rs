@@ -32,7 +32,8 @@ pub(super) fn decode(body: &[u8], limits: &Limits) -> Result<Decoded, DecodeErro
     let mut decoder = Decoder {
         symbols,
         builder: Builder::new(limits, body.len()),
-        labels: Vec::with_capacity(body.len()),
+        // Labels put together take several times the room of references to them.
+        labels: Vec::with_capacity(body.len().saturating_mul(4).min(limits.body_bytes)),
         refs: Vec::with_capacity(64),
     };
     let mut request = Reader::new(body);
