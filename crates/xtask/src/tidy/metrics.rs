@@ -48,7 +48,8 @@ fn names(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let in_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     text.lines().enumerate().flat_map(move |(at, line)| {
         let words = line.split(move |c: char| !in_name(c));
-        words.filter(|word| word.starts_with("watchbell_") && !word.contains(':')).map(move |word| (at + 1, word))
+        let is_name = |word: &&str| word.strip_prefix("watchbell_").is_some_and(|rest| !rest.is_empty());
+        words.filter(is_name).filter(|word| !word.contains(':')).map(move |word| (at + 1, word))
     })
 }
 
@@ -58,7 +59,7 @@ mod tests {
 
     #[test]
     fn unknown_metrics_are_found() {
-        let rules = "expr: rate(watchbell_ingest_seconds_bucket[5m])\nexpr: watchbell_gone_total > 1\nrecord: watchbell_x:rate\n";
+        let rules = "expr: rate(watchbell_ingest_seconds_bucket[5m])\nexpr: watchbell_gone_total > 1\nrecord: watchbell_x:rate\n# watchbell_*\n";
         let files = [
             (REFERENCE, "| `watchbell_ingest_seconds` | histogram |\n"),
             ("rules/prometheus/a.yaml", rules),
