@@ -88,7 +88,6 @@ impl std::fmt::Debug for Api {
 }
 
 /// The service's own routes.
-#[must_use]
 pub fn router(api: Api) -> Router {
     Router::new()
         .route("/", get(page))

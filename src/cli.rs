@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod healthy;
 pub mod reference;
 pub mod run;
 pub mod score;
@@ -32,6 +33,7 @@ enum Command {
     Check(check::CheckArgs),
     Demo(demo::DemoArgs),
     Score(score::ScoreArgs),
+    Healthy(healthy::HealthyArgs),
     Reference(reference::ReferenceArgs),
 }
 
@@ -51,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Check(args) => check::run(&args),
         Command::Score(args) => score::run(args),
+        Command::Healthy(args) => healthy::run(&args),
         Command::Reference(args) => reference::run(&args),
     };
     match result {

@@ -9,7 +9,7 @@ use watchbell_adapter_api::Clock;
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods, reason = "the one place that reads the system clock")]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the system clock")]
     fn now_ms(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
@@ -23,7 +23,7 @@ pub struct Timer(Instant);
 impl Timer {
     /// Begins to measure.
     #[must_use]
-    #[allow(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
     pub fn start() -> Self {
         Self(Instant::now())
     }

@@ -3,6 +3,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`shard`], [`handle`] | the threads that own normalised and judged state |
+//! | [`arrivals`] | senders that are away or behind, told apart from series that are missing |
 //! | [`ingest`] | the way in: a batch is split over the shards |
 //! | [`scores`] | the way out for scores, page by page |
 //! | [`alerts`] | the task of the alerting stage |
@@ -15,6 +16,7 @@
 //! | [`rules`], [`civil`] | tables made from the settings |
 
 pub mod alerts;
+pub mod arrivals;
 pub mod checkpoint;
 pub mod civil;
 pub mod handle;

@@ -49,7 +49,6 @@ impl RouteTable {
     }
 
     /// The routes in force.
-    #[must_use]
     pub fn current(&self) -> Router {
         Router::clone(&self.current.load())
     }

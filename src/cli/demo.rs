@@ -17,7 +17,8 @@ use crate::pipeline::service::{Origin, Service};
 use crate::telemetry::logging;
 
 /// What the demo runs; it submits its samples itself, beside the receiver.
-const CONFIG: &str = "sources: [{type: prometheus_remote_write_in}]\nsinks: [{type: prometheus_exposition}]\nlog: {level: warn}\n";
+const CONFIG: &str =
+    "sources: [{type: prometheus_remote_write_in}]\nsinks: [{type: prometheus_exposition}]\nlog: {level: warn}\n";
 /// How much history is replayed.
 const HISTORY_S: i64 = 3 * 86_400;
 const BANNER: &str = "Demo: every host, number and incident on this page is made up.";
@@ -81,7 +82,7 @@ async fn play(replay: &mut Replay, begin_s: i64, end_s: i64) -> anyhow::Result<(
     replay.run(begin_s, end_s, |share| bar.set_position((share * 1000.0) as u64)).await?;
     bar.finish_and_clear();
     println!("{} samples of three days judged in {:.1} s.\n", replay.samples(), timer.seconds());
-    println!("{:<26} {:<9} {:>14} {:>7}  {}", "incident", "host", "seen after", "score", "by");
+    println!("{:<26} {:<9} {:>14} {:>7}  by", "incident", "host", "seen after", "score");
     for (incident, seen) in replay.findings() {
         match seen {
             Some(seen) => {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use tokio::signal::unix::{SignalKind, signal};
@@ -62,5 +63,8 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         println!("Watchbell listens on http://{} (scores: /scores, own metrics: /metrics)", service.address());
         service.run(stop, reloads).await;
         Ok(())
-    })
+    })?;
+    // A thread that hangs in a system call, such as on a dead network share, must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    Ok(())
 }

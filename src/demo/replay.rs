@@ -118,7 +118,7 @@ impl Replay {
                 let host = label("instance").split(':').next().unwrap_or_default();
                 // A score held since before the incident is no finding.
                 let fresh = row.reading.score > 1.0 && row.reading.ts_ms >= incident.start_s * 1000;
-                if host == incident.host && fresh && !(row.reading.score <= best) {
+                if host == incident.host && fresh && (best.is_nan() || row.reading.score > best) {
                     (best, series) = (row.reading.score, label("__name__").to_owned());
                 }
             }

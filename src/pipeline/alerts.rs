@@ -18,7 +18,10 @@ use crate::alerting::metrics::AlertGauges;
 use crate::alerting::{Book, Changes, Episode, Rules, Track};
 use crate::config::Settings;
 use crate::store::journal::Journal;
+use crate::telemetry::metrics;
 
+/// Messages that may wait for the stage.
+const MESSAGES: usize = 16;
 /// How often the clock moves the book.
 const TICK: Duration = Duration::from_secs(1);
 /// How often the journal is pruned.
@@ -54,7 +57,7 @@ enum Message {
 /// The running stage.
 #[derive(Debug)]
 pub struct AlertStage {
-    messages: mpsc::UnboundedSender<Message>,
+    messages: mpsc::Sender<Message>,
     task: JoinHandle<()>,
 }
 
@@ -84,20 +87,20 @@ impl AlertStage {
             gauges: AlertGauges::new(&around.metrics),
         };
         stage.restore().await?;
-        let (messages, inbox) = mpsc::unbounded_channel();
+        let (messages, inbox) = mpsc::channel(MESSAGES);
         Ok(Self { messages, task: tokio::spawn(stage.run(events, inbox)) })
     }
 
     /// Sends alerts to these instances from now on, those that are open first.
-    pub fn add_sink(&self, name: &str, instances: Vec<Arc<dyn AlertSink>>) {
+    pub async fn add_sink(&self, name: &str, instances: Vec<Arc<dyn AlertSink>>) {
         // The stage ends after everything that talks to it.
-        let _ = self.messages.send(Message::AddSink(name.to_owned(), instances));
+        let _ = self.messages.send(Message::AddSink(name.to_owned(), instances)).await;
     }
 
     /// Stops sending to the sink `name`, after what waits for it was tried.
     pub async fn remove_sink(&self, name: &str) {
         let (done, removed) = oneshot::channel();
-        if self.messages.send(Message::RemoveSink(name.to_owned(), done)).is_ok() {
+        if self.messages.send(Message::RemoveSink(name.to_owned(), done)).await.is_ok() {
             let _ = removed.await;
         }
     }
@@ -108,13 +111,13 @@ impl AlertStage {
     /// All problems of all files; the old rules stay.
     pub async fn set_rules(&self, settings: &Settings) -> Result<(), Vec<String>> {
         let rules = load_rules(settings)?;
-        let _ = self.messages.send(Message::SetRules(Box::new(rules), settings.alerting.retention));
+        let _ = self.messages.send(Message::SetRules(Box::new(rules), settings.alerting.retention)).await;
         Ok(())
     }
 
     /// Ends the stage: what waits for sinks is tried, the journal is written.
     pub async fn stop(self) {
-        let _ = self.messages.send(Message::Stop);
+        let _ = self.messages.send(Message::Stop).await;
         let _ = self.task.await;
     }
 }
@@ -148,7 +151,7 @@ impl Stage {
         Ok(())
     }
 
-    async fn run(mut self, mut events: mpsc::Receiver<Vec<Event>>, mut inbox: mpsc::UnboundedReceiver<Message>) {
+    async fn run(mut self, mut events: mpsc::Receiver<Vec<Event>>, mut inbox: mpsc::Receiver<Message>) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut prunes = tokio::time::interval(PRUNE);
@@ -209,7 +212,10 @@ impl Stage {
         let mut changes = Changes::default();
         self.book.tick(self.clock.now_ms(), &hosts, &mut changes);
         self.apply(changes).await;
-        self.gauges.set(self.book.counts());
+        let counts = self.book.counts();
+        let full = counts.held > 0 || counts.refused > 0;
+        self.metrics.gauge(&metrics::LIMIT_REACHED, &["alerts"]).set(f64::from(u8::from(full)));
+        self.gauges.set(counts);
     }
 
     async fn apply(&mut self, changes: Changes) {

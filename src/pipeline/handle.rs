@@ -20,6 +20,8 @@ pub struct ShardMeta {
     pub index: u32,
     /// Number of shards.
     pub count: u32,
+    /// Events that the alerting stage never saw.
+    pub lost_events: u64,
     hosts_seen: Vec<bool>,
     verdicts: [u64; Pattern::ALL.len()],
 }

@@ -58,7 +58,7 @@ pub struct Router {
     shards: Arc<[ShardHandle]>,
     gate: Arc<Gate>,
     seconds: Histogram,
-    new_hosts: mpsc::UnboundedSender<NewHost>,
+    new_hosts: mpsc::Sender<NewHost>,
 }
 
 impl std::fmt::Debug for Router {
@@ -83,7 +83,7 @@ impl Router {
         shards: Arc<[ShardHandle]>,
         gate: Arc<Gate>,
         seconds: Histogram,
-        new_hosts: mpsc::UnboundedSender<NewHost>,
+        new_hosts: mpsc::Sender<NewHost>,
     ) -> Self {
         Self { shards, gate, seconds, new_hosts }
     }
@@ -128,8 +128,8 @@ impl Router {
         receipt.unknown.extend(part.unknown);
         forward.extend(part.forward);
         for (host, instance) in part.new_hosts {
-            // The reader is gone only at the end.
-            let _ = self.new_hosts.send(NewHost { host, instance });
+            // Without room its history is not read, and it learns from live samples.
+            let _ = self.new_hosts.try_send(NewHost { host, instance });
         }
     }
 

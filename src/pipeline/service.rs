@@ -34,6 +34,8 @@ use crate::telemetry::{logging, metrics, process};
 
 /// Batches of verdicts that may wait for the alerting stage.
 const VERDICTS: usize = 1024;
+/// New hosts that may wait for their history; one beyond learns from live samples.
+const NEW_HOSTS: usize = 4096;
 /// How long live samples are held back at most while the time of a pause is caught up.
 const CATCH_UP: Duration = Duration::from_secs(120);
 
@@ -120,7 +122,7 @@ impl Service {
         drop(verdicts);
 
         let gate = Arc::new(Gate::default());
-        let (new_hosts, hosts_seen) = mpsc::unbounded_channel();
+        let (new_hosts, hosts_seen) = mpsc::channel(NEW_HOSTS);
         let seconds = metrics.histogram(&metrics::INGEST_SECONDS, &[]);
         let router = Router::new(Arc::clone(&shards), Arc::clone(&gate), seconds, new_hosts);
         let judged = Arc::new(AtomicU64::new(0));
@@ -199,7 +201,7 @@ impl Service {
             address,
         };
         for sink in checked.sinks {
-            service.start_sink(sink);
+            service.start_sink(sink).await;
         }
         for source in checked.sources {
             service.start_source(source);
@@ -257,9 +259,9 @@ impl Service {
         self.sources.insert(source.name.to_string(), component);
     }
 
-    fn start_sink(&mut self, sink: Named<Prepared>) {
+    async fn start_sink(&mut self, sink: Named<Prepared>) {
         match sink.item {
-            Prepared::Alerts(instances) => self.alerts.add_sink(&sink.name, instances),
+            Prepared::Alerts(instances) => self.alerts.add_sink(&sink.name, instances).await,
             Prepared::Scores(scores) => {
                 let Ok(kind) = Registry::default().sink(sink.kind) else { return };
                 let component = start_score_sink(&sink.name, kind, own_value(sink.fingerprint), scores, &self.around);
@@ -304,7 +306,7 @@ impl Service {
         let wanted = |list: &[String], other: &[String], name: &str| list.iter().chain(other).any(|n| n == name);
         for sink in checked.sinks {
             if wanted(&difference.sinks.added, &difference.sinks.changed, &sink.name) {
-                self.start_sink(sink);
+                self.start_sink(sink).await;
             }
         }
         for source in checked.sources {
@@ -425,7 +427,7 @@ async fn start_history(
     around: &Surroundings,
     gate: &Gate,
     last_ts_ms: Option<i64>,
-    hosts_seen: mpsc::UnboundedReceiver<NewHost>,
+    hosts_seen: mpsc::Receiver<NewHost>,
     shutdown: Shutdown,
 ) -> JoinHandle<()> {
     let Some(history) = history else {
@@ -447,7 +449,7 @@ async fn start_history(
     })
 }
 
-async fn ignore_hosts(mut hosts_seen: mpsc::UnboundedReceiver<NewHost>, mut shutdown: Shutdown) {
+async fn ignore_hosts(mut hosts_seen: mpsc::Receiver<NewHost>, mut shutdown: Shutdown) {
     loop {
         tokio::select! {
             host = hosts_seen.recv() => if host.is_none() { return },

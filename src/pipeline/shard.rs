@@ -13,12 +13,15 @@ use watchbell_detect::{EntityCount, Judge, JudgeConfig};
 use watchbell_normalize::{Normalized, Normalizer, ReceiptPart, Rules, Stats};
 use watchbell_series::{Labels, Mode, RawBatch, SeriesId, Verdict, labels};
 
+use super::arrivals::Arrivals;
 use super::{handle::ShardMeta, record};
 use crate::alerting::{About, AlertInput};
 use crate::store::wal::{SegmentNo, Wal};
 
 /// Raw series of one checkpoint segment.
 pub const SEGMENT: u32 = 4096;
+/// Events held while the alerting stage is behind; of more the oldest are dropped and counted.
+const MAX_EVENTS: usize = 65_536;
 /// The label that names the entity.
 const HOST: &str = "host";
 /// Slots that one page looks at, at most.
@@ -44,6 +47,7 @@ pub struct Shard {
     /// A series is forgotten this long after its last sample.
     idle_ms: i64,
     last_ts_ms: i64,
+    arrivals: Arrivals,
 }
 
 impl std::fmt::Debug for Shard {
@@ -96,6 +100,8 @@ pub struct ShardStatus {
     pub wal_bytes: u64,
     /// Whether that log could not be written.
     pub wal_broken: bool,
+    /// Events that the alerting stage never saw, because it was behind for too long.
+    pub lost_events: u64,
     /// Verdicts given so far, by [`watchbell_series::Pattern`] as index.
     pub verdicts: [u64; watchbell_series::Pattern::ALL.len()],
 }
@@ -125,6 +131,7 @@ impl Shard {
             muted: false,
             idle_ms,
             last_ts_ms: i64::MIN,
+            arrivals: Arrivals::default(),
         }
     }
 
@@ -135,6 +142,7 @@ impl Shard {
         self.normalizer.normalize(batch, which, &mut self.normalized);
         self.apply(batch.mode);
         if batch.mode == Mode::Live {
+            self.arrived(batch, which);
             let with_labels = self.normalizer.stats().new_series != new_before;
             self.log(batch, which, with_labels);
         }
@@ -258,15 +266,34 @@ impl Shard {
             let input = AlertInput { shard: self.meta.index, id: info.id, about: Some(Box::new(about)), verdict };
             self.events.push(Event::Verdict(input));
         }
-        if !self.events.is_empty() {
-            // Waiting here when the alerting stage is behind slows the senders down; nothing is lost.
-            let _ = self.alerts.blocking_send(std::mem::take(&mut self.events));
+        if self.events.is_empty() {
+            return;
+        }
+        // Never waits: the alerting stage asks the shards for the roll-ups of hosts. What does not go now goes
+        // with the next batch or the next second.
+        if let Err(mpsc::error::TrySendError::Full(back)) = self.alerts.try_send(std::mem::take(&mut self.events)) {
+            self.events = back;
+            let beyond = self.events.len().saturating_sub(MAX_EVENTS);
+            self.events.drain(..beyond);
+            self.meta.lost_events += beyond as u64;
+        }
+    }
+
+    /// Notes that samples arrived, and how far behind they are.
+    fn arrived(&mut self, batch: &RawBatch, which: &[u32]) {
+        let newest = which.iter().filter_map(|i| batch.samples_of(&batch.series[*i as usize]).last());
+        let Some(newest) = newest.map(|sample| sample.ts_ms).max() else { return };
+        if self.arrivals.note(batch.received_ms, newest) {
+            // It was the senders that were away, not their series.
+            self.judge.resume(batch.received_ms);
         }
     }
 
     /// Looks for series whose samples stopped, and forgets some of those long gone.
     pub fn sweep(&mut self, now_ms: i64) {
-        self.judge.sweep(now_ms, &mut self.verdicts);
+        if let Some(now_ms) = self.arrivals.series_time(now_ms) {
+            self.judge.sweep(now_ms, &mut self.verdicts);
+        }
         self.normalizer.expire(now_ms - self.idle_ms, &mut self.normalized);
         self.apply(Mode::Live);
         self.normalized.clear();
@@ -282,12 +309,10 @@ impl Shard {
         rows: &mut Vec<ScoreRow>,
         labels: &mut Vec<u8>,
     ) -> Option<u32> {
-        let mut looked = 0;
-        for slot in self.normalizer.slots(slot, PAGE_SLOTS + 1) {
+        for (looked, slot) in self.normalizer.slots(slot, PAGE_SLOTS + 1).enumerate() {
             if looked >= PAGE_SLOTS || rows.len() >= PAGE_ROWS {
                 return Some(slot);
             }
-            looked += 1;
             let Some(raw) = self.normalizer.slot_raw(slot) else { continue };
             let reading = self.judge.reading(slot, now_ms);
             if query.anomalous_only && !(reading.alarm || reading.score > 1.0) {
@@ -356,6 +381,7 @@ impl Shard {
             raw: self.normalizer.census().records as u64,
             wal_bytes: self.wal.as_ref().map_or(0, Wal::bytes),
             wal_broken: self.wal.as_ref().is_some_and(Wal::is_broken),
+            lost_events: self.meta.lost_events,
             verdicts: self.meta.verdicts(),
             ..ShardStatus::default()
         };

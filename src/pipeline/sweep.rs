@@ -116,8 +116,8 @@ struct Published {
     new_series: Counter,
     expired: Counter,
     refused: Counter,
-    dropped: Vec<(Counter, fn(&Stats) -> u64)>,
-    faults: Vec<(Counter, fn(&Stats) -> u64)>,
+    dropped: Vec<(Counter, Count)>,
+    faults: Vec<(Counter, Count)>,
     verdicts: Vec<Counter>,
     judged: Gauge,
     ready: Gauge,
@@ -127,10 +127,14 @@ struct Published {
     wal_broken: Gauge,
     limited: Gauge,
     panics: Counter,
+    lost_events: Counter,
 }
 
+/// One number of a shard's counts.
+type Count = fn(&Stats) -> u64;
+
 /// Samples that are not judged, by reason.
-const DROPPED: &[(&str, fn(&Stats) -> u64)] = &[
+const DROPPED: &[(&str, Count)] = &[
     ("out_of_order", |s| s.out_of_order),
     ("duplicate", |s| s.duplicate),
     ("conflict", |s| s.conflict),
@@ -148,7 +152,7 @@ const DROPPED: &[(&str, fn(&Stats) -> u64)] = &[
 ];
 
 /// Faults of the data that are noted while the sample is taken.
-const FAULTS: &[(&str, fn(&Stats) -> u64)] = &[
+const FAULTS: &[(&str, Count)] = &[
     ("stale", |s| s.stale),
     ("reset", |s| s.reset),
     ("gap", |s| s.gap),
@@ -159,7 +163,7 @@ const FAULTS: &[(&str, fn(&Stats) -> u64)] = &[
 
 impl Published {
     fn new(own: &Metrics) -> Self {
-        let by = |def, rows: &[(&str, fn(&Stats) -> u64)]| {
+        let by = |def, rows: &[(&str, Count)]| {
             rows.iter().map(|(reason, get)| (own.counter(def, &[reason]), *get)).collect()
         };
         Self {
@@ -180,6 +184,7 @@ impl Published {
             wal_broken: own.gauge(&metrics::WAL_BROKEN, &[]),
             limited: own.gauge(&metrics::LIMIT_REACHED, &["max_series"]),
             panics: own.counter(&metrics::PANICS, &["judge"]),
+            lost_events: own.counter(&metrics::VERDICTS_LOST, &[]),
         }
     }
 
@@ -191,6 +196,7 @@ impl Published {
         self.new_series.inc_by(grown(|s| s.new_series));
         self.expired.inc_by(grown(|s| s.expired));
         self.refused.inc_by(grown(|s| s.limit_refused));
+        self.lost_events.inc_by(now.lost_events.saturating_sub(before.lost_events) as f64);
         for (counter, get) in self.dropped.iter().chain(&self.faults) {
             counter.inc_by(grown(*get));
         }

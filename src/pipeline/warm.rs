@@ -59,7 +59,7 @@ impl WarmStart {
     }
 
     /// Reads the history of each host that is first seen from now on, until the shutdown.
-    pub async fn follow(self, mut new_hosts: mpsc::UnboundedReceiver<NewHost>) {
+    pub async fn follow(self, mut new_hosts: mpsc::Receiver<NewHost>) {
         let mut shutdown = self.shutdown.clone();
         let mut done: HashSet<String> = HashSet::new();
         loop {

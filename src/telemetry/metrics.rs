@@ -61,6 +61,8 @@ table! {
     LIMIT_REACHED = gauge("watchbell_limit_reached", &["limit"], "1 while this limit is reached and something is refused because of it.");
     /// Verdicts reported.
     VERDICTS = counter("watchbell_verdicts_total", &["pattern"], "Verdicts reported, by the pattern of the anomaly.");
+    /// Verdicts that alerting never saw.
+    VERDICTS_LOST = counter("watchbell_verdicts_lost_total", &[], "Verdicts that could not become alerts because alerting was too far behind.");
     /// Whether a source or score sink runs.
     COMPONENT_UP = gauge("watchbell_source_up", &["source"],
         "1 while the source, or sink of scores, of this name runs; 0 while it waits to be started again.");

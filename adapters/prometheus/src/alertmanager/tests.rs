@@ -14,6 +14,7 @@ use super::*;
 
 /// A server that answers with what is next in `answers`, and what it is sent.
 async fn server(answers: Vec<Response>) -> (String, mpsc::UnboundedReceiver<(http::HeaderMap, Value)>) {
+    #[expect(clippy::disallowed_methods, reason = "a test reads all that is sent")]
     let (sent, received) = mpsc::unbounded_channel();
     let answers = Arc::new(Mutex::new(answers.into_iter()));
     let take = move |headers: http::HeaderMap, body: axum::Json<Value>| async move {

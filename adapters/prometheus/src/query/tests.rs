@@ -240,6 +240,7 @@ async fn asks_for_less_when_it_is_too_much() {
 
 #[tokio::test]
 async fn runs_until_told_to_stop() {
+    #[expect(clippy::disallowed_methods, reason = "a test reads all that is sent")]
     let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let server = Server::start(move |_, form| {
         let _ = said.send(());

@@ -71,6 +71,7 @@ fn varint(bytes: &[u8]) -> (u64, usize) {
 async fn bench(config: Value, answers: Vec<Response>) -> Bench {
     // A second installation is refused and changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    #[expect(clippy::disallowed_methods, reason = "a test reads all that is sent")]
     let (sent, requests) = mpsc::unbounded_channel();
     let answers = Arc::new(Mutex::new(answers.into_iter()));
     let take = move |headers: HeaderMap, body: Bytes| async move {

@@ -83,7 +83,8 @@ impl Loader {
         };
         if let Some(rows) = &file.entity {
             let labels = self.entity_labels(name, rows);
-            self.entity.get_or_insert(labels);
+            // Labels of earlier files are asked first, those of later ones where a series has none of them.
+            self.entity.get_or_insert_default().extend(labels);
         }
         if let Some(watch) = &file.watch {
             if watch.is_empty() {

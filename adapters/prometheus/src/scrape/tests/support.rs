@@ -63,6 +63,7 @@ impl Clock for GoingClock {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test's clock that goes")]
 pub(super) fn going_clock() -> Arc<dyn Clock> {
     Arc::new(GoingClock(std::time::Instant::now()))
 }
