@@ -19,6 +19,7 @@ use watchbell_series::Selector;
 
 use self::reading::Reading;
 use super::api::{Api, Read};
+use super::gather::MOST;
 use super::{check_span, default_lookback, default_max_response_bytes, default_timeout};
 
 const SAMPLES: MetricDef = MetricDef {
@@ -99,17 +100,20 @@ impl HistoryConfig for QueryHistoryConfig {
             return None;
         }
         let read = self.step.map_or(Read::Raw, |step| Read::Step(step.millis()));
-        Some(Arc::new(QueryHistory { api: api?, selectors, read, lookback_ms: self.lookback.millis() }))
+        let lookback_ms = self.lookback.millis();
+        Some(Arc::new(QueryHistory { api: api?, selectors, read, lookback_ms, most_samples: MOST }))
     }
 }
 
 /// The history, checked and ready.
 #[derive(Debug)]
-struct QueryHistory {
-    api: Api,
-    selectors: Vec<Selector>,
-    read: Read,
-    lookback_ms: i64,
+pub(super) struct QueryHistory {
+    pub(super) api: Api,
+    pub(super) selectors: Vec<Selector>,
+    pub(super) read: Read,
+    pub(super) lookback_ms: i64,
+    /// The most samples that are held at once.
+    pub(super) most_samples: usize,
 }
 
 impl History for QueryHistory {

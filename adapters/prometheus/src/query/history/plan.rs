@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use watchbell_series::Labels;
 use watchbell_series::labels::NAME;
 
-use super::super::gather::{PART_LABELS, family, whole_of};
-use super::super::selector::{OneOf, is_word};
+use crate::query::gather::{PART_LABELS, family, whole_of};
+use crate::query::selector::{OneOf, is_word};
 
 /// Series that are read together.
 #[derive(Debug)]

@@ -10,15 +10,15 @@ use watchbell_adapter_api::{HistoryContext, HistoryDone, HistoryError, HistoryRe
 use watchbell_series::labels::NAME;
 use watchbell_series::{Labels, MetricKind, Mode};
 
-use super::super::answer::{Listed, Row};
-use super::super::api::{ApiError, Read};
-use super::super::feed::{Feed, Stopped};
-use super::super::gather::{Gathered, MOST, family};
-use super::super::outage::Outage;
-use super::super::selector::{MAX_VALUES, OneOf, promql};
-use super::super::window::Window;
 use super::plan::Chunk;
 use super::{FAILURES, QueryHistory, SAMPLES, SKIPPED};
+use crate::query::answer::{Listed, Row};
+use crate::query::api::{ApiError, Read};
+use crate::query::feed::{Feed, Stopped};
+use crate::query::gather::{Gathered, family};
+use crate::query::outage::Outage;
+use crate::query::selector::{MAX_VALUES, OneOf, promql};
+use crate::query::window::Window;
 
 /// Failures in a row after which a read is given up: about eight minutes.
 const PATIENCE: u32 = 13;
@@ -208,7 +208,7 @@ impl<'a> Reading<'a> {
                 Answer::TooMuch(_) if window.too_much(right - left) => {}
                 Answer::TooMuch(error) => return Err(self.failed(&expressions[0], &error)),
             }
-            if past.samples() > MOST {
+            if past.samples() > self.history.most_samples {
                 let whole = (end - begin) as f64 / (left - begin) as f64;
                 self.per_series = self.per_series.max(past.samples() as f64 * whole / count);
                 if !chunk.is_one() {

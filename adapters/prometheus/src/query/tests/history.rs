@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex};
 
 use watchbell_adapter_api::metrics::Counter;
 use watchbell_adapter_api::{
-    History, HistoryContext, HistoryDone, HistoryKind, HistoryRequest, Ingest, Metrics, Shutdown,
+    History, HistoryContext, HistoryDone, HistoryKind, HistoryRequest, HttpClientConfig, Ingest, Metrics, Problems,
+    Shutdown,
 };
 use watchbell_series::labels::read_canonical;
 use watchbell_series::{Labels, MetricKind, Mode, RawBatch, RawSample, Selector};
 
 use super::support::{Form, Hand, NOW, Recorder, Reply, Server, error, is_whole, ms, rows, tls};
 use crate::query::QueryHistoryConfig;
+use crate::query::api::{Api, Read};
+use crate::query::history::QueryHistory;
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -79,7 +82,7 @@ fn up(path: &str, form: &Form) -> Reply {
 
 fn history(config: serde_json::Value) -> Arc<dyn History> {
     tls();
-    let mut problems = watchbell_adapter_api::Problems::default();
+    let mut problems = Problems::default();
     let history = (HistoryKind::of::<QueryHistoryConfig>().prepare)(config, &mut problems);
     history.unwrap_or_else(|| panic!("{problems:?}"))
 }
@@ -273,6 +276,35 @@ async fn lists_that_are_too_long_are_asked_for_by_host() {
     assert!(bench.whole().keys().all(|labels| labels.name() != "queue_length"));
     let shares = bench.shares.lock().expect("unpoisoned");
     assert!(shares.is_sorted() && shares.last() == Some(&1.0), "{shares:?}");
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_taken_apart_and_a_histogram_loses_its_oldest() {
+    let store = fleet();
+    let answers = store.clone();
+    let server = Server::start(move |path, form| answers.answer(path, form)).await;
+    tls();
+    let mut problems = Problems::default();
+    let http = HttpClientConfig::default();
+    let api = Api::new(&server.url, &http, std::time::Duration::from_secs(5), 1 << 20, &mut problems).expect("good");
+    let selectors = vec!["{__name__=~\"latency.*|up\"}".parse().expect("valid")];
+    let history = QueryHistory { api, selectors, read: Read::Raw, lookback_ms: DAY, most_samples: 100 };
+    let bench = Bench::new();
+    assert!(bench.read(&history, &[], NOW - 14 * DAY).await.is_ok());
+    let (all, expected) = (bench.whole(), times(6 * HOUR, NOW - 14 * DAY, NOW));
+    assert_eq!(all.len(), 12 * 7);
+    let mut dropped = 0;
+    for (labels, times) in &all {
+        dropped += expected.len() - times.len();
+        if labels.name() == "up" {
+            assert_eq!(*times, expected, "56 samples fit");
+        } else {
+            assert!(!times.is_empty() && times.len() < 30 && expected.ends_with(times), "{labels}: {times:?}");
+            let other = all.iter().find(|(other, _)| other.get("instance") == labels.get("instance"));
+            assert_eq!(other.map(|(_, times)| times.len()), Some(times.len()), "{labels}: parts are cut alike");
+        }
+    }
+    assert_eq!(bench.skipped("too_old").get(), dropped as f64);
 }
 
 #[tokio::test]
