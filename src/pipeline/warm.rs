@@ -95,6 +95,7 @@ impl WarmStart {
         let gauge = self.metrics.gauge(&metrics::WARM_START_PROGRESS, &[]);
         let context = HistoryContext {
             ingest: Arc::clone(&self.ingest),
+            clock: Arc::clone(&self.clock),
             shutdown: self.shutdown.clone(),
             metrics: self.metrics.clone(),
             progress: Arc::new(move |share| gauge.set(share)),

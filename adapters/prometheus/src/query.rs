@@ -8,9 +8,11 @@
 mod answer;
 mod api;
 mod feed;
+mod gather;
 mod history;
 mod outage;
 mod poll;
+mod selector;
 #[cfg(test)]
 mod tests;
 mod window;

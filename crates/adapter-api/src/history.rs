@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::BoxFuture;
 use crate::metrics::{MetricDef, Metrics};
 use crate::problem::Problems;
-use crate::runtime::Shutdown;
+use crate::runtime::{Clock, Shutdown};
 use crate::source::{Ingest, read};
 
 /// What a user writes under `history:`, and how it is checked.
@@ -36,7 +36,8 @@ pub struct HistoryRequest {
     pub labels: Vec<(String, String)>,
     /// First millisecond wanted.
     pub from_ms: i64,
-    /// Last millisecond wanted.
+    /// Last millisecond wanted at least. What came until a series is read is read too, as live samples that
+    /// came since are replaced by its history.
     pub to_ms: i64,
 }
 
@@ -59,6 +60,8 @@ pub struct HistoryError(pub String);
 pub struct HistoryContext {
     /// Where batches go.
     pub ingest: Arc<dyn Ingest>,
+    /// The time: a long read goes on to the present, not to where it was at its start.
+    pub clock: Arc<dyn Clock>,
     /// When to stop.
     pub shutdown: Shutdown,
     /// Own metrics.
@@ -78,7 +81,8 @@ pub trait History: Send + Sync + 'static {
     /// How far back the user wants to read at a warm start, in milliseconds.
     fn lookback_ms(&self) -> i64;
 
-    /// Reads `request`, oldest first for each series, and submits it as backfill.
+    /// Reads `request` and submits it as backfill: each series whole in one batch, oldest first, and with it all
+    /// parts of its histogram.
     fn read(
         &self,
         request: HistoryRequest,

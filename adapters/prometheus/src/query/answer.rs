@@ -1,4 +1,4 @@
-//! Answers of the Prometheus HTTP API: the matrix of a range, or an error.
+//! Answers of the Prometheus HTTP API: the matrix of a range, lists of series and of values, or an error.
 //!
 //! Text is borrowed from the body where it can be. Values come as text, `NaN` and `+Inf` included;
 //! times as seconds with a fraction, exact to the millisecond. Native histograms are counted and skipped.
@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use watchbell_series::{LabelError, NORMAL_NAN_BITS, RawSample};
+use watchbell_series::{LabelError, Labels, NORMAL_NAN_BITS, RawSample};
 
 /// One series of an answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,14 +29,47 @@ pub(super) struct Failure {
     pub(super) message: String,
 }
 
-/// Reads the body of a successful answer.
+/// A list of series.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Listed {
+    /// The series.
+    pub(super) series: Vec<Labels>,
+    /// How many more have labels that are no series.
+    pub(super) invalid: usize,
+}
+
+/// Reads the body of a successful answer to a query.
 ///
 /// # Errors
 /// A body that is not such an answer.
 pub(super) fn matrix(body: &[u8]) -> Result<Vec<Row>, String> {
-    let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|e| e.to_string())?;
-    let data = envelope.data.ok_or_else(|| "an answer without `data`".to_owned())?;
-    Ok(data.result.into_iter().map(RowJson::into_row).collect())
+    let envelope: Envelope<Data<'_>> = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    Ok(envelope.data()?.result.into_iter().map(RowJson::into_row).collect())
+}
+
+/// Reads a list of series.
+///
+/// # Errors
+/// A body that is no such list.
+pub(super) fn series(body: &[u8]) -> Result<Listed, String> {
+    let envelope: Envelope<Vec<Metric<'_>>> = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    let mut listed = Listed::default();
+    for Metric(pairs) in envelope.data()? {
+        match Labels::series(pairs.into_iter().map(|(n, v)| (n.0, v.0))) {
+            Ok(labels) => listed.series.push(labels),
+            Err(_) => listed.invalid += 1,
+        }
+    }
+    Ok(listed)
+}
+
+/// Reads a list of label values.
+///
+/// # Errors
+/// A body that is no such list.
+pub(super) fn values(body: &[u8]) -> Result<Vec<String>, String> {
+    let envelope: Envelope<Vec<String>> = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    envelope.data()
 }
 
 /// Reads the body of an answer that is an error; empty texts where it is none.
@@ -49,9 +82,14 @@ pub(super) fn failure(body: &[u8]) -> Failure {
 }
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    data: Option<Data<'a>>,
+struct Envelope<T> {
+    data: Option<T>,
+}
+
+impl<T> Envelope<T> {
+    fn data(self) -> Result<T, String> {
+        self.data.ok_or_else(|| "an answer without `data`".to_owned())
+    }
 }
 
 #[derive(Deserialize)]
@@ -132,11 +170,11 @@ impl Row {
     ///
     /// # Errors
     /// Labels that are no series.
-    pub(super) fn series(&self, more: &[(String, String)]) -> Result<watchbell_series::Labels, LabelError> {
+    pub(super) fn series(&self, more: &[(String, String)]) -> Result<Labels, LabelError> {
         let own = self.labels.iter().map(|(n, v)| (n.clone(), v.clone()));
         let free = more.iter().filter(|(name, _)| self.labels.iter().all(|(own, _)| **own != **name));
         let added = free.map(|(n, v)| (Box::from(n.as_str()), Box::from(v.as_str())));
-        watchbell_series::Labels::series(own.chain(added))
+        Labels::series(own.chain(added))
     }
 
     /// Whether the answer names the metric: it selected a series rather than computed one.
@@ -175,6 +213,15 @@ mod tests {
     }
 
     #[test]
+    fn lists() {
+        let body = br#"{"status":"success","data":[{"__name__":"up","job":"a\\b"},{"job":"x"}]}"#;
+        let listed = series(body).expect("a list");
+        assert_eq!((listed.series[0].to_string().as_str(), listed.invalid), (r#"up{job="a\\b"}"#, 1));
+        assert_eq!(values(br#"{"status":"success","data":["a","\u00e9"]}"#), Ok(vec!["a".into(), "\u{e9}".into()]));
+        assert_eq!(values(b"{}"), Err("an answer without `data`".to_owned()));
+    }
+
+    #[test]
     fn other_bodies_are_named() {
         assert!(matrix(b"<html>").is_err());
         assert_eq!(matrix(b"{}"), Err("an answer without `data`".to_owned()));
@@ -186,6 +233,8 @@ mod tests {
         #[test]
         fn any_bytes_are_survived(bytes: Vec<u8>) {
             let _ = matrix(&bytes);
+            let _ = series(&bytes);
+            let _ = values(&bytes);
             let _ = failure(&bytes);
         }
     }

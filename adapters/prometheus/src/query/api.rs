@@ -1,16 +1,19 @@
 //! The queries that are sent, and what their failures mean.
 //!
-//! Everything goes as a form in a POST, so that no expression is too long for an address. `nocache=1`
-//! keeps VictoriaMetrics from moving the bounds of a range; others do not know it and ignore it.
+//! Everything that may be long goes as a form in a POST. `nocache=1` keeps VictoriaMetrics from moving the
+//! bounds of a range; others do not know it and ignore it.
 
 use std::time::Duration;
 
 use watchbell_adapter_api::{HttpClient, HttpClientConfig, Problems};
 
-use super::answer::{self, Row};
+use super::answer::{self, Listed, Row};
 
 /// The most points of one series that Prometheus answers.
 pub(super) const MAX_POINTS: i64 = 11_000;
+
+/// The longest list of series that is taken, in bytes: parsed it takes twice as much.
+const MAX_LIST_BYTES: usize = 16 << 20;
 
 /// Answers from this size on are parsed off the threads that serve connections.
 const LARGE: usize = 1 << 20;
@@ -111,8 +114,8 @@ impl Api {
                 "query_range"
             }
         };
-        let body = self.post(path, &form).await?;
-        let mut rows = parse(body).await?;
+        let body = self.ask(reqwest::Method::POST, path, &form, self.max_bytes).await?;
+        let mut rows = parse(body, answer::matrix).await?;
         for row in &mut rows {
             // Before Prometheus 3 a range held the sample at its left end too.
             row.samples.retain(|sample| sample.ts_ms > left_ms && sample.ts_ms <= right_ms);
@@ -120,32 +123,69 @@ impl Api {
         Ok(rows)
     }
 
-    async fn post(&self, path: &str, form: &[(&str, String)]) -> Result<Vec<u8>, ApiError> {
-        let url = format!("{}/api/v1/{path}", self.base);
-        let request = self.client.request(reqwest::Method::POST, &url).map_err(ApiError::Refused)?;
-        let response = request.form(form).send().await.map_err(unreachable)?;
-        let status = response.status().as_u16();
-        let body = self.read(response).await?;
-        if (200..300).contains(&status) { Ok(body) } else { Err(failed(status, &body)) }
+    /// The values of `label` among the series that one of `selectors` selects and that have samples in a
+    /// span of time. Servers may answer more.
+    pub(super) async fn values(
+        &self,
+        label: &str,
+        selectors: &[String],
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<Vec<String>, ApiError> {
+        // The only query that some servers take as GET alone.
+        let (path, form) = (format!("label/{label}/values"), list_form(selectors, from_ms, to_ms));
+        let body = self.ask(reqwest::Method::GET, &path, &form, self.max_bytes).await?;
+        parse(body, answer::values).await
     }
 
-    async fn read(&self, mut response: reqwest::Response) -> Result<Vec<u8>, ApiError> {
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            if body.len() + chunk.len() > self.max_bytes {
-                return Err(ApiError::TooMuch(format!("an answer of more than {} bytes", self.max_bytes)));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+    /// The series that one of `selectors` selects and that have samples in a span of time. Servers may answer
+    /// more.
+    pub(super) async fn series(&self, selectors: &[String], from_ms: i64, to_ms: i64) -> Result<Listed, ApiError> {
+        let form = list_form(selectors, from_ms, to_ms);
+        let most = self.max_bytes.min(MAX_LIST_BYTES);
+        let body = self.ask(reqwest::Method::POST, "series", &form, most).await?;
+        parse(body, answer::series).await
+    }
+
+    async fn ask(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        form: &[(&str, String)],
+        most: usize,
+    ) -> Result<Vec<u8>, ApiError> {
+        let url = format!("{}/api/v1/{path}", self.base);
+        let get = method == reqwest::Method::GET;
+        let request = self.client.request(method, &url).map_err(ApiError::Refused)?;
+        let request = if get { request.query(form) } else { request.form(form) };
+        let response = request.send().await.map_err(unreachable)?;
+        let status = response.status().as_u16();
+        let body = read(response, most).await?;
+        if (200..300).contains(&status) { Ok(body) } else { Err(failed(status, &body)) }
     }
 }
 
-async fn parse(body: Vec<u8>) -> Result<Vec<Row>, ApiError> {
+fn list_form(selectors: &[String], from_ms: i64, to_ms: i64) -> Vec<(&'static str, String)> {
+    let matches = selectors.iter().map(|selector| ("match[]", selector.clone()));
+    matches.chain([("start", seconds(from_ms)), ("end", seconds(to_ms))]).collect()
+}
+
+async fn read(mut response: reqwest::Response, most: usize) -> Result<Vec<u8>, ApiError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+        if body.len() + chunk.len() > most {
+            return Err(ApiError::TooMuch(format!("an answer of more than {most} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+async fn parse<T: Send + 'static>(body: Vec<u8>, read: fn(&[u8]) -> Result<T, String>) -> Result<T, ApiError> {
     let parsed = if body.len() < LARGE {
-        answer::matrix(&body)
+        read(&body)
     } else {
-        let parsing = tokio::task::spawn_blocking(move || answer::matrix(&body));
+        let parsing = tokio::task::spawn_blocking(move || read(&body));
         parsing.await.unwrap_or_else(|e| Err(e.to_string()))
     };
     parsed.map_err(|e| ApiError::Refused(format!("the answer is not understood, is this a Prometheus API? {e}")))

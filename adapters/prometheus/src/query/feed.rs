@@ -1,4 +1,4 @@
-//! Hands rows over in batches of bounded size, and waits where the service is busy.
+//! Hands series over in batches, and waits where the service is busy.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use watchbell_adapter_api::{Ingest, IngestError, Shutdown};
 use watchbell_series::{Labels, MetricKind, Mode, RawBatch, RawSample};
 
-/// The most samples of one batch.
+/// The samples from which on a batch is full.
 const BATCH: usize = 50_000;
 
 /// It is time to stop.
@@ -29,22 +29,17 @@ impl Feed {
         Self { ingest, shutdown, batch: RawBatch::default(), mode, received_ms, samples: 0 }
     }
 
-    /// Adds the samples of a series, in order of time.
-    pub(super) async fn push(
-        &mut self,
-        labels: &Labels,
-        kind: MetricKind,
-        mut samples: &[RawSample],
-    ) -> Result<(), Stopped> {
-        while !samples.is_empty() {
-            let (now, later) = samples.split_at(samples.len().min(BATCH - self.batch.samples.len()));
-            self.batch.push(labels, kind, now);
-            samples = later;
-            if self.batch.samples.len() >= BATCH {
-                self.flush().await?;
-            }
+    /// Adds the samples of a series, in order of time. Never submits: only the caller knows what belongs
+    /// together.
+    pub(super) fn push(&mut self, labels: &Labels, kind: MetricKind, samples: &[RawSample]) {
+        if !samples.is_empty() {
+            self.batch.push(labels, kind, samples);
         }
-        Ok(())
+    }
+
+    /// Whether so much was added that it is time for [`Feed::flush`].
+    pub(super) fn is_full(&self) -> bool {
+        self.batch.samples.len() >= BATCH
     }
 
     /// Submits what was added; returns when it is judged.

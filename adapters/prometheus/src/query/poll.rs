@@ -1,4 +1,7 @@
 //! Polling: each query walks forward from the past to now, and then goes on with time.
+//!
+//! The past is gathered until it reaches the present and then submitted whole, as what comes of a query may also
+//! come live from elsewhere.
 
 use std::time::Duration;
 
@@ -9,6 +12,7 @@ use watchbell_series::{MetricKind, Mode};
 use super::answer::Row;
 use super::api::{Api, ApiError, Read};
 use super::feed::{Feed, Stopped};
+use super::gather::{Gathered, MOST};
 use super::outage::Outage;
 use super::window::Window;
 
@@ -22,7 +26,7 @@ const SKIPPED: MetricDef = MetricDef {
     name: "watchbell_prometheus_query_skipped_total",
     kind: MetricKindDef::Counter,
     help: "What polled PromQL expressions gave that is not taken, by reason: native_histogram (samples), \
-           invalid_series (series).",
+           invalid_series (series), too_old (samples, where the past of a query does not fit into memory).",
     labels: &["source", "query", "reason"],
 };
 const FAILURES: MetricDef = MetricDef {
@@ -81,11 +85,14 @@ pub(super) struct Walk<'a> {
     /// Everything up to here has been read.
     left_ms: i64,
     window: Window,
+    /// What was read and not submitted yet.
+    past: Gathered,
     /// The last refusal, so that it is said once.
     refusal: Option<String>,
     samples: Counter,
     histograms: Counter,
     invalid: Counter,
+    too_old: Counter,
     failures: Counter,
     lag: Gauge,
 }
@@ -133,10 +140,12 @@ impl Poll {
             query,
             left_ms: context.clock.now_ms() - self.lookback_ms,
             window: Window::new(Read::Step(self.step_ms)),
+            past: Gathered::default(),
             refusal: None,
             samples: metrics.counter(&SAMPLES, &labels),
             histograms: skipped("native_histogram"),
             invalid: skipped("invalid_series"),
+            too_old: skipped("too_old"),
             failures: metrics.counter(&FAILURES, &labels),
             lag: metrics.gauge(&LAG, &labels),
         }
@@ -158,18 +167,24 @@ impl Poll {
             let to = (now - self.delay_ms).div_euclid(self.step_ms) * self.step_ms;
             walk.left_ms = walk.left_ms.max(now - self.lookback_ms);
             walk.lag.set((now - walk.left_ms) as f64 / 1000.0);
-            if walk.left_ms >= to {
-                return Ok(());
-            }
+            let live_within = self.delay_ms + LIVE_WITHIN_MS.max(5 * self.interval_ms);
+            let live_from = (now - live_within).div_euclid(self.step_ms) * self.step_ms;
             let (left, mut right, mut mode) = (walk.left_ms, walk.window.end(walk.left_ms, to), Mode::Live);
-            let live_from = (now - LIVE_WITHIN_MS.max(5 * self.interval_ms)).div_euclid(self.step_ms) * self.step_ms;
             if left < live_from {
                 (right, mode) = (right.min(live_from), Mode::Backfill);
+            } else if walk.past.samples() > 0 {
+                self.submit(walk, Mode::Backfill, now, context).await?;
+            }
+            if left >= to {
+                return Ok(());
             }
             match self.api.fetch(&walk.query.expr, Read::Step(self.step_ms), left, right).await {
                 Ok(rows) => {
-                    let read = self.hand_over(walk, rows, mode, now, context).await?;
-                    walk.window.held(read);
+                    walk.window.held(rows.iter().map(|row| row.samples.len()).sum());
+                    walk.gather(rows, &context.name);
+                    if mode == Mode::Live {
+                        self.submit(walk, mode, now, context).await?;
+                    }
                     walk.left_ms = right;
                     walk.refusal = None;
                 }
@@ -191,28 +206,36 @@ impl Poll {
         }
     }
 
-    async fn hand_over(
+    async fn submit(
         &self,
-        walk: &Walk<'_>,
-        rows: Vec<Row>,
+        walk: &mut Walk<'_>,
         mode: Mode,
         now_ms: i64,
         context: &SourceContext,
-    ) -> Result<usize, Stopped> {
+    ) -> Result<(), Stopped> {
         let mut feed = Feed::new(context.ingest.clone(), context.shutdown.clone(), mode, now_ms);
-        let mut read = 0;
+        walk.past.hand_over(&mut feed).await?;
+        walk.samples.inc_by(feed.samples as f64);
+        Ok(())
+    }
+}
+
+impl Walk<'_> {
+    fn gather(&mut self, rows: Vec<Row>, source: &str) {
         for row in rows {
-            read += row.samples.len();
-            walk.histograms.inc_by(row.histograms as f64);
-            let Ok(labels) = row.series(&walk.query.labels) else {
-                walk.invalid.inc();
+            self.histograms.inc_by(row.histograms as f64);
+            let Ok(labels) = row.series(&self.query.labels) else {
+                self.invalid.inc();
                 continue;
             };
             let kind = if row.is_named() { MetricKind::Unknown } else { MetricKind::Gauge };
-            feed.push(&labels, walk.query.kind.unwrap_or(kind), &row.samples).await?;
+            self.past.add(labels, self.query.kind.unwrap_or(kind), row.samples);
         }
-        feed.flush().await?;
-        walk.samples.inc_by(feed.samples as f64);
-        Ok(read)
+        if self.past.samples() > MOST {
+            let dropped = self.past.drop_older_half();
+            self.too_old.inc_by(dropped as f64);
+            let query = self.query.name.as_str();
+            tracing::warn!(source, query, dropped, "more past than fits into memory; its oldest part is not taken");
+        }
     }
 }

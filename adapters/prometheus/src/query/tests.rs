@@ -1,99 +1,16 @@
-//! Polling and history against a server that answers as Prometheus does.
+//! Polling against a server that answers as Prometheus does.
 
-use std::collections::HashMap;
+mod history;
+mod support;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
 
-use axum::Router;
-use axum::http::StatusCode;
-use axum::routing::post;
-use watchbell_adapter_api::{
-    BoxFuture, Clock, HistoryContext, HistoryDone, HistoryKind, HistoryRequest, Ingest, IngestError, Metrics, Receipt,
-    Shutdown, SourceContext, SourceKind,
-};
-use watchbell_series::labels::read_canonical;
-use watchbell_series::{Mode, RawBatch};
+use watchbell_adapter_api::{HistoryKind, Metrics, Shutdown, SourceContext, SourceKind};
+use watchbell_series::Mode;
 
+use self::support::{Form, Hand, NOW, Recorder, Reply, Server, error, is_whole, ms, rows, tls};
 use super::*;
-
-const NOW: i64 = 1_700_000_000_000;
-
-#[derive(Default)]
-struct Recorder(Mutex<Vec<RawBatch>>);
-
-impl Ingest for Recorder {
-    fn submit(&self, batch: RawBatch) -> BoxFuture<'_, Result<Receipt, IngestError>> {
-        self.0.lock().expect("unpoisoned").push(batch);
-        Box::pin(async { Ok(Receipt::default()) })
-    }
-}
-
-impl Recorder {
-    /// Times in seconds after [`NOW`] and mode of all samples of all series, as they came.
-    fn samples(&self) -> Vec<(String, f64, Mode)> {
-        let mut all = Vec::new();
-        for batch in self.0.lock().expect("unpoisoned").iter() {
-            for series in &batch.series {
-                let labels = read_canonical(batch.label_bytes(series)).expect("labels").to_string();
-                for sample in batch.samples_of(series) {
-                    all.push((labels.clone(), (sample.ts_ms - NOW) as f64 / 1000.0, batch.mode));
-                }
-            }
-        }
-        all
-    }
-}
-
-struct Hand(AtomicI64);
-
-impl Clock for Hand {
-    fn now_ms(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-type Form = HashMap<String, String>;
-type Reply = (u16, String);
-
-/// A server on loopback that logs the forms it gets and answers by a function of path and form.
-struct Server {
-    url: String,
-    forms: Arc<Mutex<Vec<Form>>>,
-}
-
-impl Server {
-    async fn start(reply: impl Fn(&str, &Form) -> Reply + Clone + Send + Sync + 'static) -> Self {
-        let forms: Arc<Mutex<Vec<Form>>> = Arc::default();
-        let log = forms.clone();
-        let answer = move |uri: axum::http::Uri, body: String| {
-            let parsed = reqwest::Url::parse(&format!("http://x/?{body}")).expect("a form");
-            let form: Form = parsed.query_pairs().into_owned().collect();
-            let (status, text) = reply(uri.path(), &form);
-            log.lock().expect("unpoisoned").push(form);
-            async move { (StatusCode::from_u16(status).expect("a status"), text) }
-        };
-        let router = Router::new().route("/prefix/api/v1/{*path}", post(answer));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}/prefix/", listener.local_addr().expect("an address"));
-        // Ends with the runtime of the test.
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, forms }
-    }
-
-    fn forms(&self) -> Vec<Form> {
-        std::mem::take(&mut *self.forms.lock().expect("unpoisoned"))
-    }
-}
-
-fn ms(form: &Form, key: &str) -> i64 {
-    (form[key].parse::<f64>().expect("seconds") * 1000.0).round() as i64
-}
-
-fn rows(metric: &str, times: impl Iterator<Item = i64>) -> Reply {
-    let values: Vec<String> = times.map(|ts| format!("[{},\"1\"]", ts as f64 / 1000.0)).collect();
-    let row = format!(r#"{{"metric":{metric},"values":[{}]}}"#, values.join(","));
-    (200, format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{row}]}}}}"#))
-}
 
 /// Every step of a range query, ends included.
 fn steps(form: &Form) -> Reply {
@@ -102,15 +19,6 @@ fn steps(form: &Form) -> Reply {
         return error(400, "exceeded maximum resolution of 11,000 points per timeseries");
     }
     rows(r#"{"job":"node"}"#, (start..=end).step_by(step as usize))
-}
-
-fn error(status: u16, message: &str) -> Reply {
-    (status, format!(r#"{{"status":"error","errorType":"execution","error":"{message}"}}"#))
-}
-
-/// Without a provider of TLS no client can be made; a second installation is refused and changes nothing.
-fn tls() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 struct Bench {
@@ -150,11 +58,6 @@ fn bench(url: &str, change: impl FnOnce(&mut Poll)) -> Bench {
     Bench { poll, clock, recorder, context, stop }
 }
 
-/// Whether times follow each other by 15 s without a gap or a repeat.
-fn is_whole(samples: &[(String, f64, Mode)]) -> bool {
-    samples.windows(2).all(|pair| pair[1].1 - pair[0].1 == 15.0)
-}
-
 #[tokio::test]
 async fn polls_without_gaps_or_repeats() {
     let server = Server::start(|_, form| steps(form)).await;
@@ -187,6 +90,8 @@ async fn a_long_past_is_read_in_allowed_pieces() {
     let all = bench.recorder.samples();
     assert!(is_whole(&all));
     assert_eq!(all.len(), 14 * 86_400 / 15);
+    let past = bench.recorder.batches().into_iter().filter(|batch| batch.mode == Mode::Backfill);
+    assert_eq!(past.count(), 1, "the past of a series is one batch");
     for form in server.forms() {
         assert!((ms(&form, "end") - ms(&form, "start")) / 15_000 < 11_000, "{form:?}");
     }
@@ -240,10 +145,9 @@ async fn asks_for_less_when_it_is_too_much() {
 
 #[tokio::test]
 async fn runs_until_told_to_stop() {
-    #[expect(clippy::disallowed_methods, reason = "a test reads all that is sent")]
-    let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let (said, mut heard) = tokio::sync::mpsc::channel(1);
     let server = Server::start(move |_, form| {
-        let _ = said.send(());
+        let _ = said.try_send(());
         steps(form)
     })
     .await;
@@ -252,96 +156,6 @@ async fn runs_until_told_to_stop() {
     heard.recv().await.expect("a query");
     bench.stop.send(true).expect("listening");
     assert!(running.await.expect("no panic").is_ok());
-}
-
-fn history(config: serde_json::Value) -> Arc<dyn watchbell_adapter_api::History> {
-    tls();
-    let mut problems = Problems::default();
-    let history = (HistoryKind::of::<QueryHistoryConfig>().prepare)(config, &mut problems);
-    history.unwrap_or_else(|| panic!("{problems:?}"))
-}
-
-async fn read(
-    history: &dyn watchbell_adapter_api::History,
-    labels: &[(&str, &str)],
-) -> (Result<HistoryDone, String>, Vec<(String, f64, Mode)>, Vec<f64>) {
-    let (recorder, shares) = (Arc::new(Recorder::default()), Arc::new(Mutex::new(Vec::new())));
-    let (stop, shutdown) = Shutdown::channel();
-    let noted = shares.clone();
-    let context = HistoryContext {
-        ingest: recorder.clone(),
-        shutdown,
-        metrics: Metrics::default(),
-        progress: Arc::new(move |share| noted.lock().expect("unpoisoned").push(share)),
-    };
-    let labels = labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-    let done = history.read(HistoryRequest { labels, from_ms: NOW - 86_400_000, to_ms: NOW }, context).await;
-    drop(stop);
-    let shares = shares.lock().expect("unpoisoned").clone();
-    (done.map_err(|e| e.to_string()), recorder.samples(), shares)
-}
-
-/// A sample every 15 s at odd times; a range is closed at both ends, as before Prometheus 3.
-fn stored(form: &Form) -> Reply {
-    let query = &form["query"];
-    let span = query.rsplit_once('[').and_then(|(_, rest)| rest.strip_suffix("ms]")).expect("a range");
-    let (right, span): (i64, i64) = (ms(form, "time"), span.parse().expect("milliseconds"));
-    if span > 7_200_000 {
-        return error(422, "the query exceeded the maximum number of chunks");
-    }
-    let first = (right - span).div_euclid(15_000) * 15_000;
-    rows(r#"{"__name__":"up","job":"node"}"#, (first..=right).step_by(15_000).filter(|ts| *ts >= right - span))
-}
-
-#[tokio::test]
-async fn history_gives_each_stored_sample_once() {
-    let server = Server::start(|_, form| stored(form)).await;
-    let history = history(serde_json::json!({"url": server.url}));
-    assert_eq!(history.lookback_ms(), 14 * 86_400_000);
-    let (done, samples, shares) = read(&*history, &[("instance", "web-1:9100")]).await;
-    assert_eq!(done, Ok(HistoryDone { series: 1, samples: samples.len() as u64 }));
-    assert!(is_whole(&samples));
-    assert!(samples.iter().all(|sample| sample.2 == Mode::Backfill));
-    // Stored at the multiples of 15 s, of which now is 5 s past one.
-    assert_eq!((samples[0].1, samples.last().expect("samples").1), (-86_390.0, -5.0));
-    assert!(shares.is_sorted() && shares.last() == Some(&1.0));
-    let forms = server.forms();
-    let selector = r#"{__name__!="",instance="web-1:9100"}["#;
-    assert!(forms.iter().all(|form| form["query"].starts_with(selector)), "{:?}", forms[0]);
-}
-
-#[tokio::test]
-async fn history_by_steps() {
-    let server = Server::start(|path, form| {
-        assert_eq!(path, "/prefix/api/v1/query_range");
-        rows(r#"{"__name__":"up"}"#, (ms(form, "start")..=ms(form, "end")).step_by(ms(form, "step") as usize))
-    })
-    .await;
-    let (done, samples, _) = read(&*history(serde_json::json!({"url": server.url, "step": "15s"})), &[]).await;
-    assert_eq!(done, Ok(HistoryDone { series: 1, samples: 5760 }));
-    assert!(is_whole(&samples));
-}
-
-#[tokio::test]
-async fn history_says_why_it_can_not_be_read() {
-    let server = Server::start(|_, _| error(400, "parse error")).await;
-    let (done, samples, _) = read(&*history(serde_json::json!({"url": server.url, "selectors": ["up"]})), &[]).await;
-    let message = done.expect_err("refused");
-    assert!(message.contains(r#"query `{__name__="up"}`: status 400: parse error"#), "{message}");
-    assert!(samples.is_empty());
-}
-
-#[tokio::test]
-async fn history_survives_a_server_that_restarts() {
-    let asked = Arc::new(AtomicI64::new(0));
-    let server = Server::start(move |_, form| match asked.fetch_add(1, Ordering::Relaxed) {
-        2 => (502, "<html>Bad Gateway</html>".to_owned()),
-        _ => stored(form),
-    })
-    .await;
-    let (done, samples, _) = read(&*history(serde_json::json!({"url": server.url})), &[]).await;
-    assert_eq!(done.map(|done| done.samples), Ok(5760));
-    assert!(is_whole(&samples));
 }
 
 #[test]

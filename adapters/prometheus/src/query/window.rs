@@ -18,12 +18,19 @@ impl Window {
     /// The window to begin with.
     pub(super) fn new(read: Read) -> Self {
         match read {
-            Read::Raw => Self { ms: HOUR, least: 1000, most: 24 * HOUR },
+            Read::Raw => Self { ms: HOUR, least: 1000, most: 31 * 24 * HOUR },
             Read::Step(step) => {
                 let most = step.saturating_mul(MAX_POINTS);
                 Self { ms: (100 * step).max(HOUR).min(most), least: step, most }
             }
         }
+    }
+
+    /// The window to begin with where `whole_ms` are expected to hold so many samples.
+    pub(super) fn expecting(read: Read, whole_ms: i64, samples: f64) -> Self {
+        let window = Self::new(read);
+        let ms = (whole_ms as f64 * (WANTED as f64 / samples.max(1.0))) as i64;
+        Self { ms: ms.clamp(window.least, window.most), ..window }
     }
 
     /// End of the window that begins after `left_ms`, not beyond `to_ms`.
@@ -60,9 +67,9 @@ mod tests {
         for _ in 0..10 {
             window.held(3);
         }
-        assert_eq!(window.end(0, i64::MAX), 24 * HOUR);
+        assert_eq!(window.end(0, i64::MAX), 31 * 24 * HOUR);
         window.held(WANTED + 1);
-        assert_eq!(window.end(0, i64::MAX), 12 * HOUR);
+        assert_eq!(window.end(0, i64::MAX), 31 * 12 * HOUR);
         assert!(window.too_much(10_000));
         assert_eq!(window.end(0, i64::MAX), 5_000);
         assert!(!window.too_much(1000), "a second of raw samples is the least");
@@ -71,5 +78,8 @@ mod tests {
             steps.held(0);
         }
         assert_eq!(steps.end(0, i64::MAX), MAX_POINTS * 15_000, "never more points than are answered");
+        let expecting = |samples| Window::expecting(Read::Raw, 100 * HOUR, samples).end(0, i64::MAX);
+        assert_eq!(expecting(10.0 * WANTED as f64), 10 * HOUR);
+        assert_eq!((expecting(0.0), expecting(1e30)), (31 * 24 * HOUR, 1000));
     }
 }
