@@ -6,6 +6,11 @@
 //! Peers are Debian packages that `make test` installs; tests under `slow/` need more and are ignored unless
 //! `make test-all` runs them.
 
+mod bad_input;
+mod cli;
 mod crash;
+mod outage;
 mod peers;
+mod reload;
+mod score;
 mod support;
