@@ -5,8 +5,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use watchbell::clock::SystemClock;
+use watchbell_adapter_api::Clock;
+
 use crate::support::alertmanager::Alertmanager;
-use crate::support::load::Noise;
+use crate::support::load::{self, Noise, Series};
 use crate::support::process::Process;
 use crate::support::prom_api;
 use crate::support::prometheus::{NodeExporter, Prometheus, Wanted};
@@ -134,6 +137,83 @@ fn a_load_shows_in_prometheus_and_fires_in_alertmanager() {
         dial.turn(100);
         wait::until("the end of the alert", || alertmanager.told("resolved", &labels));
         drop(prometheus);
+    });
+}
+
+/// A gauge with noise, a sample every 15 s over `minutes` up to now, and a spike in the middle of it.
+fn past(minutes: i64) -> (i64, Vec<Series>) {
+    let (mut noise, now_ms) = (Noise(3), SystemClock.now_ms());
+    let begin_ms = now_ms - minutes * 60_000;
+    let sample = |n: i64| {
+        let spike = if n == minutes * 2 { 500.0 } else { 0.0 };
+        (begin_ms + n * 15_000, 100.0 + spike + 2.0 * noise.next())
+    };
+    let samples: Vec<_> = (0..minutes * 4).map(sample).collect();
+    let labels = [("__name__", QUEUE), ("instance", "past:1"), ("job", "past")];
+    (now_ms, samples.chunks(20).map(|chunk| Series::new(&labels, chunk)).collect())
+}
+
+#[test]
+fn history_is_read_back_once_prometheus_answers() {
+    let prometheus = Prometheus::start(&Wanted::default());
+    let (now_ms, past) = past(40);
+    past.into_iter().for_each(|series| prometheus.write(&[series]));
+    let home = Home::new(&format!(
+        "sources: [{{type: prometheus_remote_write_in}}]\n\
+         history: {{type: prometheus_query, url: '{}', lookback: 2h, timeout: 1s}}\n",
+        prometheus.url()
+    ));
+    prometheus.freeze();
+    let service = home.start();
+    service.metric_until("watchbell_prometheus_history_failures_total", &[], |failures| failures >= 1.0);
+    assert_eq!(service.metric("watchbell_warm_start_samples_total", &[]), 0.0);
+    prometheus.thaw();
+    service.metric_until("watchbell_warm_start_progress", &[], |share| share == 1.0);
+    service.metric_until("watchbell_warm_start_samples_total", &[], |samples| samples >= 160.0);
+    let labels = [("metric", QUEUE), ("job", "past")];
+    assert_eq!(service.score("watchbell_series_ready", &labels), Some(1.0), "ready without a single live sample");
+    let pairs = [("__name__", QUEUE), ("instance", "past:1"), ("job", "past")];
+    let series = |at: i64, value: f64| [Series::new(&pairs, &[(now_ms + at * 15_000, value)])];
+    assert_eq!(service.write(&series(0, 100.5)).status, 204);
+    let calm = service.score("watchbell_anomaly_score", &labels);
+    assert!(calm < Some(1.0), "{calm:?}");
+    assert_eq!(service.write(&series(1, 900.0)).status, 204);
+    let loud = service.score("watchbell_anomaly_score", &labels);
+    assert!(loud > Some(1.0), "{loud:?}");
+    assert!(!service.log().contains("change=\"firing\""), "the past is no news: {}", service.log());
+}
+
+#[test]
+fn scores_are_written_into_prometheus() {
+    let prometheus = Prometheus::start(&Wanted::default());
+    let service = Home::new(&format!(
+        "sources: [{{type: prometheus_remote_write_in}}]\ndetect: {{warmup: 10s}}\n\
+         sinks:\n  - {{type: prometheus_exposition}}\n  \
+         - {{type: prometheus_remote_write, url: '{}/api/v1/write', interval: 1s, external_labels: {{by: it}}}}\n",
+        prometheus.url()
+    ))
+    .start();
+    // What is older than the sink was sent by the one before it.
+    let begin_ms = SystemClock.now_ms() + 1_000;
+    for batch in load::fleet(1, begin_ms, 60) {
+        assert_eq!(service.write(&batch).status, 204);
+    }
+    let expression = format!("watchbell_anomaly_score{{metric=\"{QUEUE}\"}}");
+    let point = wait::until("the score", || prom_api::first(prometheus.url(), &expression));
+    assert_eq!((point.label("instance"), point.label("by")), ("host-0:9100", "it"));
+    let here = service.score("watchbell_anomaly_score", &[("metric", QUEUE)]);
+    assert_eq!(Some(point.value as f32), here.map(|score| score as f32));
+    assert!(point.value > 1.0, "{point:?}");
+    service.metric_until("watchbell_remote_write_pending_samples", &[], |pending| pending == 0.0);
+    assert_eq!(service.metric("watchbell_remote_write_dropped_total", &[]), 0.0);
+
+    // The marker by which a series ends, after the last sample.
+    let stale = f64::from_bits(0x7ff0_0000_0000_0002);
+    let pairs = [("__name__", QUEUE), ("instance", "host-0:9100"), ("job", "it")];
+    assert_eq!(service.write(&[Series::new(&pairs, &[(begin_ms + 61_000, stale)])]).status, 204);
+    wait::until("the end of the score", || {
+        let points = prom_api::query(prometheus.url(), &expression)?;
+        wait::when(points.is_empty(), || format!("{points:?}"))
     });
 }
 

@@ -6,13 +6,15 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use super::http;
+use super::load::{self, Series};
 use super::process::Process;
 
 /// A running Prometheus.
 #[derive(Debug)]
 pub(crate) struct Prometheus {
     url: String,
-    _process: Process,
+    process: Process,
     _folder: TempDir,
 }
 
@@ -49,12 +51,29 @@ impl Prometheus {
             command.arg("--config.file=prometheus.yml").arg("--storage.tsdb.path=tsdb").args(wanted.words);
             command.arg(format!("--web.listen-address=127.0.0.1:{port}")).arg("--web.enable-remote-write-receiver");
         });
-        Self { url: format!("http://127.0.0.1:{port}"), _process: process, _folder: folder }
+        Self { url: format!("http://127.0.0.1:{port}"), process, _folder: folder }
     }
 
     /// Its address.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Stops it as it stands: it keeps its port and answers nobody.
+    pub(crate) fn freeze(&self) {
+        self.process.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.process.signal("CONT");
+    }
+
+    /// Writes samples into it.
+    pub(crate) fn write(&self, series: &[Series]) {
+        let body = load::compressed(&load::request(series));
+        let answer = http::post(&format!("{}/api/v1/write", self.url), load::HEADERS, body).expect("an answer");
+        assert_eq!(answer.status, 204, "{}", answer.text);
     }
 }
 
