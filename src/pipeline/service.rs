@@ -22,7 +22,7 @@ use super::shard::{Event, Shard};
 use super::supervise::{Component, Surroundings, start_score_sink, start_source};
 use super::sweep::Sweeper;
 use super::warm::WarmStart;
-use super::{civil, rules};
+use super::{civil, reshard, rules};
 use crate::api::routes::RouteTable;
 use crate::api::server::Server;
 use crate::api::{self, Api, ReloadRequest};
@@ -118,6 +118,7 @@ impl Service {
         let (verdicts, verdict_queue) = mpsc::channel(VERDICTS);
         let loaded = rules::load(&settings).map_err(|problems| anyhow!(problems.join("\n")))?;
         let rules = Arc::new(std::sync::Mutex::new(loaded));
+        reshard::fold_log(&settings, &rules, &clock, &metrics).await?;
         let (shards, threads) = start_shards(&settings, &rules, &verdicts)?;
         drop(verdicts);
 
@@ -397,7 +398,8 @@ fn judge_config(settings: &Settings) -> JudgeConfig {
 
 type Shards = (Arc<[ShardHandle]>, Vec<ShardThread>);
 
-fn start_shards(
+/// Starts empty shards.
+pub(super) fn start_shards(
     settings: &Settings,
     rules: &Arc<std::sync::Mutex<Arc<Rules>>>,
     verdicts: &mpsc::Sender<Vec<Event>>,

@@ -161,7 +161,17 @@ impl Shard {
     fn log(&mut self, batch: &RawBatch, which: &[u32], with_labels: bool) {
         if let Some(wal) = &mut self.wal {
             self.record.clear();
-            record::write(batch, which, with_labels, &mut self.record);
+            let Normalized { forward, aliased, .. } = &self.normalized;
+            // What belongs to another shard is logged there, and what came under another key under its own:
+            // only that one is known again after a restart.
+            let mine: Vec<u32>;
+            let mut which = which;
+            if !forward.is_empty() {
+                let elsewhere = |index: &u32| forward.binary_search_by_key(index, |(other, _)| *other).is_ok();
+                mine = which.iter().copied().filter(|index| !elsewhere(index)).collect();
+                which = &mine;
+            }
+            record::write(batch, which, aliased, with_labels, &mut self.record);
             // The log counts its own failures; a full disk must not stop judging.
             let _ = wal.append(&self.record);
         }
