@@ -16,8 +16,8 @@ use crate::demo::replay::{DemoClock, Replay};
 use crate::pipeline::service::{Origin, Service};
 use crate::telemetry::logging;
 
-/// What the demo runs: no source of its own, since it submits samples itself.
-const CONFIG: &str = "sources: []\nsinks: [{type: prometheus_exposition}]\nlog: {level: warn}\n";
+/// What the demo runs; it submits its samples itself, beside the receiver.
+const CONFIG: &str = "sources: [{type: prometheus_remote_write_in}]\nsinks: [{type: prometheus_exposition}]\nlog: {level: warn}\n";
 /// How much history is replayed.
 const HISTORY_S: i64 = 3 * 86_400;
 const BANNER: &str = "Demo: every host, number and incident on this page is made up.";
