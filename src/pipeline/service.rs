@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -74,7 +74,7 @@ pub struct Service {
     router: Router,
     gate: Arc<Gate>,
     shards: Arc<[ShardHandle]>,
-    rules: Arc<std::sync::Mutex<Arc<Rules>>>,
+    current: Arc<Mutex<Current>>,
     threads: Vec<ShardThread>,
     /// Locked for this process as long as it runs.
     data_dir: DataDir,
@@ -117,8 +117,8 @@ impl Service {
         let (stop, shutdown) = Shutdown::channel();
         let (verdicts, verdict_queue) = mpsc::channel(VERDICTS);
         let loaded = rules::load(&settings).map_err(|problems| anyhow!(problems.join("\n")))?;
-        let rules = Arc::new(std::sync::Mutex::new(loaded));
-        let (shards, threads) = start_shards(&settings, &rules, &verdicts)?;
+        let current = Arc::new(Mutex::new(Current { rules: loaded, judging: judge_config(&settings) }));
+        let (shards, threads) = start_shards(&settings, &current, &verdicts)?;
         drop(verdicts);
 
         let gate = Arc::new(Gate::default());
@@ -163,14 +163,9 @@ impl Service {
         let around = Surroundings { ingest, scores, clock: Arc::clone(&clock), metrics: metrics.clone(), routes };
         let alerts = AlertStage::start(&settings, &around, Arc::clone(&shards), verdict_queue).await?;
         let limit = settings.series.max_series as u64;
-        let sweeper = Sweeper::new(
-            Arc::clone(&shards),
-            Arc::clone(&clock),
-            judged,
-            Some(Arc::clone(&checkpointer)),
-            &metrics,
-            limit,
-        );
+        let mut sweeper =
+            Sweeper::new(Arc::clone(&shards), Arc::clone(&clock), judged, Arc::clone(&checkpointer), &metrics, limit);
+        sweeper.skip_restored().await;
         let mut tasks = vec![
             tokio::spawn(sweeper.run(shutdown.clone())),
             tokio::spawn(Arc::clone(&checkpointer).run(settings.checkpoint_interval, shutdown.clone())),
@@ -186,7 +181,7 @@ impl Service {
             router,
             gate,
             shards,
-            rules,
+            current,
             threads,
             data_dir,
             sources: HashMap::new(),
@@ -331,11 +326,11 @@ impl Service {
     async fn apply_settings(&mut self, new: &Settings, difference: &Difference) -> Result<Vec<String>, Vec<String>> {
         let loaded = rules::load(new)?;
         self.alerts.set_rules(new).await?;
-        *self.rules.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::clone(&loaded);
         let judging = judge_config(new);
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Current { rules: Arc::clone(&loaded), judging };
         for shard in self.shards.iter() {
             let (loaded, judging) = (Arc::clone(&loaded), judging);
-            // A shard that fails here starts anew with the new rules.
+            // A shard that fails here starts anew with what is current.
             let _ = shard
                 .call(move |shard| {
                     shard.set_rules(loaded);
@@ -395,21 +390,27 @@ fn judge_config(settings: &Settings) -> JudgeConfig {
     }
 }
 
+/// What a shard that starts anew works by: a reload may have changed it since the start.
+#[derive(Clone)]
+struct Current {
+    rules: Arc<Rules>,
+    judging: JudgeConfig,
+}
+
 type Shards = (Arc<[ShardHandle]>, Vec<ShardThread>);
 
 fn start_shards(
     settings: &Settings,
-    rules: &Arc<std::sync::Mutex<Arc<Rules>>>,
+    current: &Arc<Mutex<Current>>,
     verdicts: &mpsc::Sender<Vec<Event>>,
 ) -> anyhow::Result<Shards> {
     let count = settings.shards as u32;
-    let (limits, judging, time) = (rules::limits(settings), judge_config(settings), civil::table(&settings.timezone));
+    let (limits, time) = (rules::limits(settings), civil::table(&settings.timezone));
     let (mut handles, mut threads) = (Vec::new(), Vec::new());
     for index in 0..count {
-        let (rules, verdicts) = (Arc::clone(rules), verdicts.clone());
-        let (judging, time) = (judging, time.clone());
+        let (current, verdicts, time) = (Arc::clone(current), verdicts.clone(), time.clone());
         let make = move || {
-            let rules = Arc::clone(&rules.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+            let Current { rules, judging } = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let normalizer = Normalizer::new(rules, ShardOf { index, count }, limits);
             let judge = Judge::new(judging, time.clone());
             Shard::new(ShardMeta::new(index, count), normalizer, judge, None, verdicts.clone(), limits.idle_ms)
