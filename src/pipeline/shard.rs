@@ -188,7 +188,9 @@ impl Shard {
     fn log(&mut self, batch: &RawBatch, which: &[u32], with_labels: bool) {
         if let Some(wal) = &mut self.wal {
             self.record.clear();
-            record::write(batch, which, with_labels, &mut self.record);
+            // A checkpoint does not hold the other keys of a series, so the log must not need them.
+            let normalizer = &self.normalizer;
+            record::write(batch, which, with_labels, |key| normalizer.known_as(key), &mut self.record);
             // The log counts its own failures; a full disk must not stop judging.
             let _ = wal.append(&self.record);
         }
