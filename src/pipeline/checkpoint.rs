@@ -124,6 +124,12 @@ impl Checkpointer {
         })
     }
 
+    /// Where all state is kept.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
     /// Takes a checkpoint each `interval` until the shutdown.
     pub async fn run(self: Arc<Self>, interval: Duration, mut shutdown: Shutdown) {
         let age = self.metrics.gauge(&metrics::CHECKPOINT_AGE, &[]);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use watchbell_adapter_api::{Clock, History, Ingest, Metrics, Prepared, Scores, Shutdown};
+use watchbell_adapter_api::{Clock, Ingest, Metrics, Prepared, Scores, Shutdown};
 use watchbell_detect::{Judge, JudgeConfig};
 use watchbell_normalize::{Normalizer, Rules, Shard as ShardOf};
 
@@ -170,9 +170,11 @@ impl Service {
             tokio::spawn(sweeper.run(shutdown.clone())),
             tokio::spawn(Arc::clone(&checkpointer).run(settings.checkpoint_interval, shutdown.clone())),
         ];
-        tasks.push(
-            start_history(checked.history, &around, &gate, restored.last_ts_ms, hosts_seen, shutdown.clone()).await,
-        );
+        let warm = checked.history.map(|history| {
+            let (ingest, clock, metrics) = (Arc::clone(&around.ingest), Arc::clone(&around.clock), metrics.clone());
+            WarmStart::new(history.item, ingest, clock, metrics, shutdown.clone(), Arc::clone(&checkpointer))
+        });
+        tasks.push(start_history(warm, &gate, restored.last_ts_ms, hosts_seen, shutdown.clone()).await);
 
         let mut service = Self {
             origin,
@@ -424,29 +426,28 @@ fn start_shards(
 
 /// Catches up, or begins the warm start, and follows hosts that appear later.
 async fn start_history(
-    history: Option<Named<Arc<dyn History>>>,
-    around: &Surroundings,
+    warm: Option<WarmStart>,
     gate: &Gate,
     last_ts_ms: Option<i64>,
     hosts_seen: mpsc::Receiver<NewHost>,
     shutdown: Shutdown,
 ) -> JoinHandle<()> {
-    let Some(history) = history else {
+    let Some(warm) = warm else {
         return tokio::spawn(ignore_hosts(hosts_seen, shutdown));
     };
     debug_assert!(!gate.is_open(), "live samples would overtake the history");
-    let (ingest, clock) = (Arc::clone(&around.ingest), Arc::clone(&around.clock));
-    let warm = WarmStart::new(history.item, ingest, clock, around.metrics.clone(), shutdown);
     if last_ts_ms.is_some() {
         // A series that took a live sample would refuse what came before it, so live samples wait.
         if tokio::time::timeout(CATCH_UP, warm.catch_up(last_ts_ms)).await.is_err() {
             tracing::warn!("catching up takes too long; live samples are taken, a gap remains");
         }
-        return tokio::spawn(warm.follow(hosts_seen));
     }
+    // A kill while history was read left a part of it: it is read again, and what is held is skipped.
+    let from_the_start = last_ts_ms.is_none() || warm.is_pending();
     tokio::spawn(async move {
-        warm.catch_up(None).await;
-        warm.follow(hosts_seen).await;
+        let whole = !from_the_start || warm.catch_up(None).await;
+        warm.keep(whole).await;
+        warm.follow(hosts_seen, whole).await;
     })
 }
 
