@@ -40,11 +40,27 @@ pub struct Checkpointer {
     shards: Arc<[ShardHandle]>,
     data_dir: PathBuf,
     checkpoints: Arc<RwLock<Checkpoints>>,
-    /// Hash of each segment as last written: what did not change is not written again.
-    written: tokio::sync::Mutex<Vec<Vec<u64>>>,
+    /// Locked while a checkpoint is taken or a shard brought back: never both at once.
+    held: tokio::sync::Mutex<Held>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     saved_ms: AtomicI64,
+}
+
+/// What is known of each shard.
+struct Held {
+    /// Hash of each segment as last written: what did not change is not written again.
+    written: Vec<Vec<u64>>,
+    /// Panics after which its state was brought back.
+    recovered: Vec<u64>,
+}
+
+/// What the task that writes a checkpoint is told.
+enum Piece {
+    Write(SegmentId, Vec<u8>),
+    Remove(SegmentId),
+    /// All shards were read to the end: without this nothing comes into force.
+    Complete,
 }
 
 impl std::fmt::Debug for Checkpointer {
@@ -95,7 +111,10 @@ impl Checkpointer {
             tracing::warn!(path = %path.display(), why, "checkpoint set aside; its series learn anew");
         }
         Ok(Self {
-            written: tokio::sync::Mutex::new(vec![Vec::new(); shards.len()]),
+            held: tokio::sync::Mutex::new(Held {
+                written: vec![Vec::new(); shards.len()],
+                recovered: vec![0; shards.len()],
+            }),
             shards,
             data_dir: data_dir.to_owned(),
             checkpoints: Arc::new(RwLock::new(checkpoints)),
@@ -103,6 +122,12 @@ impl Checkpointer {
             metrics,
             saved_ms: AtomicI64::new(0),
         })
+    }
+
+    /// Where all state is kept.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
     }
 
     /// Takes a checkpoint each `interval` until the shutdown.
@@ -126,20 +151,24 @@ impl Checkpointer {
     /// A shard or the file system failed. Nothing that was held before is lost.
     pub async fn save(&self) -> Result<Committed, CheckpointError> {
         let timer = Timer::start();
-        let mut written = self.written.lock().await;
+        let mut held = self.held.lock().await;
+        for index in 0..self.shards.len() {
+            self.bring_back(index, &mut held).await;
+        }
+        let Held { written, recovered } = &mut *held;
         let mut marks = Vec::with_capacity(self.shards.len());
         for shard in self.shards.iter() {
             marks.push(shard.call(|shard| shard.rotate_log()).await?);
         }
-        let (segments, to_write) = std_mpsc::sync_channel::<(SegmentId, Option<Vec<u8>>)>(WRITE_AHEAD);
+        let (segments, to_write) = std_mpsc::sync_channel(WRITE_AHEAD);
         let checkpoints = Arc::clone(&self.checkpoints);
         // Hashes of the last checkpoint only hold if there was one by this process.
         let full = written.iter().all(Vec::is_empty);
         let writing = tokio::task::spawn_blocking(move || write_all(&checkpoints, full, &to_write));
-        let gathered = self.gather(&segments, &mut written).await;
+        let gathered = self.gather(&segments, written, recovered).await;
         drop(segments);
         let committed = writing.await.map_err(|_| CheckpointError::Writer);
-        let committed = gathered.and_then(|()| committed?.map_err(CheckpointError::from));
+        let committed = gathered.and_then(|()| committed??.ok_or(CheckpointError::Writer));
         let committed = committed.inspect_err(|_| written.iter_mut().for_each(Vec::clear))?;
         for (shard, mark) in self.shards.iter().zip(marks) {
             match mark {
@@ -159,14 +188,19 @@ impl Checkpointer {
     /// Reads all shards, segment by segment, and hands what changed to the writer.
     async fn gather(
         &self,
-        segments: &std_mpsc::SyncSender<(SegmentId, Option<Vec<u8>>)>,
+        segments: &std_mpsc::SyncSender<Piece>,
         written: &mut [Vec<u64>],
+        panics: &[u64],
     ) -> Result<(), CheckpointError> {
         for (index, shard) in self.shards.iter().enumerate() {
             let known = &mut written[index];
             let count = shard.call(|shard| shard.segments()).await?;
             for segment in 0..count {
                 let bytes = shard.call(move |shard| shard.save_segment(segment)).await?;
+                if shard.panics() != panics[index] {
+                    // It is another, empty shard by now.
+                    return Err(ShardFailed.into());
+                }
                 let hash = xxh3_64(&bytes);
                 if known.get(segment as usize) == Some(&hash) {
                     continue;
@@ -176,23 +210,20 @@ impl Checkpointer {
                 }
                 known[segment as usize] = hash;
                 let id = SegmentId { shard: index as u32, segment };
-                let (mut item, payload) = ((id, None), (!bytes.is_empty()).then_some(bytes));
-                item.1 = payload;
-                self.hand_over(segments, item).await?;
+                self.hand_over(segments, Piece::Write(id, bytes)).await?;
             }
             for segment in count..known.len() as u32 {
-                self.hand_over(segments, (SegmentId { shard: index as u32, segment }, None)).await?;
+                self.hand_over(segments, Piece::Remove(SegmentId { shard: index as u32, segment })).await?;
             }
             known.truncate(count as usize);
+            if shard.panics() != panics[index] {
+                return Err(ShardFailed.into());
+            }
         }
-        Ok(())
+        self.hand_over(segments, Piece::Complete).await
     }
 
-    async fn hand_over(
-        &self,
-        segments: &std_mpsc::SyncSender<(SegmentId, Option<Vec<u8>>)>,
-        mut item: (SegmentId, Option<Vec<u8>>),
-    ) -> Result<(), CheckpointError> {
+    async fn hand_over(&self, segments: &std_mpsc::SyncSender<Piece>, mut item: Piece) -> Result<(), CheckpointError> {
         loop {
             match segments.try_send(item) {
                 Ok(()) => return Ok(()),
@@ -209,39 +240,68 @@ impl Checkpointer {
     /// # Errors
     /// A folder can not be read, or the log not be opened.
     pub async fn restore(&self) -> Result<Restored, StoreError> {
+        let mut held = self.held.lock().await;
         let segments = self.checkpoints.read().unwrap_or_else(PoisonError::into_inner).segments()?;
-        let mut restored = Restored { series: self.load(segments, None).await, ..Restored::default() };
         for shard in self.shards.iter() {
-            let _ = shard.call(|shard| shard.mute(true)).await;
+            let _ = shard.call(|shard| shard.begin_restore()).await;
         }
-        restored.samples = self.replay().await?;
+        let mut restored = Restored { series: self.load(segments, None).await, ..Restored::default() };
+        restored.samples = self.replay(None).await?;
         for (index, shard) in self.shards.iter().enumerate() {
-            let log = Wal::open(&self.data_dir, index as u32)
-                .map_err(StoreError::io("open the log of accepted samples in", &self.data_dir))?;
-            let last = shard.call(move |shard| {
-                shard.set_log(Some(log));
-                shard.mute(false);
-                shard.last_ts_ms()
-            });
+            if shard.panics() == 0 {
+                let log = Wal::open(&self.data_dir, index as u32)
+                    .map_err(StoreError::io("open the log of accepted samples in", &self.data_dir))?;
+                let _ = shard.call(move |shard| shard.end_restore(Some(log))).await;
+            } else {
+                self.bring_back(index, &mut held).await;
+            }
+            let last = shard.call(|shard| shard.last_ts_ms());
             restored.last_ts_ms = restored.last_ts_ms.max(last.await.ok().flatten());
         }
         Ok(restored)
     }
 
-    /// Gives a shard that started anew the state of the newest checkpoint, and its log.
+    /// Brings back the state of a shard that failed; nothing if that was done already.
     pub async fn recover(&self, index: usize) {
-        let segments = self.checkpoints.read().unwrap_or_else(PoisonError::into_inner).segments();
-        let series = match segments {
-            Ok(segments) => self.load(segments, Some(index)).await,
-            Err(error) => {
-                tracing::error!(%error, "checkpoint can not be read; the shard learns anew");
-                0
+        self.bring_back(index, &mut *self.held.lock().await).await;
+    }
+
+    /// Gives a shard that failed the newest checkpoint, what came since from the log, and a new file of the log.
+    ///
+    /// A batch is logged after it was judged, so what the shard failed at is not in the log. Should it fail
+    /// here all the same, it goes on with the checkpoint alone, or else with nothing.
+    async fn bring_back(&self, index: usize, held: &mut Held) {
+        let shard = &self.shards[index];
+        if shard.panics() == held.recovered[index] {
+            return;
+        }
+        let (mut series, mut samples) = (0, 0);
+        for with_log in [true, false] {
+            let panics = shard.panics();
+            let _ = shard.call(|shard| shard.begin_restore()).await;
+            let segments = self.checkpoints.read().unwrap_or_else(PoisonError::into_inner).segments();
+            let segments = segments.inspect_err(|error| tracing::error!(%error, "checkpoint can not be read"));
+            series = self.load(segments.unwrap_or_default(), Some(index)).await;
+            if with_log {
+                let replayed = self.replay(Some(index)).await;
+                samples = replayed.inspect_err(|error| tracing::error!(%error, "log not replayed")).unwrap_or(0);
             }
-        };
+            if shard.panics() == panics {
+                break;
+            }
+            tracing::error!(shard = index, with_log, "failed again while its state was brought back");
+            (series, samples) = (0, 0);
+        }
         let log = Wal::open(&self.data_dir, index as u32).inspect_err(|error| tracing::error!(%error, "no log"));
-        let log = log.ok();
-        let _ = self.shards[index].call(move |shard| shard.set_log(log)).await;
-        tracing::warn!(shard = index, series, "shard brought back from its checkpoint");
+        let (log, now_ms) = (log.ok(), self.clock.now_ms());
+        held.recovered[index] = shard.panics();
+        let _ = shard
+            .call(move |shard| {
+                shard.end_restore(log);
+                shard.resume(now_ms);
+            })
+            .await;
+        tracing::warn!(shard = index, series, samples_from_log = samples, "shard brought back");
     }
 
     /// Reads `segments` and gives each series to its shard; only to shard `only` if that is given.
@@ -277,14 +337,15 @@ impl Checkpointer {
         series
     }
 
-    /// Judges the log again. Files of one shard in order; files of several shards at once.
-    async fn replay(&self) -> Result<u64, StoreError> {
+    /// Judges the log again, that of all shards because there may have been fewer or more of them; only the
+    /// series of shard `only` if that is given. Files of one shard in order; files of several shards at once.
+    async fn replay(&self, only: Option<usize>) -> Result<u64, StoreError> {
         let files = wal::files(&self.data_dir).map_err(StoreError::io("read", &self.data_dir))?;
         let mut by_shard: BTreeMap<u32, Vec<WalFile>> = BTreeMap::new();
         for file in files {
             by_shard.entry(file.shard).or_default().push(file);
         }
-        let replayed = by_shard.into_values().map(|files| self.replay_files(files));
+        let replayed = by_shard.into_values().map(|files| self.replay_files(files, only));
         let replayed = futures_util::stream::iter(replayed).buffered(READERS);
         let mut samples = 0;
         for result in replayed.collect::<Vec<_>>().await {
@@ -293,7 +354,7 @@ impl Checkpointer {
         Ok(samples)
     }
 
-    async fn replay_files(&self, files: Vec<WalFile>) -> Result<u64, StoreError> {
+    async fn replay_files(&self, files: Vec<WalFile>, only: Option<usize>) -> Result<u64, StoreError> {
         let (records, mut batches) = mpsc::channel(REPLAY_AHEAD);
         let data_dir = self.data_dir.clone();
         let reading = tokio::task::spawn_blocking(move || {
@@ -304,15 +365,18 @@ impl Checkpointer {
         });
         let mut samples = 0;
         while let Some(batch) = batches.recv().await {
-            samples += batch.samples.len() as u64;
             let batch = Arc::new(batch);
             let mut parts = vec![Vec::new(); self.shards.len()];
             for (index, series) in batch.series.iter().enumerate() {
                 parts[shard_of(series.key, self.shards.len())].push(index as u32);
             }
-            for (handle, which) in self.shards.iter().zip(parts).filter(|(_, which)| !which.is_empty()) {
+            for (index, which) in parts.into_iter().enumerate() {
+                if which.is_empty() || only.is_some_and(|only| only != index) {
+                    continue;
+                }
+                samples += which.iter().map(|i| u64::from(batch.series[*i as usize].samples_len)).sum::<u64>();
                 let batch = Arc::clone(&batch);
-                let _ = handle.call(move |shard| shard.ingest(&batch, &which)).await;
+                let _ = self.shards[index].call(move |shard| shard.replay(&batch, &which)).await;
             }
         }
         let report = reading.await.unwrap_or_else(|_| Ok(wal::ReplayReport::default()));
@@ -327,17 +391,19 @@ impl Checkpointer {
 fn write_all(
     checkpoints: &RwLock<Checkpoints>,
     full: bool,
-    segments: &std_mpsc::Receiver<(SegmentId, Option<Vec<u8>>)>,
-) -> Result<Committed, StoreError> {
+    segments: &std_mpsc::Receiver<Piece>,
+) -> Result<Option<Committed>, StoreError> {
     let mut checkpoints = checkpoints.write().unwrap_or_else(PoisonError::into_inner);
     let mut writer = if full { checkpoints.begin_full()? } else { checkpoints.begin()? };
-    while let Ok((id, payload)) = segments.recv() {
-        match payload {
-            Some(payload) => writer.write(id.shard, id.segment, &payload)?,
-            None => writer.remove(id.shard, id.segment),
+    while let Ok(piece) = segments.recv() {
+        match piece {
+            Piece::Write(id, payload) => writer.write(id.shard, id.segment, &payload)?,
+            Piece::Remove(id) => writer.remove(id.shard, id.segment),
+            Piece::Complete => return writer.commit().map(Some),
         }
     }
-    writer.commit()
+    // A part of the state must not pass for all of it.
+    Ok(None)
 }
 
 type Segment = (LoadReport, Vec<u8>, Vec<Vec<Entry>>);
@@ -358,3 +424,6 @@ fn read_segment(checkpoints: &RwLock<Checkpoints>, segment: SegmentId, shards: u
     });
     (report, bytes, parts)
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,8 +81,8 @@ impl ShardThread {
 }
 
 impl ShardHandle {
-    /// Starts a thread for the shard that `make` gives. After a panic the shard is made anew: what made it
-    /// panic is gone with its state, and the other shards never notice.
+    /// Starts a thread for the shard that `make` gives. After a panic the shard is made anew, and is
+    /// [lost](Shard::lose) until its state is brought back; the other shards never notice.
     ///
     /// # Errors
     /// The operating system refuses another thread.
@@ -95,8 +95,9 @@ impl ShardHandle {
             while let Some(work) = work.blocking_recv() {
                 if catch_unwind(AssertUnwindSafe(|| work(&mut shard))).is_err() {
                     counted.fetch_add(1, Ordering::Relaxed);
-                    tracing::error!(shard = index, "a detector panicked; the shard starts anew and learns again");
+                    tracing::error!(shard = index, "panicked; takes no samples until its state is brought back");
                     shard = make();
+                    shard.lose();
                 }
             }
         })?;

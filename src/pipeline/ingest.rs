@@ -101,9 +101,10 @@ impl Router {
             let receiver = posted.map_err(|_| IngestError::Busy { retry_after: RETRY_AFTER })?;
             waiting.push((receiver.map_err(|_| IngestError::Stopping)?, size));
         }
-        let (mut receipt, mut forward) = (Receipt::default(), Vec::new());
+        let (mut receipt, mut forward, mut refused) = (Receipt::default(), Vec::new(), false);
         for (receiver, size) in waiting {
             match receiver.await {
+                Ok(part) if part.refused => refused = true,
                 Ok(part) => self.add(part, &mut receipt, &mut forward),
                 Err(_) => {
                     // Sent again it would fail again.
@@ -111,6 +112,10 @@ impl Router {
                     receipt.problem.get_or_insert_with(|| "internal error while judging; see the log".to_owned());
                 }
             }
+        }
+        if refused {
+            // What other shards took is a duplicate for them when it comes again.
+            return Err(IngestError::Busy { retry_after: RETRY_AFTER });
         }
         Ok((receipt, forward))
     }

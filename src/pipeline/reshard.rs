@@ -10,11 +10,10 @@ use std::sync::{Arc, Mutex};
 use anyhow::Context;
 use tokio::sync::mpsc;
 use watchbell_adapter_api::{Clock, Metrics};
-use watchbell_normalize::Rules;
 
 use super::checkpoint::Checkpointer;
 use super::handle::ShardThread;
-use super::service::start_shards;
+use super::service::{Current, start_shards};
 use crate::config::Settings;
 use crate::store::wal;
 
@@ -27,7 +26,7 @@ const MOST_SHARDS: usize = 64;
 /// State can not be read or saved; nothing of it is lost.
 pub(super) async fn fold_log(
     settings: &Settings,
-    rules: &Arc<Mutex<Arc<Rules>>>,
+    current: &Arc<Mutex<Current>>,
     clock: &Arc<dyn Clock>,
     metrics: &Metrics,
 ) -> anyhow::Result<()> {
@@ -42,7 +41,7 @@ pub(super) async fn fold_log(
     // Restored state is muted: nothing is sent to alerting.
     let (verdicts, _nobody) = mpsc::channel(1);
     let as_before = Settings { shards: before, ..settings.clone() };
-    let (shards, threads) = start_shards(&as_before, rules, &verdicts)?;
+    let (shards, threads) = start_shards(&as_before, current, &verdicts)?;
     let checkpointer = Checkpointer::open(data_dir, shards, Arc::clone(clock), metrics.clone())?;
     let restored = checkpointer.restore().await?;
     checkpointer.save().await.context("can not save state for another number of shards")?;

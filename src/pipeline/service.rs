@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use watchbell_adapter_api::{Clock, History, Ingest, Metrics, Prepared, Scores, Shutdown};
+use watchbell_adapter_api::{Clock, Ingest, Metrics, Prepared, Scores, Shutdown};
 use watchbell_detect::{Judge, JudgeConfig};
 use watchbell_normalize::{Normalizer, Rules, Shard as ShardOf};
 
@@ -74,7 +74,7 @@ pub struct Service {
     router: Router,
     gate: Arc<Gate>,
     shards: Arc<[ShardHandle]>,
-    rules: Arc<std::sync::Mutex<Arc<Rules>>>,
+    current: Arc<Mutex<Current>>,
     threads: Vec<ShardThread>,
     /// Locked for this process as long as it runs.
     data_dir: DataDir,
@@ -117,9 +117,9 @@ impl Service {
         let (stop, shutdown) = Shutdown::channel();
         let (verdicts, verdict_queue) = mpsc::channel(VERDICTS);
         let loaded = rules::load(&settings).map_err(|problems| anyhow!(problems.join("\n")))?;
-        let rules = Arc::new(std::sync::Mutex::new(loaded));
-        reshard::fold_log(&settings, &rules, &clock, &metrics).await?;
-        let (shards, threads) = start_shards(&settings, &rules, &verdicts)?;
+        let current = Arc::new(Mutex::new(Current { rules: loaded, judging: judge_config(&settings) }));
+        reshard::fold_log(&settings, &current, &clock, &metrics).await?;
+        let (shards, threads) = start_shards(&settings, &current, &verdicts)?;
         drop(verdicts);
 
         let gate = Arc::new(Gate::default());
@@ -164,21 +164,18 @@ impl Service {
         let around = Surroundings { ingest, scores, clock: Arc::clone(&clock), metrics: metrics.clone(), routes };
         let alerts = AlertStage::start(&settings, &around, Arc::clone(&shards), verdict_queue).await?;
         let limit = settings.series.max_series as u64;
-        let sweeper = Sweeper::new(
-            Arc::clone(&shards),
-            Arc::clone(&clock),
-            judged,
-            Some(Arc::clone(&checkpointer)),
-            &metrics,
-            limit,
-        );
+        let mut sweeper =
+            Sweeper::new(Arc::clone(&shards), Arc::clone(&clock), judged, Arc::clone(&checkpointer), &metrics, limit);
+        sweeper.skip_restored().await;
         let mut tasks = vec![
             tokio::spawn(sweeper.run(shutdown.clone())),
             tokio::spawn(Arc::clone(&checkpointer).run(settings.checkpoint_interval, shutdown.clone())),
         ];
-        tasks.push(
-            start_history(checked.history, &around, &gate, restored.last_ts_ms, hosts_seen, shutdown.clone()).await,
-        );
+        let warm = checked.history.map(|history| {
+            let (ingest, clock, metrics) = (Arc::clone(&around.ingest), Arc::clone(&around.clock), metrics.clone());
+            WarmStart::new(history.item, ingest, clock, metrics, shutdown.clone(), Arc::clone(&checkpointer))
+        });
+        tasks.push(start_history(warm, &gate, restored.last_ts_ms, hosts_seen, shutdown.clone()).await);
 
         let mut service = Self {
             origin,
@@ -187,7 +184,7 @@ impl Service {
             router,
             gate,
             shards,
-            rules,
+            current,
             threads,
             data_dir,
             sources: HashMap::new(),
@@ -332,11 +329,11 @@ impl Service {
     async fn apply_settings(&mut self, new: &Settings, difference: &Difference) -> Result<Vec<String>, Vec<String>> {
         let loaded = rules::load(new)?;
         self.alerts.set_rules(new).await?;
-        *self.rules.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::clone(&loaded);
         let judging = judge_config(new);
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Current { rules: Arc::clone(&loaded), judging };
         for shard in self.shards.iter() {
             let (loaded, judging) = (Arc::clone(&loaded), judging);
-            // A shard that fails here starts anew with the new rules.
+            // A shard that fails here starts anew with what is current.
             let _ = shard
                 .call(move |shard| {
                     shard.set_rules(loaded);
@@ -396,22 +393,28 @@ fn judge_config(settings: &Settings) -> JudgeConfig {
     }
 }
 
+/// What a shard that starts anew works by: a reload may have changed it since the start.
+#[derive(Clone)]
+pub(super) struct Current {
+    rules: Arc<Rules>,
+    judging: JudgeConfig,
+}
+
 type Shards = (Arc<[ShardHandle]>, Vec<ShardThread>);
 
 /// Starts empty shards.
 pub(super) fn start_shards(
     settings: &Settings,
-    rules: &Arc<std::sync::Mutex<Arc<Rules>>>,
+    current: &Arc<Mutex<Current>>,
     verdicts: &mpsc::Sender<Vec<Event>>,
 ) -> anyhow::Result<Shards> {
     let count = settings.shards as u32;
-    let (limits, judging, time) = (rules::limits(settings), judge_config(settings), civil::table(&settings.timezone));
+    let (limits, time) = (rules::limits(settings), civil::table(&settings.timezone));
     let (mut handles, mut threads) = (Vec::new(), Vec::new());
     for index in 0..count {
-        let (rules, verdicts) = (Arc::clone(rules), verdicts.clone());
-        let (judging, time) = (judging, time.clone());
+        let (current, verdicts, time) = (Arc::clone(current), verdicts.clone(), time.clone());
         let make = move || {
-            let rules = Arc::clone(&rules.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+            let Current { rules, judging } = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let normalizer = Normalizer::new(rules, ShardOf { index, count }, limits);
             let judge = Judge::new(judging, time.clone());
             Shard::new(ShardMeta::new(index, count), normalizer, judge, None, verdicts.clone(), limits.idle_ms)
@@ -425,29 +428,28 @@ pub(super) fn start_shards(
 
 /// Catches up, or begins the warm start, and follows hosts that appear later.
 async fn start_history(
-    history: Option<Named<Arc<dyn History>>>,
-    around: &Surroundings,
+    warm: Option<WarmStart>,
     gate: &Gate,
     last_ts_ms: Option<i64>,
     hosts_seen: mpsc::Receiver<NewHost>,
     shutdown: Shutdown,
 ) -> JoinHandle<()> {
-    let Some(history) = history else {
+    let Some(warm) = warm else {
         return tokio::spawn(ignore_hosts(hosts_seen, shutdown));
     };
     debug_assert!(!gate.is_open(), "live samples would overtake the history");
-    let (ingest, clock) = (Arc::clone(&around.ingest), Arc::clone(&around.clock));
-    let warm = WarmStart::new(history.item, ingest, clock, around.metrics.clone(), shutdown);
     if last_ts_ms.is_some() {
         // A series that took a live sample would refuse what came before it, so live samples wait.
         if tokio::time::timeout(CATCH_UP, warm.catch_up(last_ts_ms)).await.is_err() {
             tracing::warn!("catching up takes too long; live samples are taken, a gap remains");
         }
-        return tokio::spawn(warm.follow(hosts_seen));
     }
+    // A kill while history was read left a part of it: it is read again, and what is held is skipped.
+    let from_the_start = last_ts_ms.is_none() || warm.is_pending();
     tokio::spawn(async move {
-        warm.catch_up(None).await;
-        warm.follow(hosts_seen).await;
+        let whole = !from_the_start || warm.catch_up(None).await;
+        warm.keep(whole).await;
+        warm.follow(hosts_seen, whole).await;
     })
 }
 

@@ -42,12 +42,22 @@ pub struct Shard {
     wal: Option<Wal>,
     record: Vec<u8>,
     alerts: mpsc::Sender<Vec<Event>>,
-    /// Verdicts are not passed on while the log is replayed.
-    muted: bool,
+    phase: Phase,
     /// A series is forgotten this long after its last sample.
     idle_ms: i64,
     last_ts_ms: i64,
     arrivals: Arrivals,
+}
+
+/// Whether a shard's state is all there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// It is: samples are taken.
+    Live,
+    /// It failed and is empty: nothing is taken, or what is brought back later would be refused as known.
+    Lost,
+    /// State is brought back: samples of the log are judged, and nobody is told.
+    Restoring,
 }
 
 impl std::fmt::Debug for Shard {
@@ -75,6 +85,8 @@ pub enum Event {
 pub struct ShardReceipt {
     /// Numbers by fate.
     pub part: ReceiptPart,
+    /// Nothing was taken, because the shard's state is being brought back: to be sent again.
+    pub refused: bool,
     /// Series that belong elsewhere: index in the batch and their real key.
     pub forward: Vec<(u32, u64)>,
     /// Series whose key is not known.
@@ -128,7 +140,7 @@ impl Shard {
             wal,
             record: Vec::new(),
             alerts,
-            muted: false,
+            phase: Phase::Live,
             idle_ms,
             last_ts_ms: i64::MIN,
             arrivals: Arrivals::default(),
@@ -138,6 +150,20 @@ impl Shard {
     /// Normalises and judges the series `which` of `batch`, and logs them so that a crash loses nothing
     /// that was acknowledged. History is not logged: it can be read again.
     pub fn ingest(&mut self, batch: &RawBatch, which: &[u32]) -> ShardReceipt {
+        if self.phase != Phase::Live {
+            return ShardReceipt { refused: true, ..ShardReceipt::default() };
+        }
+        self.take(batch, which)
+    }
+
+    /// Judges a part of the log again.
+    pub fn replay(&mut self, batch: &RawBatch, which: &[u32]) {
+        if self.phase == Phase::Restoring {
+            self.take(batch, which);
+        }
+    }
+
+    fn take(&mut self, batch: &RawBatch, which: &[u32]) -> ShardReceipt {
         let new_before = self.normalizer.stats().new_series;
         self.normalizer.normalize(batch, which, &mut self.normalized);
         self.apply(batch.mode);
@@ -148,6 +174,7 @@ impl Shard {
         }
         let new_hosts = self.new_hosts();
         let receipt = ShardReceipt {
+            refused: false,
             part: std::mem::take(&mut self.normalized.receipt),
             forward: std::mem::take(&mut self.normalized.forward),
             unknown: std::mem::take(&mut self.normalized.unknown),
@@ -256,14 +283,12 @@ impl Shard {
 
     /// Passes what was gathered so far on to the alerting stage.
     fn report(&mut self) {
-        for verdict in &self.verdicts {
-            self.meta.count_verdict(verdict.pattern);
-        }
-        if self.muted {
+        if self.phase != Phase::Live {
             self.verdicts.clear();
             self.events.clear();
         }
         for verdict in std::mem::take(&mut self.verdicts) {
+            self.meta.count_verdict(verdict.pattern);
             let (Some(raw), Some(info)) = (self.normalizer.slot_raw(verdict.slot), self.normalizer.info(verdict.slot))
             else {
                 continue;
@@ -301,6 +326,9 @@ impl Shard {
 
     /// Looks for series whose samples stopped, and forgets some of those long gone.
     pub fn sweep(&mut self, now_ms: i64) {
+        if self.phase != Phase::Live {
+            return;
+        }
         if let Some(now_ms) = self.arrivals.series_time(now_ms) {
             self.judge.sweep(now_ms, &mut self.verdicts);
         }
@@ -444,6 +472,9 @@ impl Shard {
     /// series came back, and what was wrong with the first that did not.
     pub fn restore(&mut self, bytes: &[u8], entries: &[Entry]) -> (u64, Option<String>) {
         let (mut restored, mut problem) = (0, None);
+        if self.phase != Phase::Restoring {
+            return (restored, problem);
+        }
         for entry in entries {
             match self.restore_entry(entry.normal(bytes), entry.judged(bytes)) {
                 Ok(()) => restored += 1,
@@ -470,9 +501,20 @@ impl Shard {
         Ok(())
     }
 
-    /// Whether verdicts are kept from the alerting stage, as while the log is replayed.
-    pub fn mute(&mut self, muted: bool) {
-        self.muted = muted;
+    /// Marks a shard that replaces one that failed: it takes no samples before its state is brought back.
+    pub fn lose(&mut self) {
+        self.phase = Phase::Lost;
+    }
+
+    /// State is brought back from now on, by [`Shard::restore`] and [`Shard::replay`].
+    pub fn begin_restore(&mut self) {
+        self.phase = Phase::Restoring;
+    }
+
+    /// All that could be brought back is: samples are taken from now on, and go to `wal`.
+    pub fn end_restore(&mut self, wal: Option<Wal>) {
+        self.phase = Phase::Live;
+        self.wal = wal;
     }
 
     /// Starts a new file of the log; everything before it is superseded by the checkpoint that follows.
@@ -494,11 +536,6 @@ impl Shard {
     /// Judges by other constants from now on; what was learned stays.
     pub fn set_judging(&mut self, config: JudgeConfig) {
         self.judge.set_config(config);
-    }
-
-    /// Gives the log to a shard that began without one.
-    pub fn set_log(&mut self, wal: Option<Wal>) {
-        self.wal = wal;
     }
 }
 

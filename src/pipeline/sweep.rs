@@ -23,7 +23,7 @@ pub struct Sweeper {
     shards: Arc<[ShardHandle]>,
     clock: Arc<dyn Clock>,
     judged: Arc<AtomicU64>,
-    checkpointer: Option<Arc<Checkpointer>>,
+    checkpointer: Arc<Checkpointer>,
     published: Published,
     seen: Vec<Seen>,
     limit: u64,
@@ -49,12 +49,19 @@ impl Sweeper {
         shards: Arc<[ShardHandle]>,
         clock: Arc<dyn Clock>,
         judged: Arc<AtomicU64>,
-        checkpointer: Option<Arc<Checkpointer>>,
+        checkpointer: Arc<Checkpointer>,
         metrics: &Metrics,
         limit: u64,
     ) -> Self {
         let seen = shards.iter().map(|_| Seen::default()).collect();
         Self { shards, clock, judged, checkpointer, published: Published::new(metrics), seen, limit }
+    }
+
+    /// Takes what the shards count so far as published: what is restored from the log was counted when it came.
+    pub async fn skip_restored(&mut self) {
+        for (shard, seen) in self.shards.iter().zip(&mut self.seen) {
+            seen.status = shard.call(|shard| shard.status()).await.unwrap_or_default();
+        }
     }
 
     /// Sweeps once a second until the shutdown.
@@ -78,24 +85,23 @@ impl Sweeper {
                 shard.sweep(now_ms);
                 shard.status()
             });
+            let swept = swept.await;
             let seen = &mut self.seen[index];
-            if let Ok(status) = swept.await {
-                self.published.add(&seen.status, &status);
-                judged += status.judged;
-                ready += status.ready;
-                anomalous += status.anomalous;
-                raw += status.raw;
-                wal += status.wal_bytes;
-                broken |= status.wal_broken;
-                seen.status = status;
-            }
             if shard.panics() > seen.panics {
                 self.published.panics.inc_by((shard.panics() - seen.panics) as f64);
-                (seen.panics, seen.status) = (shard.panics(), ShardStatus::default());
-                if let Some(checkpointer) = &self.checkpointer {
-                    checkpointer.recover(index).await;
-                }
+                seen.panics = shard.panics();
+                self.checkpointer.recover(index).await;
+                seen.status = shard.call(|shard| shard.status()).await.unwrap_or_default();
+            } else if let Ok(status) = swept {
+                self.published.add(&seen.status, &status);
+                seen.status = status;
             }
+            judged += seen.status.judged;
+            ready += seen.status.ready;
+            anomalous += seen.status.anomalous;
+            raw += seen.status.raw;
+            wal += seen.status.wal_bytes;
+            broken |= seen.status.wal_broken;
         }
         self.judged.store(judged, Ordering::Relaxed);
         self.published.judged.set(judged as f64);

@@ -48,6 +48,12 @@ impl Default for JudgeConfig {
     }
 }
 
+impl JudgeConfig {
+    fn within_bounds(self) -> Self {
+        Self { edge: self.edge.max(MIN_EDGE), hold: self.hold.clamp(0.0, MAX_HOLD), ..self }
+    }
+}
+
 /// Judges the series of one shard.
 #[derive(Debug)]
 pub struct Judge {
@@ -65,10 +71,9 @@ impl Judge {
     /// A judge of no series. Profiles of the day and the week go by `time`.
     #[must_use]
     pub fn new(config: JudgeConfig, time: CivilTime) -> Self {
-        let config = JudgeConfig { edge: config.edge.max(MIN_EDGE), hold: config.hold.clamp(0.0, MAX_HOLD), ..config };
         let bins = Bins::at(&time, 0);
         Self {
-            config,
+            config: config.within_bounds(),
             time,
             bins,
             hot: Paged::new(Hot::BLANK),
@@ -81,7 +86,7 @@ impl Judge {
 
     /// Judges by other constants from now on; what was learned stays.
     pub fn set_config(&mut self, config: JudgeConfig) {
-        self.config = config;
+        self.config = config.within_bounds();
     }
 
     /// Takes a series in at `slot`, which is new or was released, with nothing learned. Slots are dense:

@@ -46,6 +46,18 @@ pub(crate) struct Part {
     has: u8,
 }
 
+impl Part {
+    /// A newer timestamp begins; `next` says that it is the one after that of `now`.
+    fn age(&mut self, next: bool) {
+        if next && self.has & NOW != 0 {
+            self.before = self.now;
+            self.has = BEFORE;
+        } else {
+            self.has &= ENDED;
+        }
+    }
+}
+
 /// What a group computed at one timestamp; NaN where a statistic has no value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Outcome {
@@ -213,12 +225,7 @@ impl Group {
             self.emit(out);
         }
         for part in &mut self.parts {
-            if part.has & NOW != 0 {
-                part.before = part.now;
-                part.has = BEFORE;
-            } else {
-                part.has &= ENDED;
-            }
+            part.age(true);
         }
         self.first_ms = self.first_ms.min(ts_ms);
         self.before_ms = self.now_ms;
@@ -293,11 +300,25 @@ impl Group {
     }
 
     /// Restores a part that [`Group::join`] gave.
+    ///
+    /// Parts may have been saved a moment apart, with a sample in between: the newest clock holds, and what is
+    /// older waits for its sample to come again. The values of that time are computed again then.
     pub(crate) fn restore(&mut self, at: u16, (now, before, has): (f64, f64, u8), clock: (i64, i64, i64, bool)) {
-        (self.now_ms, self.before_ms, self.first_ms, self.emitted) = clock;
+        let (now_ms, before_ms, first_ms, emitted) = clock;
+        let parted = self.now_ms > i64::MIN && self.now_ms != now_ms;
+        if now_ms > self.now_ms {
+            let next = self.now_ms == before_ms;
+            self.parts.iter_mut().for_each(|part| part.age(next));
+            (self.now_ms, self.before_ms, self.arrived, self.emitted) = (now_ms, before_ms, 0, true);
+        }
+        self.first_ms = self.first_ms.min(first_ms);
+        self.emitted &= emitted && !parted;
         let part = &mut self.parts[usize::from(at)];
         self.arrived -= u16::from(part.has & NOW != 0);
         (part.now, part.before, part.has) = (now, before, has & (NOW | BEFORE | ENDED));
+        if now_ms < self.now_ms {
+            part.age(now_ms == self.before_ms);
+        }
         self.arrived += u16::from(part.has & NOW != 0);
     }
 }

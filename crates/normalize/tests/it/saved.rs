@@ -166,3 +166,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn parts_saved_a_moment_apart_find_each_other() {
+    let mut whole = Bench::new();
+    (0..20).for_each(|step| whole.feed(&mixed(step)));
+    let records = whole.normalizer.raw_len();
+    for cut in 0..=records {
+        for step in 10..14 {
+            let (mut saved, mut parted) = (Vec::new(), Bench::new());
+            (0..=step).for_each(|step| parted.feed(&mixed(step)));
+            (0..cut).for_each(|raw| parted.normalizer.save(raw, &mut saved));
+            parted.feed(&mixed(step + 1));
+            (cut..parted.normalizer.raw_len()).for_each(|raw| parted.normalizer.save(raw, &mut saved));
+            let mut restored = Bench::new();
+            load_all(&mut restored.normalizer, &saved);
+            restored.feed(&mixed(step + 1));
+            for step in step + 2..20 {
+                parted.feed(&mixed(step));
+                restored.feed(&mixed(step));
+                assert_eq!(restored.named(), parted.named(), "cut {cut} step {step}");
+            }
+        }
+    }
+}
