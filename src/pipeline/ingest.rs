@@ -167,7 +167,9 @@ pub fn shard_of(key: u64, count: usize) -> usize {
     (key % count as u64) as usize
 }
 
-fn split(batch: &RawBatch, count: usize) -> Vec<Vec<u32>> {
+/// The series of each of `count` shards, by index in `batch` and in its order.
+#[must_use]
+pub fn split(batch: &RawBatch, count: usize) -> Vec<Vec<u32>> {
     let all = batch.series.len();
     if count == 1 {
         return vec![(0..all as u32).collect()];

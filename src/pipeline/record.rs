@@ -1,11 +1,23 @@
 //! A part of a batch as bytes, for the log of accepted samples.
 //!
-//! Layout, little-endian: mode u8, received i64, metadata count u32, series count u32; for each metadata
-//! its kind u8 and two strings; for each series key u64, kind u8, label length u32 and label bytes, sample
-//! count u32, histogram count u32, samples (i64, f64), histograms. Strings and lists carry a u32 length.
+//! Layout, little-endian: format u8, mode u8, received i64, metadata count u32, series count u32; for each
+//! metadata its kind u8 and two strings; for each series a head u8, key u64, label bytes where the head says
+//! so, sample count u32 and histogram count u32 unless the head says that it is one sample and nothing else,
+//! samples, histograms. A sample is the time since the sample before it in the record (since `received` for
+//! the first) as a zigzag varint, and its value f64. Strings and lists carry a u32 length. So an ordinary
+//! sample takes 18 bytes: writing the log is a tenth of what a sample costs.
 //! Reading never panics: what does not fit is an error.
 
 use watchbell_series::{MetricKind, Mode, NativeHistogram, RawBatch, RawMetadata, RawSample, RawSeries, Span};
+
+/// Version of the layout.
+const FORMAT: u8 = 2;
+/// Bits of the head of a series: its kind,
+const KIND: u8 = 7;
+/// whether labels follow,
+const LABELS: u8 = 1 << 3;
+/// and whether it has one sample and no histograms.
+const ONE_SAMPLE: u8 = 1 << 4;
 
 /// Bytes that are no record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -16,6 +28,7 @@ pub struct RecordError(usize);
 /// will know the keys. `keys` has other keys for some, in the order of `which`.
 pub fn write(batch: &RawBatch, which: &[u32], keys: &[(u32, u64)], with_labels: bool, out: &mut Vec<u8>) {
     let mut keys = keys.iter().peekable();
+    out.push(FORMAT);
     out.push(u8::from(batch.mode == Mode::Backfill));
     out.extend_from_slice(&batch.received_ms.to_le_bytes());
     put_len(batch.metadata.len(), out);
@@ -25,16 +38,24 @@ pub fn write(batch: &RawBatch, which: &[u32], keys: &[(u32, u64)], with_labels: 
         put_bytes(metadata.family.as_bytes(), out);
         put_bytes(metadata.unit.as_bytes(), out);
     }
+    let mut before_ms = batch.received_ms;
     for index in which {
         let series = &batch.series[*index as usize];
         let key = keys.next_if(|(other, _)| other == index).map_or(series.key, |(_, key)| *key);
+        let one_sample = series.samples_len == 1 && series.histograms_len == 0;
+        let labels = if with_labels { LABELS } else { 0 };
+        out.push(kind_byte(series.kind) | labels | if one_sample { ONE_SAMPLE } else { 0 });
         out.extend_from_slice(&key.to_le_bytes());
-        out.push(kind_byte(series.kind));
-        put_bytes(if with_labels { batch.label_bytes(series) } else { &[] }, out);
-        put_len(series.samples_len as usize, out);
-        put_len(series.histograms_len as usize, out);
+        if with_labels {
+            put_bytes(batch.label_bytes(series), out);
+        }
+        if !one_sample {
+            put_len(series.samples_len as usize, out);
+            put_len(series.histograms_len as usize, out);
+        }
         for sample in batch.samples_of(series) {
-            out.extend_from_slice(&sample.ts_ms.to_le_bytes());
+            put_step(sample.ts_ms.wrapping_sub(before_ms), out);
+            before_ms = sample.ts_ms;
             out.extend_from_slice(&sample.value.to_bits().to_le_bytes());
         }
         for histogram in batch.histograms_of(series) {
@@ -49,6 +70,9 @@ pub fn write(batch: &RawBatch, which: &[u32], keys: &[(u32, u64)], with_labels: 
 /// Damaged bytes.
 pub fn read(bytes: &[u8]) -> Result<RawBatch, RecordError> {
     let mut from = Reader { bytes, at: 0 };
+    if from.byte()? != FORMAT {
+        return Err(RecordError(0));
+    }
     let mode = if from.byte()? == 0 { Mode::Live } else { Mode::Backfill };
     let mut batch = RawBatch { mode, received_ms: from.i64()?, ..RawBatch::default() };
     let (metadata, series) = (from.u32()?, from.u32()?);
@@ -56,15 +80,17 @@ pub fn read(bytes: &[u8]) -> Result<RawBatch, RecordError> {
         let kind = kind_of(from.byte()?);
         batch.metadata.push(RawMetadata { kind, family: from.text()?, unit: from.text()? });
     }
+    let mut ts_ms = batch.received_ms;
     for _ in 0..series {
-        let (key, kind) = (from.u64()?, kind_of(from.byte()?));
-        let labels = from.slice()?;
+        let (head, key) = (from.byte()?, from.u64()?);
+        let labels = if head & LABELS != 0 { from.slice()? } else { &[] };
         let labels_at = batch.labels.len();
         batch.labels.extend_from_slice(labels);
-        let (samples_len, histograms_len) = (from.u32()?, from.u32()?);
+        let (samples_len, histograms_len) = if head & ONE_SAMPLE != 0 { (1, 0) } else { (from.u32()?, from.u32()?) };
         let (samples_at, histograms_at) = (batch.samples.len() as u32, batch.histograms.len() as u32);
         for _ in 0..samples_len {
-            batch.samples.push(RawSample { ts_ms: from.i64()?, value: from.f64()? });
+            ts_ms = ts_ms.wrapping_add(from.step()?);
+            batch.samples.push(RawSample { ts_ms, value: from.f64()? });
         }
         for _ in 0..histograms_len {
             batch.histograms.push(read_histogram(&mut from)?);
@@ -77,7 +103,7 @@ pub fn read(bytes: &[u8]) -> Result<RawBatch, RecordError> {
             samples_len,
             histograms_at,
             histograms_len,
-            kind,
+            kind: kind_of(head & KIND),
         });
     }
     if from.at == bytes.len() { Ok(batch) } else { Err(RecordError(from.at)) }
@@ -126,6 +152,16 @@ fn read_histogram(from: &mut Reader<'_>) -> Result<NativeHistogram, RecordError>
         gauge: flags & 1 != 0,
         reset: flags & 2 != 0,
     })
+}
+
+/// Zigzag and varint: small steps, forward or back, take one byte or two.
+fn put_step(step: i64, out: &mut Vec<u8>) {
+    let mut rest = ((step << 1) ^ (step >> 63)) as u64;
+    while rest >= 0x80 {
+        out.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
 }
 
 fn put_len(len: usize, out: &mut Vec<u8>) {
@@ -191,6 +227,18 @@ impl<'a> Reader<'a> {
 
     fn f64(&mut self) -> Result<f64, RecordError> {
         self.u64().map(f64::from_bits)
+    }
+
+    fn step(&mut self) -> Result<i64, RecordError> {
+        let (at, mut zigzag) = (self.at, 0);
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = self.byte()?;
+            zigzag |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64));
+            }
+        }
+        Err(RecordError(at))
     }
 
     fn slice(&mut self) -> Result<&'a [u8], RecordError> {
@@ -265,6 +313,28 @@ mod tests {
     }
 
     #[test]
+    fn an_ordinary_sample_is_small() {
+        let mut batch = RawBatch { received_ms: 1_700_000_000_007, ..RawBatch::default() };
+        let up = Labels::series([("__name__", "up")]).expect("valid");
+        for i in 0..1_000 {
+            let sample = RawSample { ts_ms: 1_700_000_000_000, value: 0.1 };
+            batch.push(&up.with("i", &i.to_string()), MetricKind::Gauge, &[sample]);
+        }
+        let (mut bytes, which) = (Vec::new(), Vec::from_iter(0..1_000));
+        write(&batch, &which, &[], false, &mut bytes);
+        assert_eq!(bytes.len(), 18 + 18 * 1_000);
+        assert_eq!(read(&bytes).expect("own bytes").samples, batch.samples);
+    }
+
+    #[test]
+    fn another_layout_is_an_error() {
+        let mut bytes = Vec::new();
+        write(&batch(), &[0], &[], true, &mut bytes);
+        bytes[0] = FORMAT - 1;
+        assert_eq!(read(&bytes).map(|_| ()), Err(RecordError(0)));
+    }
+
+    #[test]
     fn a_cut_record_is_an_error() {
         let mut bytes = Vec::new();
         write(&batch(), &[0, 1], &[], true, &mut bytes);
@@ -274,6 +344,23 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_samples_come_back(received_ms: i64, samples: Vec<(i64, u64)>, split in 0..9usize) {
+            let samples: Vec<_> =
+                samples.iter().map(|(ts_ms, bits)| RawSample { ts_ms: *ts_ms, value: f64::from_bits(*bits) }).collect();
+            let (first, second) = samples.split_at(split.min(samples.len()));
+            let mut batch = RawBatch { received_ms, ..RawBatch::default() };
+            let up = Labels::series([("__name__", "up")]).expect("valid");
+            batch.push(&up, MetricKind::StateSet, first);
+            batch.push(&up.with("job", "x"), MetricKind::Unknown, second);
+            let mut bytes = Vec::new();
+            write(&batch, &[0, 1], true, &mut bytes);
+            let back = read(&bytes).expect("own bytes");
+            prop_assert_eq!(&back.series, &batch.series);
+            let bits = |samples: &[RawSample]| samples.iter().map(|s| (s.ts_ms, s.value.to_bits())).collect::<Vec<_>>();
+            prop_assert_eq!(bits(&back.samples), bits(&batch.samples));
+        }
+
         #[test]
         fn any_bytes_are_survived(bytes: Vec<u8>) {
             let _ = read(&bytes);

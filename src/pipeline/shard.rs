@@ -259,9 +259,9 @@ impl Shard {
         found
     }
 
-    /// The labels of a judged series with its host, in canonical bytes.
-    fn write_labels(&self, raw: u32, slot: u32, out: &mut Vec<u8>) {
-        let host = self.normalizer.info(slot).map_or("", |info| self.normalizer.entity_name(info.entity));
+    /// The labels of a judged series with the host of its entity, in canonical bytes.
+    fn write_labels(&self, raw: u32, entity: u32, out: &mut Vec<u8>) {
+        let host = self.normalizer.entity_name(entity);
         let mut missing = !host.is_empty() && self.normalizer.label(raw, HOST).is_empty();
         for (name, value) in self.normalizer.pairs_of(raw) {
             if missing && name > HOST {
@@ -356,15 +356,15 @@ impl Shard {
             if query.anomalous_only && !(reading.alarm || reading.score > 1.0) {
                 continue;
             }
+            let Some(info) = self.normalizer.info(slot) else { continue };
             let labels_at = labels.len();
-            self.write_labels(raw, slot, labels);
+            self.write_labels(raw, info.entity, labels);
             if !passes(query, &labels[labels_at..]) {
                 labels.truncate(labels_at);
                 continue;
             }
-            let Some(id) = self.normalizer.info(slot).map(|info| info.id) else { continue };
             let labels_len = (labels.len() - labels_at) as u32;
-            rows.push(ScoreRow { id, labels_at: labels_at as u32, labels_len, reading });
+            rows.push(ScoreRow { id: info.id, labels_at: labels_at as u32, labels_len, reading });
         }
         None
     }

@@ -50,8 +50,6 @@ pub struct Normalizer {
     free: u32,
     /// Records in use.
     live: usize,
-    /// Those of them that are other keys of a series.
-    aliases: usize,
     map: KeyMap,
     pairs: Pairs,
     spans: Spans,
@@ -128,7 +126,6 @@ impl Normalizer {
             cold: Pages::new(Cold::FREE),
             free: NONE,
             live: 0,
-            aliases: 0,
             map: KeyMap::new(),
             pairs: Pairs::new(),
             spans: Spans::default(),

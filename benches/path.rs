@@ -1,0 +1,299 @@
+//! What a request costs on its way through the service: each step alone, a shard's part, and the whole path.
+//!
+//! The load is that of hosts under one Prometheus: requests of 2,000 series with 11 labels and one sample each,
+//! repeated in the same order, judged by one shard (two for the whole path). It is warm: past the time in which
+//! series learn. Preparing a request and emptying the log are not timed. What is left out is HTTP and the way
+//! from thread to thread.
+
+#[path = "path/load.rs"]
+mod load;
+
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use load::Load;
+use watchbell::pipeline::handle::ShardMeta;
+use watchbell::pipeline::ingest::split;
+use watchbell::pipeline::record;
+use watchbell::pipeline::shard::{Entry, Shard};
+use watchbell::store::wal::Wal;
+use watchbell_adapter_api::sink::ScoreQuery;
+use watchbell_detect::{CivilTime, Judge, JudgeConfig};
+use watchbell_normalize::{Limits, Normalized, Normalizer, Rules, Shard as ShardOf};
+use watchbell_prometheus::proto::compression::{Encoding, decompress};
+use watchbell_prometheus::proto::{self, Version, decode};
+use watchbell_series::RawBatch;
+
+/// The allocator of the service.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const SERIES: usize = 100_000;
+const MANY: usize = 1_000_000;
+const MAX_BODY: usize = 32 << 20;
+
+fn time<T>(work: impl FnOnce() -> T) -> Duration {
+    #[expect(clippy::disallowed_methods, reason = "a benchmark measures time itself")]
+    let start = std::time::Instant::now();
+    black_box(work());
+    start.elapsed()
+}
+
+fn normalizer(index: u32, count: u32) -> Normalizer {
+    let rules = Arc::new(Rules::built_in().expect("built-in rules"));
+    Normalizer::new(rules, ShardOf { index, count }, Limits { max_series: 2 * MANY, ..Limits::default() })
+}
+
+fn judge() -> Judge {
+    Judge::new(JudgeConfig::default(), CivilTime::utc())
+}
+
+fn shard(index: u32, count: u32, log: Option<&Path>) -> Shard {
+    let log = log.map(|dir| Wal::open(dir, index).expect("temporary folder"));
+    // Nobody listens: events are made, and dropped where the alerting stage would take them.
+    let (alerts, _) = tokio::sync::mpsc::channel(1);
+    Shard::new(ShardMeta::new(index, count), normalizer(index, count), judge(), log, alerts, i64::MAX)
+}
+
+/// Supersedes the log, as a checkpoint does.
+fn empty_log(shard: &mut Shard) {
+    if let Some(begun) = shard.rotate_log().expect("temporary folder") {
+        shard.trim_log(begun);
+    }
+}
+
+fn warm_shard(load: &mut Load, log: &Path) -> Shard {
+    let (mut shard, which) = (shard(0, 1, Some(log)), load.which());
+    for _ in 0..load::WARM_ROUNDS {
+        load.advance();
+        for batch in &load.batches {
+            shard.ingest(batch, &which);
+        }
+        empty_log(&mut shard);
+    }
+    shard
+}
+
+/// A step under test: `prepare` makes of a batch, untimed, what `step` takes.
+fn step<T>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    load: &mut Load,
+    mut prepare: impl FnMut(&RawBatch) -> T,
+    mut step: impl FnMut(&RawBatch, T),
+) {
+    group.bench_function(name, |b| {
+        b.iter_custom(|rounds| {
+            let mut spent = Duration::ZERO;
+            for _ in 0..rounds {
+                load.advance();
+                for batch in &load.batches {
+                    let prepared = prepare(batch);
+                    spent += time(|| step(batch, prepared));
+                }
+            }
+            spent
+        });
+    });
+}
+
+fn group<'c>(c: &'c mut Criterion, name: &str, elements: usize) -> BenchmarkGroup<'c, WallTime> {
+    let mut group = c.benchmark_group(name);
+    group.sample_size(10).measurement_time(Duration::from_secs(3)).throughput(Throughput::Elements(elements as u64));
+    group
+}
+
+fn steps(c: &mut Criterion) {
+    let (mut load, limits) = (Load::new(SERIES), proto::Limits::default());
+    let which = load.which();
+    let mut group = group(c, "step", SERIES);
+    let unpack = |body: &[u8]| decompress(Encoding::Snappy, body, MAX_BODY).expect("snappy");
+    step(&mut group, "snappy", &mut load, load::body, |_, body| drop(black_box(unpack(&body))));
+    step(
+        &mut group,
+        "decode",
+        &mut load,
+        |batch| unpack(&load::body(batch)),
+        |_, body| drop(black_box(decode(Version::V1, body, &limits).expect("decodes"))),
+    );
+    step(&mut group, "split", &mut load, |_| (), |batch, ()| drop(black_box(split(batch, 2))));
+
+    let (mut names, mut out) = (normalizer(0, 1), Normalized::default());
+    for batch in &load.batches {
+        names.normalize(batch, &which, &mut out);
+    }
+    step(&mut group, "normalize", &mut load, |_| (), |batch, ()| names.normalize(batch, &which, &mut out));
+
+    let (mut names, mut judge, mut verdicts) = (normalizer(0, 1), judge(), Vec::new());
+    for _ in 0..load::WARM_ROUNDS {
+        load.advance();
+        for batch in &load.batches {
+            names.normalize(batch, &which, &mut out);
+            for new in &out.admitted {
+                judge.admit(new.slot, &new.spec, new.entity);
+            }
+            judge.judge(&out.samples, &mut verdicts);
+        }
+        verdicts.clear();
+    }
+    let census = names.census();
+    println!("a normalised series holds {:.0} bytes: {census:?}", census.bytes as f64 / census.records as f64);
+    for row in watchbell_detect::DETECTORS {
+        println!("a judged series holds {} bytes, {} more once it varies", row.hot_bytes, row.lazy_bytes);
+    }
+    let mut samples = |batch: &RawBatch| {
+        let mut out = Normalized::default();
+        names.normalize(batch, &which, &mut out);
+        out.samples
+    };
+    step(&mut group, "judge", &mut load, &mut samples, |_, samples| {
+        judge.judge(&samples, &mut verdicts);
+        verdicts.clear();
+    });
+
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let (mut log, mut bytes, mut requests) = (Wal::open(dir.path(), 0).expect("log"), Vec::new(), 0);
+    step(
+        &mut group,
+        "log",
+        &mut load,
+        |_| (),
+        |batch, ()| {
+            bytes.clear();
+            record::write(batch, &which, false, &mut bytes);
+            log.append(&bytes).expect("temporary folder");
+            requests += 1;
+            if requests % 1_000 == 0 {
+                let begun = log.rotate().expect("temporary folder");
+                log.remove_before(begun).expect("temporary folder");
+            }
+        },
+    );
+    println!("a logged sample takes {:.1} bytes", bytes.len() as f64 / which.len() as f64);
+    group.finish();
+}
+
+fn ingest(c: &mut Criterion) {
+    for series in [SERIES, MANY] {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let mut load = Load::new(series);
+        let (mut shard, which) = (warm_shard(&mut load, dir.path()), load.which());
+        let mut group = group(c, "shard", series);
+        group.bench_function(format!("ingest/{series}"), |b| {
+            b.iter_custom(|rounds| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..rounds {
+                    load.advance();
+                    for batch in &load.batches {
+                        spent += time(|| shard.ingest(batch, &which));
+                    }
+                    empty_log(&mut shard);
+                }
+                spent
+            });
+        });
+        group.finish();
+        if series == SERIES {
+            reading(c, &shard, load.now_ms());
+            saving(c, &shard);
+        }
+    }
+}
+
+/// Pages of scores, all series.
+fn reading(c: &mut Criterion, shard: &Shard, now_ms: i64) {
+    let mut group = group(c, "shard", shard.status().judged as usize);
+    for (name, anomalous_only) in [("page, all", false), ("page, anomalous only", true)] {
+        let query = ScoreQuery { anomalous_only, ..ScoreQuery::default() };
+        let (mut rows, mut labels) = (Vec::new(), Vec::new());
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let mut from = Some(0);
+                while let Some(slot) = from {
+                    rows.clear();
+                    labels.clear();
+                    from = shard.page(&query, slot, now_ms, &mut rows, &mut labels);
+                    black_box(&rows);
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+/// All segments of a checkpoint, to bytes and back.
+fn saving(c: &mut Criterion, warm: &Shard) {
+    let save = || (0..warm.segments()).map(|segment| warm.save_segment(segment)).collect::<Vec<_>>();
+    let saved = save();
+    let bytes: usize = saved.iter().map(Vec::len).sum();
+    println!("a saved series takes {:.0} bytes", bytes as f64 / SERIES as f64);
+    let mut group = group(c, "shard", SERIES);
+    group.bench_function("save", |b| b.iter(save));
+    group.bench_function("restore", |b| {
+        b.iter_custom(|rounds| {
+            let restore = |shard: &mut Shard| {
+                for bytes in &saved {
+                    let (_, entries) = Entry::all(bytes).expect("own bytes");
+                    let (_, problem) = shard.restore(bytes, &entries.collect::<Vec<_>>());
+                    assert_eq!(problem, None);
+                }
+            };
+            (0..rounds)
+                .map(|_| {
+                    let mut empty = shard(0, 1, None);
+                    time(|| restore(&mut empty))
+                })
+                .sum()
+        });
+    });
+    group.finish();
+}
+
+fn new_series(c: &mut Criterion) {
+    let (load, dir) = (Load::new(SERIES), tempfile::tempdir().expect("temporary folder"));
+    let which = load.which();
+    let mut group = group(c, "shard", SERIES);
+    group.bench_function("new series", |b| {
+        b.iter_custom(|rounds| {
+            let mut spent = Duration::ZERO;
+            for _ in 0..rounds {
+                let mut empty = shard(0, 1, Some(dir.path()));
+                for batch in &load.batches {
+                    spent += time(|| empty.ingest(batch, &which));
+                }
+                empty_log(&mut empty);
+            }
+            spent
+        });
+    });
+    group.finish();
+}
+
+/// From the compressed body to the last verdict, over two shards.
+fn whole(c: &mut Criterion) {
+    let (mut load, limits) = (Load::new(SERIES), proto::Limits::default());
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let mut shards = [shard(0, 2, Some(dir.path())), shard(1, 2, Some(dir.path()))];
+    let mut take = |body: &[u8]| {
+        let body = decompress(Encoding::Snappy, body, MAX_BODY).expect("snappy");
+        let mut batch = decode(Version::V1, body, &limits).expect("decodes").batch;
+        batch.received_ms = batch.samples[0].ts_ms;
+        for (shard, which) in shards.iter_mut().zip(split(&batch, 2)) {
+            shard.ingest(&batch, &which);
+        }
+    };
+    for _ in 0..load::WARM_ROUNDS {
+        load.advance();
+        load.batches.iter().for_each(|batch| take(&load::body(batch)));
+    }
+    let mut group = group(c, "path", SERIES);
+    step(&mut group, "request", &mut load, load::body, |_, body| take(&body));
+    group.finish();
+}
+
+criterion_group!(benches, steps, ingest, new_series, whole);
+criterion_main!(benches);
