@@ -164,7 +164,7 @@ fn steps(c: &mut Criterion) {
         |_| (),
         |batch, ()| {
             bytes.clear();
-            record::write(batch, &which, false, &mut bytes);
+            record::write(batch, &which, &[], false, &mut bytes);
             log.append(&bytes).expect("temporary folder");
             requests += 1;
             if requests % 1_000 == 0 {
