@@ -55,8 +55,8 @@ const COMMON: &[Metric] = &[
     Metric { label: Some(("mountpoint", "/")), ..gauge("node_filesystem_avail_bytes", 4e10, 0.0, 0.0005) },
     counter("node_cpu_seconds_total", Some(("mode", "user")), 1.1, 0.5, 0.08),
     counter("node_cpu_seconds_total", Some(("mode", "iowait")), 0.05, 0.2, 0.25),
-    counter("node_network_receive_bytes_total", Some(("device", "eth0")), 3e6, 0.6, 0.08),
-    counter("node_network_transmit_bytes_total", Some(("device", "eth0")), 5e6, 0.6, 0.08),
+    counter("node_network_receive_bytes_total", Some(("device", "eth0")), 3e6, 0.3, 0.04),
+    counter("node_network_transmit_bytes_total", Some(("device", "eth0")), 5e6, 0.3, 0.04),
     counter("node_disk_io_time_seconds_total", Some(("device", "sda")), 0.12, 0.3, 0.15),
 ];
 

@@ -13,8 +13,9 @@ use watchbell_series::{MetricKind, Mode, NativeHistogram, RawBatch, RawMetadata,
 pub struct RecordError(usize);
 
 /// Appends the series `which` of `batch`; without labels where `with_labels` is false, because the reader
-/// will know the keys. `known_as` gives the key by which the reader will know a series.
-pub fn write(batch: &RawBatch, which: &[u32], with_labels: bool, known_as: impl Fn(u64) -> u64, out: &mut Vec<u8>) {
+/// will know the keys. `keys` has other keys for some, in the order of `which`.
+pub fn write(batch: &RawBatch, which: &[u32], keys: &[(u32, u64)], with_labels: bool, out: &mut Vec<u8>) {
+    let mut keys = keys.iter().peekable();
     out.push(u8::from(batch.mode == Mode::Backfill));
     out.extend_from_slice(&batch.received_ms.to_le_bytes());
     put_len(batch.metadata.len(), out);
@@ -26,7 +27,8 @@ pub fn write(batch: &RawBatch, which: &[u32], with_labels: bool, known_as: impl 
     }
     for index in which {
         let series = &batch.series[*index as usize];
-        out.extend_from_slice(&known_as(series.key).to_le_bytes());
+        let key = keys.next_if(|(other, _)| other == index).map_or(series.key, |(_, key)| *key);
+        out.extend_from_slice(&key.to_le_bytes());
         out.push(kind_byte(series.kind));
         put_bytes(if with_labels { batch.label_bytes(series) } else { &[] }, out);
         put_len(series.samples_len as usize, out);
@@ -243,7 +245,7 @@ mod tests {
     fn round_trip() {
         let batch = batch();
         let mut bytes = Vec::new();
-        write(&batch, &[1], true, |key| key, &mut bytes);
+        write(&batch, &[1], &[], true, &mut bytes);
         let back = read(&bytes).expect("own bytes");
         assert_eq!(back.series.len(), 1);
         assert_eq!(back.label_bytes(&back.series[0]), batch.label_bytes(&batch.series[1]));
@@ -254,9 +256,18 @@ mod tests {
     }
 
     #[test]
+    fn another_key_goes_to_its_own_series() {
+        let mut bytes = Vec::new();
+        write(&batch(), &[0, 1], &[(1, 99)], false, &mut bytes);
+        let back = read(&bytes).expect("own bytes");
+        let keys: Vec<u64> = back.series.iter().map(|series| series.key).collect();
+        assert_eq!(keys, [batch().series[0].key, 99]);
+    }
+
+    #[test]
     fn a_cut_record_is_an_error() {
         let mut bytes = Vec::new();
-        write(&batch(), &[0, 1], true, |key| key, &mut bytes);
+        write(&batch(), &[0, 1], &[], true, &mut bytes);
         for len in 0..bytes.len() {
             assert!(read(&bytes[..len]).is_err(), "{len}");
         }

@@ -22,7 +22,7 @@ use super::shard::{Event, Shard};
 use super::supervise::{Component, Surroundings, start_score_sink, start_source};
 use super::sweep::Sweeper;
 use super::warm::WarmStart;
-use super::{civil, rules};
+use super::{civil, reshard, rules};
 use crate::api::routes::RouteTable;
 use crate::api::server::Server;
 use crate::api::{self, Api, ReloadRequest};
@@ -118,6 +118,7 @@ impl Service {
         let (verdicts, verdict_queue) = mpsc::channel(VERDICTS);
         let loaded = rules::load(&settings).map_err(|problems| anyhow!(problems.join("\n")))?;
         let current = Arc::new(Mutex::new(Current { rules: loaded, judging: judge_config(&settings) }));
+        reshard::fold_log(&settings, &current, &clock, &metrics).await?;
         let (shards, threads) = start_shards(&settings, &current, &verdicts)?;
         drop(verdicts);
 
@@ -394,14 +395,15 @@ fn judge_config(settings: &Settings) -> JudgeConfig {
 
 /// What a shard that starts anew works by: a reload may have changed it since the start.
 #[derive(Clone)]
-struct Current {
+pub(super) struct Current {
     rules: Arc<Rules>,
     judging: JudgeConfig,
 }
 
 type Shards = (Arc<[ShardHandle]>, Vec<ShardThread>);
 
-fn start_shards(
+/// Starts empty shards.
+pub(super) fn start_shards(
     settings: &Settings,
     current: &Arc<Mutex<Current>>,
     verdicts: &mpsc::Sender<Vec<Event>>,

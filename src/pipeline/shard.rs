@@ -188,9 +188,17 @@ impl Shard {
     fn log(&mut self, batch: &RawBatch, which: &[u32], with_labels: bool) {
         if let Some(wal) = &mut self.wal {
             self.record.clear();
-            // A checkpoint does not hold the other keys of a series, so the log must not need them.
-            let normalizer = &self.normalizer;
-            record::write(batch, which, with_labels, |key| normalizer.known_as(key), &mut self.record);
+            let Normalized { forward, aliased, .. } = &self.normalized;
+            // What belongs to another shard is logged there, and what came under another key under its own:
+            // only that one is known again after a restart.
+            let mine: Vec<u32>;
+            let mut which = which;
+            if !forward.is_empty() {
+                let elsewhere = |index: &u32| forward.binary_search_by_key(index, |(other, _)| *other).is_ok();
+                mine = which.iter().copied().filter(|index| !elsewhere(index)).collect();
+                which = &mine;
+            }
+            record::write(batch, which, aliased, with_labels, &mut self.record);
             // The log counts its own failures; a full disk must not stop judging.
             let _ = wal.append(&self.record);
         }

@@ -50,8 +50,6 @@ pub struct Normalizer {
     free: u32,
     /// Records in use.
     live: usize,
-    /// Those of them that are other keys of a series.
-    aliases: usize,
     map: KeyMap,
     pairs: Pairs,
     spans: Spans,
@@ -128,7 +126,6 @@ impl Normalizer {
             cold: Pages::new(Cold::FREE),
             free: NONE,
             live: 0,
-            aliases: 0,
             map: KeyMap::new(),
             pairs: Pairs::new(),
             spans: Spans::default(),
@@ -286,17 +283,6 @@ impl Normalizer {
             Some(cold) => self.spans.get(cold.labels_at, cold.labels_len),
             None => &[],
         }
-    }
-
-    /// The key that lasts for the series of `key`: another one if the sender does not sort its labels. That
-    /// one is restored from a checkpoint, and found by its labels at first sight.
-    #[must_use]
-    pub fn known_as(&self, key: u64) -> u64 {
-        if self.aliases == 0 {
-            return key;
-        }
-        let alias = self.by_key(key).map(|raw| &self.hot[raw]).filter(|hot| hot.role == Role::Alias);
-        alias.map_or(key, |hot| hot.last.to_bits())
     }
 
     /// The record known under `key`.

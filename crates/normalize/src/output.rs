@@ -37,6 +37,9 @@ pub struct Normalized {
     /// Series of the batch that belong to another shard: index in the batch, and the key under which that
     /// shard (`key % count`) knows them.
     pub forward: Vec<(u32, u64)>,
+    /// Series of the batch that are known under another key than theirs: index in the batch, in order, and that
+    /// key, which stays the same over a restart.
+    pub aliased: Vec<(u32, u64)>,
     /// Series of the batch that came without labels and whose key is not known: send them with labels.
     pub unknown: Vec<u32>,
     /// What to tell the sender.
@@ -53,6 +56,7 @@ impl Normalized {
         self.released.clear();
         self.respecified.clear();
         self.forward.clear();
+        self.aliased.clear();
         self.unknown.clear();
         self.receipt = ReceiptPart::default();
     }

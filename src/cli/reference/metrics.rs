@@ -5,6 +5,8 @@ use std::fmt::Write;
 use watchbell_adapter_api::{MetricDef, MetricKindDef};
 
 use super::fields::cell;
+use crate::alerting;
+use crate::pipeline::outbox;
 use crate::registry::{Adapter, Registry};
 use crate::telemetry::{metrics, process};
 
@@ -14,6 +16,7 @@ pub(super) fn page(registry: Registry) -> String {
         `watchbell reference`; do not edit.\n"
         .to_owned();
     table(&mut out, "The service", metrics::OWN.to_vec());
+    table(&mut out, "Alerting", alerting::METRICS.iter().chain(outbox::METRICS).collect());
     table(&mut out, "The process", process::METRICS.to_vec());
     for adapter in registry.adapters() {
         table(&mut out, &format!("Adapter `{}`", adapter.name), of(adapter));

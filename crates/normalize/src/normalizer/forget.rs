@@ -110,7 +110,6 @@ impl Normalizer {
         self.cold[raw] = Cold::FREE;
         self.free = raw;
         self.live -= 1;
-        self.aliases -= usize::from(hot.role == Role::Alias);
     }
 
     /// Takes slot and entity, or its place in a group, from `raw`.

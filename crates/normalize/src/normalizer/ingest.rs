@@ -66,6 +66,7 @@ impl Normalizer {
                 let (real, key) = (hot.link, hot.last.to_bits());
                 hot.last_ms = batch.received_ms;
                 if self.hot.get(real).is_some_and(|h| h.key == key && h.role != Role::Alias) {
+                    out.aliased.push((i, key));
                     return self.take(batch, i, series, real, out);
                 }
                 // The series was forgotten; this key is met anew.

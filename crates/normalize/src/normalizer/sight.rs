@@ -246,7 +246,6 @@ impl Normalizer {
     /// A record for `hot`.
     pub(super) fn record(&mut self, hot: Hot) -> u32 {
         self.live += 1;
-        self.aliases += usize::from(hot.role == Role::Alias);
         let raw = if self.free == NONE {
             self.cold.push(crate::record::Cold::FREE);
             self.hot.push(hot)

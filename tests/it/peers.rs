@@ -1,0 +1,4 @@
+//! Against the real systems: a file of the name of each adapter.
+
+mod host;
+mod prometheus;
