@@ -12,7 +12,7 @@ export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 WATCHBELL := target/release/watchbell
 # More words for the program: make run ARGS='--config examples/quickstart/watchbell.yaml'
 ARGS ?=
-SCRIPTS := .ci/run .ci/setup
+SCRIPTS := .ci/run .ci/setup .ci/slow-peers
 
 .PHONY: help
 help: ## this list
@@ -46,7 +46,8 @@ test: setup-test check ## install the peers that tests need, check, and run all 
 
 .PHONY: test-all
 test-all: ## also the slow tests: newer peers, long runs
-	@.ci/setup test-all
+	@.ci/setup test
+	@.ci/slow-peers
 	$(MAKE) check
 	cargo test --workspace -- --include-ignored
 

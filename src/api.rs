@@ -63,6 +63,9 @@ pub const ROUTES: &[Route] = &[
     },
 ];
 
+/// Paths of [`router`], which no source or sink may serve.
+pub const OWN_PATHS: [&str; 6] = ["/", "/-/healthy", "/-/ready", "/-/reload", "/metrics", "/api/v1/hosts"];
+
 /// A request to reload, and where its outcome goes: what changed, or what is wrong.
 pub type ReloadRequest = oneshot::Sender<Result<Vec<String>, Vec<String>>>;
 

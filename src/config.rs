@@ -98,7 +98,8 @@ impl Config {
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Checked, Vec<Located>> {
         let file = path.display().to_string();
         let text = read(path).map_err(|problem| vec![Located { file: file.clone(), ..problem }])?;
-        parse(&file, &text, overrides, Registry::default(), &environment)
+        let folder = path.parent().unwrap_or(Path::new(""));
+        parse(&file, folder, &text, overrides, Registry::default(), &environment)
     }
 
     /// Reads and checks `text`, which is called `name` in problems.
@@ -106,7 +107,7 @@ impl Config {
     /// # Errors
     /// All problems, in the order of their lines.
     pub fn from_text(name: &str, text: &str, overrides: &Overrides) -> Result<Checked, Vec<Located>> {
-        parse(name, text, overrides, Registry::default(), &environment)
+        parse(name, Path::new(""), text, overrides, Registry::default(), &environment)
     }
 
     /// What runs without a file.
@@ -114,7 +115,7 @@ impl Config {
     /// # Errors
     /// Problems of the overrides; the rest is right by a test.
     pub fn built_in(overrides: &Overrides) -> Result<Checked, Vec<Located>> {
-        parse("built-in config", built_in::TEXT, overrides, Registry::default(), &environment)
+        parse("built-in config", Path::new(""), built_in::TEXT, overrides, Registry::default(), &environment)
     }
 }
 
@@ -142,9 +143,11 @@ fn read(path: &Path) -> Result<String, Located> {
     })
 }
 
-/// Checks a whole config.
+/// Checks a whole config. Relative paths in it begin in `folder`, so that it means the same wherever the
+/// service is started.
 fn parse(
     file: &str,
+    folder: &Path,
     text: &str,
     overrides: &Overrides,
     registry: Registry,
@@ -170,7 +173,7 @@ fn parse(
         return Err(report.finish(Some(&root)));
     }
     report.expand(&mut root, lookup);
-    let checked = check_all(&root, overrides, registry, lookup, &mut report.problems);
+    let checked = check_all(&root, folder, overrides, registry, lookup, &mut report.problems);
     match checked {
         Some(checked) if report.is_empty() => Ok(checked),
         _ => Err(report.finish(Some(&root))),
@@ -179,21 +182,22 @@ fn parse(
 
 fn check_all(
     root: &Node,
+    folder: &Path,
     overrides: &Overrides,
     registry: Registry,
     lookup: Lookup<'_>,
     problems: &mut Problems,
 ) -> Option<Checked> {
     let schema = schemars::schema_for!(Config).to_value();
-    let value = schema::Reader { root: &schema, problems }.read(root, &schema, "");
+    let value = schema::Reader { root: &schema, base: folder, problems }.read(root, &schema, "");
     let raw: Config = problems.take("", serde_json::from_value(value?))?;
     let settings = check::settings(&raw, overrides, lookup, problems);
 
     let fallback = built_in::tree();
     let part = |key: &str| root.get(key).or_else(|| fallback.get(key));
-    let sources = part("sources").map(|node| items::sources(node, registry, problems)).unwrap_or_default();
-    let sinks = part("sinks").map(|node| items::sinks(node, registry, problems)).unwrap_or_default();
-    let history = root.get("history").and_then(|node| items::history(node, registry, problems));
+    let sources = part("sources").map(|node| items::sources(node, registry, folder, problems)).unwrap_or_default();
+    let sinks = part("sinks").map(|node| items::sinks(node, registry, folder, problems)).unwrap_or_default();
+    let history = root.get("history").and_then(|node| items::history(node, registry, folder, problems));
     if raw.sources.is_some_and(|sources| sources.is_empty()) {
         problems.hint("sources", "nothing to watch", "add a source, or remove the key to watch this machine");
     }

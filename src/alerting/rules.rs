@@ -16,7 +16,7 @@ use watchbell_series::{Labels, Pattern, Selector};
 
 use super::lifecycle::Terms;
 
-/// All rules and the limits that hold for all of them.
+/// All rules, and the limits of the config that hold for all of them.
 #[derive(Debug, Clone)]
 pub struct Rules {
     /// Enabled rules about single series.
@@ -34,6 +34,12 @@ pub struct Limits {
     pub max_per_host: usize,
     /// Alerts that may fire at all.
     pub max_firing: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_per_host: 5, max_firing: 1_000 }
+    }
 }
 
 /// One rule.
@@ -75,10 +81,9 @@ impl Rule {
 }
 
 impl Rules {
-    /// The least score that any rule looks at: the detector must report scores from there on.
-    #[must_use]
-    pub fn lowest_score(&self) -> f32 {
-        self.series.iter().map(|rule| rule.terms.score).fold(1.0, f32::min)
+    /// The rules about series that would miss samples because the detector reports scores from `edge` on only.
+    pub fn under(&self, edge: f64) -> impl Iterator<Item = &Rule> {
+        self.series.iter().filter(move |rule| f64::from(rule.terms.score) < edge - 1e-6)
     }
 
     /// The rules that are compiled in.

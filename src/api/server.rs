@@ -11,7 +11,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 use watchbell_adapter_api::Shutdown;
@@ -84,9 +84,9 @@ impl Server {
             let (routes, watcher, tls) = (routes.clone(), graceful.watcher(), self.tls.clone());
             tokio::spawn(async move {
                 match tls {
-                    None => serve(stream, routes, watcher).await,
+                    None => serve(stream, routes, watcher, HEAD_TIMEOUT).await,
                     Some(tls) => match tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => serve(stream, routes, watcher).await,
+                        Ok(Ok(stream)) => serve(stream, routes, watcher, HEAD_TIMEOUT).await,
                         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
                         Err(_) => tracing::debug!("TLS handshake took too long"),
                     },
@@ -101,19 +101,52 @@ impl Server {
     }
 }
 
-async fn serve<S>(stream: S, routes: RouteTable, watcher: hyper_util::server::graceful::Watcher)
+async fn serve<S>(stream: S, routes: RouteTable, watcher: hyper_util::server::graceful::Watcher, patience: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let asked = Arc::new(Notify::new());
+    let first = Arc::clone(&asked);
     let service = tower::service_fn(move |request: http::Request<hyper::body::Incoming>| {
+        asked.notify_one();
         let routes = routes.current();
         async move { routes.oneshot(request.map(axum::body::Body::new)).await }
     });
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(patience);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(Duration::from_secs(30)));
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(%error, "a connection ended early");
+    // The server's own timeout begins with the protocol being known. Whoever does not even get there, or
+    // never asks by HTTP/2, would hold a place for ever.
+    let silent = async {
+        if tokio::time::timeout(patience, first.notified()).await.is_ok() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        ended = watcher.watch(connection) => if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended early");
+        },
+        () = silent => tracing::debug!("a connection brought no request in time"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_asks_nothing_is_let_go() {
+        for sent in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+            let (mut client, server) = tokio::io::duplex(1 << 16);
+            let graceful = GracefulShutdown::new();
+            let (routes, patience) = (RouteTable::new(axum::Router::new(), None), Duration::from_millis(20));
+            tokio::spawn(serve(server, routes, graceful.watcher(), patience));
+            client.write_all(sent).await.expect("sent");
+            let mut answer = Vec::new();
+            tokio::time::timeout(HEAD_TIMEOUT, client.read_to_end(&mut answer)).await.expect("closed").expect("read");
+        }
     }
 }

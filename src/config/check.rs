@@ -183,7 +183,7 @@ fn rules_dir(dir: &Path, problems: &mut Problems) {
         Ok(_) => {}
         Err(error) => {
             let hint =
-                "name a folder that holds `mappings` or `detect`; relative paths start from the working directory";
+                "name a folder that holds `mappings` or `detect`; relative paths start from the folder of the config";
             problems.hint("rules_dir", format!("can not read the folder `{}`: {error}", dir.display()), hint);
         }
     }

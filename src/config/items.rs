@@ -5,6 +5,7 @@
 //! the same port or path. Nothing is opened or started here.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -14,46 +15,65 @@ use super::Named;
 use super::nearest::list;
 use super::schema::{Reader, shown};
 use super::yaml::{Content, Node};
+use crate::api::OWN_PATHS;
 use crate::registry::{Registry, UnknownKind};
 
 /// Longest name of an item; names go into labels of metrics and lines of logs.
 const MAX_NAME: usize = 64;
 
-pub(super) fn sources(node: &Node, registry: Registry, problems: &mut Problems) -> Vec<Named<Box<dyn Source>>> {
+pub(super) fn sources(
+    node: &Node,
+    registry: Registry,
+    base: &Path,
+    problems: &mut Problems,
+) -> Vec<Named<Box<dyn Source>>> {
     let find = |name: &str| registry.source(name);
     let known: Vec<&str> = registry.sources().map(|kind| kind.name).collect();
-    items(node, "sources", &known, find, problems, |kind: &SourceKind| Row {
+    items(node, "sources", &known, find, base, problems, |kind: &SourceKind| Row {
         name: kind.name,
         schema: kind.schema,
         prepare: kind.prepare,
     })
 }
 
-pub(super) fn sinks(node: &Node, registry: Registry, problems: &mut Problems) -> Vec<Named<Prepared>> {
+pub(super) fn sinks(node: &Node, registry: Registry, base: &Path, problems: &mut Problems) -> Vec<Named<Prepared>> {
     let find = |name: &str| registry.sink(name);
     let known: Vec<&str> = registry.sinks().map(|kind| kind.name).collect();
-    items(node, "sinks", &known, find, problems, |kind: &SinkKind| Row {
+    items(node, "sinks", &known, find, base, problems, |kind: &SinkKind| Row {
         name: kind.name,
         schema: kind.schema,
         prepare: kind.prepare,
     })
 }
 
-pub(super) fn history(node: &Node, registry: Registry, problems: &mut Problems) -> Option<Named<Arc<dyn History>>> {
+pub(super) fn history(
+    node: &Node,
+    registry: Registry,
+    base: &Path,
+    problems: &mut Problems,
+) -> Option<Named<Arc<dyn History>>> {
     let known: Vec<&str> = registry.histories().map(|kind| kind.name).collect();
     let kind = kind_of(node, "history", &known, |name| registry.history(name), problems)?;
     let row = Row { name: kind.name, schema: kind.schema, prepare: kind.prepare };
-    item(node, "history", &row, kind.name.to_owned(), problems)
+    item(node, "history", &row, kind.name.to_owned(), base, problems)
 }
 
-/// Two components that want one port, path or file.
+/// Two components that want one name, port, path or file, or a path of the service itself.
 pub(super) fn conflicts(sources: &[Named<Box<dyn Source>>], sinks: &[Named<Prepared>], problems: &mut Problems) {
     let of_sinks = sinks.iter().map(|sink| match &sink.item {
         Prepared::Scores(scores) => (&sink.path, sink.name.as_ref(), scores.resources()),
         Prepared::Alerts(_) => (&sink.path, sink.name.as_ref(), Vec::new()),
     });
     let of_sources = sources.iter().map(|source| (&source.path, source.name.as_ref(), source.item.resources()));
-    let mut owners: HashMap<Resource, &str> = HashMap::new();
+    // Routes and own metrics of both go by name.
+    for sink in sinks {
+        if let Some(source) = sources.iter().find(|source| source.name == sink.name) {
+            let message = format!("`{}` is called `{}` too", source.path, sink.name);
+            problems.hint(format!("{}.name", sink.path), message, "give each a name of its own");
+        }
+    }
+    let mut owners: HashMap<Resource, &str> =
+        OWN_PATHS.into_iter().map(|path| (Resource::Route(path), "watchbell itself")).collect();
     for (path, name, resources) in of_sources.chain(of_sinks) {
         for resource in resources {
             let what = match &resource {
@@ -62,7 +82,7 @@ pub(super) fn conflicts(sources: &[Named<Box<dyn Source>>], sinks: &[Named<Prepa
                 Resource::File(path) => format!("the file `{}`", path.display()),
             };
             if let Some(owner) = owners.insert(resource, name) {
-                problems.hint(path, format!("`{name}` and `{owner}` both want {what}"), "keep one of them");
+                problems.hint(path, format!("`{name}` and `{owner}` both want {what}"), "keep one, or set another");
             }
         }
     }
@@ -80,6 +100,7 @@ fn items<K: 'static, T>(
     key: &str,
     known: &[&str],
     find: impl Fn(&str) -> Result<&'static K, UnknownKind>,
+    base: &Path,
     problems: &mut Problems,
     row: impl Fn(&K) -> Row<T>,
 ) -> Vec<Named<T>> {
@@ -89,7 +110,7 @@ fn items<K: 'static, T>(
     for (i, (node, name)) in nodes.iter().zip(names).enumerate() {
         let path = format!("{key}[{i}]");
         if let Some(kind) = kind_of(node, &path, known, &find, problems) {
-            out.extend(item(node, &path, &row(kind), name, problems));
+            out.extend(item(node, &path, &row(kind), name, base, problems));
         }
     }
     out
@@ -163,7 +184,14 @@ fn kind_of<K: 'static>(
     find(text).map_err(|error| problems.hint(format!("{path}.type"), error.to_string(), error.hint)).ok()
 }
 
-fn item<T>(node: &Node, path: &str, row: &Row<T>, name: String, problems: &mut Problems) -> Option<Named<T>> {
+fn item<T>(
+    node: &Node,
+    path: &str,
+    row: &Row<T>,
+    name: String,
+    base: &Path,
+    problems: &mut Problems,
+) -> Option<Named<T>> {
     let Content::Map(entries) = &node.content else { return None };
     // `type` and `name` are ours; a history is alone and has no name.
     let own = |key: &str| key == "type" || (key == "name" && path != "history");
@@ -172,7 +200,7 @@ fn item<T>(node: &Node, path: &str, row: &Row<T>, name: String, problems: &mut P
 
     let schema = (row.schema)().to_value();
     let mut found = Problems::default();
-    let value = Reader { root: &schema, problems: &mut found }.read(&rest, &schema, "");
+    let value = Reader { root: &schema, base, problems: &mut found }.read(&rest, &schema, "");
     let usable = found.is_empty();
     problems.within(path, found);
     // An adapter asked about a half-read item would complain of what is missing only because it was wrong.

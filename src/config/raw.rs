@@ -31,12 +31,14 @@ pub struct Config {
     /// When an anomaly becomes an alert.
     pub alerting: AlertingConfig,
     /// Folder with your own rules, laid over those that come with Watchbell: `mappings/*.yaml`, `detect/*.yaml`.
+    #[schemars(extend("format" = "path"))]
     pub rules_dir: Option<PathBuf>,
     /// The time zone in which days and weeks are learned, as an IANA name such as `Europe/Berlin`.
     #[serde(default = "utc")]
     pub timezone: String,
     /// Folder of the database and of what was learned. Without this key: `watchbell-data` in the working
     /// directory if that exists, else `watchbell` in the user's data directory.
+    #[schemars(extend("format" = "path"))]
     pub data_dir: Option<PathBuf>,
     /// The service's own HTTP server.
     pub http: HttpConfig,
@@ -72,8 +74,10 @@ pub struct HttpConfig {
 #[serde(deny_unknown_fields)]
 pub struct ServerTlsConfig {
     /// Certificate chain (PEM).
+    #[schemars(extend("format" = "path"))]
     pub cert_file: PathBuf,
     /// Private key (PEM).
+    #[schemars(extend("format" = "path"))]
     pub key_file: PathBuf,
 }
 
@@ -86,6 +90,7 @@ pub struct ServerAuthConfig {
     /// Password; exactly one of `password` and `password_file`.
     pub password: Option<Secret>,
     /// File that holds the password; read at start.
+    #[schemars(extend("format" = "path"))]
     pub password_file: Option<PathBuf>,
 }
 
@@ -132,7 +137,8 @@ pub struct AlertingConfig {
     #[schemars(range(min = 1, max = 100_000))]
     pub max_per_host: u32,
     /// Alerts open at once; those beyond it are held back, and shown as `held` in `watchbell_alerts`.
-    #[schemars(range(min = 1, max = 1_000_000))]
+    // Half of what the queue of a sink holds: the rest is for ends and for the alerts of hosts.
+    #[schemars(range(min = 1, max = 5_000))]
     pub max_open: u32,
 }
 

@@ -6,6 +6,8 @@
 //! numbers out of range. What it returns holds only what was right. It knows the part of JSON Schema that
 //! `schemars` makes of serde types, and nothing of what values mean.
 
+use std::path::Path;
+
 use serde_json::{Map, Value};
 use watchbell_adapter_api::{Problems, Span};
 
@@ -17,6 +19,8 @@ use super::yaml::{Content, Entry, Node};
 pub(super) struct Reader<'a> {
     /// The whole schema, in which `$ref` points.
     pub(super) root: &'a Value,
+    /// The folder in which relative paths begin.
+    pub(super) base: &'a Path,
     pub(super) problems: &'a mut Problems,
 }
 
@@ -122,6 +126,9 @@ impl Reader<'_> {
         if (text.chars().count() as u64) < least {
             self.problems.add(path, "must not be empty");
             return None;
+        }
+        if format == Some("path") && !text.is_empty() {
+            return self.base.join(text).to_str().map(Value::from);
         }
         Some(Value::String(text.to_owned()))
     }

@@ -56,10 +56,13 @@ impl History for Idle {
     }
 }
 
-/// Nothing to set.
+/// What the config that is built in sets of it.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Host {}
+#[expect(dead_code, reason = "only the shapes matter here")]
+struct Host {
+    interval: Option<Span>,
+}
 
 impl SourceConfig for Host {
     const KIND: &'static str = "host";
@@ -120,6 +123,7 @@ struct Pages {
     #[serde(default)]
     http: HttpClientConfig,
     #[serde(default)]
+    #[schemars(extend("format" = "path"))]
     list_file: Option<PathBuf>,
 }
 
@@ -196,7 +200,7 @@ fn lookup(name: &str) -> Option<String> {
 }
 
 fn check(text: &str) -> Result<Checked, Vec<Located>> {
-    parse("watchbell.yaml", text, &Overrides::default(), Registry::new(ADAPTERS), &lookup)
+    parse("watchbell.yaml", Path::new(""), text, &Overrides::default(), Registry::new(ADAPTERS), &lookup)
 }
 
 fn files(ending: &str) -> Vec<(PathBuf, String)> {
@@ -274,11 +278,44 @@ fn variables_reach_numbers_and_texts() {
 }
 
 #[test]
+fn relative_paths_begin_where_the_file_is() {
+    // Without a provider an HTTP client panics; a second installation is refused and changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["rules", "secrets"] {
+        std::fs::create_dir(folder.path().join(name)).expect("made");
+    }
+    std::fs::write(folder.path().join("secrets/token"), "t").expect("written");
+    let text = "rules_dir: rules\ndata_dir: data\nsources:\n- type: prometheus_scrape\n  job_name: j\n  \
+        file_sd_configs: [{files: [targets/*.yaml]}]\n  http: {authorization: {credentials_file: secrets/token}}\n";
+    let path = folder.path().join("watchbell.yaml");
+    std::fs::write(&path, text).expect("written");
+    let checked = Config::load(&path, &Overrides::default()).expect("all files are found");
+    assert_eq!(checked.settings.rules_dir, Some(folder.path().join("rules")));
+    assert_eq!(checked.settings.data_dir, folder.path().join("data"));
+    let files = &checked.sources[0].fingerprint["file_sd_configs"][0]["files"][0];
+    assert_eq!(files.as_str(), folder.path().join("targets/*.yaml").to_str());
+}
+
+#[test]
+fn the_paths_of_the_service_are_its_own() {
+    let served = |path: &&str| !matches!(*path, "/scores" | "/api/v1/write");
+    let mut own: Vec<&str> = crate::api::ROUTES.iter().map(|route| route.path).filter(served).collect();
+    own.sort_unstable();
+    let mut kept = crate::api::OWN_PATHS;
+    kept.sort_unstable();
+    assert_eq!(own, kept);
+    let text = "sinks:\n- type: prometheus_exposition\n  path: /metrics\n";
+    let problems = Config::from_text("w", text, &Overrides::default()).expect_err("it is taken");
+    assert!(problems.len() == 1 && problems[0].message.contains("watchbell itself"), "{problems:?}");
+}
+
+#[test]
 fn overrides_go_first() {
     let overrides = Overrides { listen: "[::1]:80".parse().ok(), data_dir: Some("/var/lib/w".into()) };
     let text = "data_dir: /elsewhere\nhttp: {listen: nonsense}";
-    let checked =
-        parse("f", text, &overrides, Registry::new(ADAPTERS), &lookup).expect("what is overridden is not asked");
+    let checked = parse("f", Path::new(""), text, &overrides, Registry::new(ADAPTERS), &lookup)
+        .expect("what is overridden is not asked");
     assert_eq!(checked.settings.http.listen.port(), 80);
     assert_eq!(checked.settings.data_dir, Path::new("/var/lib/w"));
 }

@@ -105,7 +105,7 @@ fn best(reader: &mut Reader<'_>, node: &Node, shapes: &[&Value], path: &str) -> 
     let mut best: Option<(Option<Value>, Problems)> = None;
     for shape in shapes {
         let mut problems = Problems::default();
-        let value = Reader { root: reader.root, problems: &mut problems }.read(node, shape, path);
+        let value = Reader { root: reader.root, base: reader.base, problems: &mut problems }.read(node, shape, path);
         if best.as_ref().is_none_or(|(_, least)| problems.len() < least.len()) {
             best = Some((value, problems));
         }

@@ -8,13 +8,14 @@ use anyhow::anyhow;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use watchbell_adapter_api::{AlertSink, Clock, Metrics, Scores};
-use watchbell_series::Alert;
+use watchbell_series::{Alert, AlertState};
 
 use super::handle::ShardHandle;
-use super::outbox::Outbox;
+use super::outbox::{CAPACITY, Outbox};
 use super::shard::Event;
 use super::supervise::Surroundings;
 use crate::alerting::metrics::AlertGauges;
+use crate::alerting::rules::Rule;
 use crate::alerting::{Book, Changes, Episode, Rules, Track};
 use crate::config::Settings;
 use crate::store::journal::Journal;
@@ -28,8 +29,10 @@ const TICK: Duration = Duration::from_secs(1);
 const PRUNE: Duration = Duration::from_secs(3_600);
 /// How long sinks may take for what waits when they are removed.
 const FINISH: Duration = Duration::from_secs(5);
-/// Resolved alerts are told of again for this long after a restart, as Prometheus does.
+/// Resolved alerts are told of again for this long, also after a restart, as Prometheus does.
 const RESOLVED_MS: i64 = 15 * 60_000;
+/// The most resolved alerts that are kept for that.
+const MAX_RECENT: usize = CAPACITY / 2;
 
 /// The alert rules that `settings` ask for.
 ///
@@ -44,7 +47,17 @@ pub fn load_rules(settings: &Settings) -> Result<Rules, Vec<String>> {
         rules.series.clear();
         rules.hosts.clear();
     }
-    Ok(rules)
+    let edge = settings.detect.report_edge;
+    let blind = |rule: &Rule| {
+        let Rule { name, terms, .. } = rule;
+        format!(
+            "alert rule `{name}`: scores under {edge} are not reported, and its `score` is {}\n  \
+             hint: set `detect.report_edge` to {} or less, or raise `score`",
+            terms.score, terms.score
+        )
+    };
+    let problems: Vec<String> = rules.under(edge).map(blind).collect();
+    if problems.is_empty() { Ok(rules) } else { Err(problems) }
 }
 
 enum Message {
@@ -82,6 +95,7 @@ impl AlertStage {
             shards,
             outbox: Outbox::new(Arc::clone(&around.clock), around.metrics.clone()),
             recent: Vec::new(),
+            refused: 0,
             retention: settings.alerting.retention,
             metrics: around.metrics.clone(),
             gauges: AlertGauges::new(&around.metrics),
@@ -129,8 +143,10 @@ struct Stage {
     clock: Arc<dyn Clock>,
     shards: Arc<[ShardHandle]>,
     outbox: Outbox,
-    /// Resolved before the restart; sinks are told again.
+    /// Resolved in the last minutes; a sink that is new is told of their ends.
     recent: Vec<Alert>,
+    /// Anomalies without room at the last tick.
+    refused: u64,
     retention: Duration,
     metrics: Metrics,
     gauges: AlertGauges,
@@ -210,10 +226,13 @@ impl Stage {
     async fn tick(&mut self) {
         let hosts = self.scores.hosts().await;
         let mut changes = Changes::default();
-        self.book.tick(self.clock.now_ms(), &hosts, &mut changes);
+        let now_ms = self.clock.now_ms();
+        self.book.tick(now_ms, &hosts, &mut changes);
         self.apply(changes).await;
+        self.recent.retain(|alert| now_ms - alert.ends_ms < RESOLVED_MS);
         let counts = self.book.counts();
-        let full = counts.held > 0 || counts.refused > 0;
+        let full = counts.held > 0 || counts.refused > self.refused;
+        self.refused = counts.refused;
         self.metrics.gauge(&metrics::LIMIT_REACHED, &["alerts"]).set(f64::from(u8::from(full)));
         self.gauges.set(counts);
     }
@@ -222,6 +241,9 @@ impl Stage {
         let alerts: Vec<Alert> = changes.alerts().collect();
         if !alerts.is_empty() {
             self.outbox.send(&alerts);
+            self.recent.extend(alerts.into_iter().filter(|alert| alert.state == AlertState::Resolved));
+            let over = self.recent.len().saturating_sub(MAX_RECENT);
+            self.recent.drain(..over);
         }
         for transition in changes.transitions {
             tracing::info!(

@@ -54,6 +54,7 @@ pub struct Component {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
     routes: RouteTable,
+    metrics: Metrics,
 }
 
 impl Component {
@@ -66,6 +67,9 @@ impl Component {
             tracing::warn!(component = self.name, "does not stop; given up");
             abort.abort();
         }
+        // What was taken away is not down.
+        self.metrics.forget(&metrics::COMPONENT_UP, &[&self.name]);
+        self.metrics.forget(&metrics::COMPONENT_RESTARTS, &[&self.name]);
     }
 }
 
@@ -165,7 +169,7 @@ fn start(
     routes.set(&name, runner.routes());
     let up = around.metrics.gauge(&metrics::COMPONENT_UP, &[&name]);
     let restarts = around.metrics.counter(&metrics::COMPONENT_RESTARTS, &[&name]);
-    let component = Component { name: name.clone(), stop, task: tokio::spawn(async {}), routes: routes.clone() };
+    let (shown, table) = (name.clone(), routes.clone());
     let task = tokio::spawn(async move {
         let mut pause = SHORTEST;
         let mut next = Some(runner);
@@ -200,5 +204,5 @@ fn start(
             }
         }
     });
-    Component { task, ..component }
+    Component { name: shown, stop, task, routes: table, metrics: around.metrics.clone() }
 }

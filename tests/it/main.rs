@@ -13,4 +13,5 @@ mod outage;
 mod peers;
 mod reload;
 mod score;
+mod slow;
 mod support;

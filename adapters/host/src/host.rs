@@ -44,8 +44,10 @@ pub struct HostConfig {
     /// Network interfaces to leave out: a regular expression.
     pub network_exclude: String,
     /// Where the machine's `/proc` is; differs inside a container.
+    #[schemars(extend("format" = "path"))]
     pub procfs: PathBuf,
     /// Where the machine's `/` is; differs inside a container.
+    #[schemars(extend("format" = "path"))]
     pub rootfs: PathBuf,
 }
 

@@ -84,7 +84,7 @@ impl SinkConfig for AlertmanagerConfig {
         let mut endpoints: Vec<(Address, String)> = Vec::new();
         for (i, text) in self.urls.iter().enumerate() {
             let Some((address, instance)) = problems.take(format!("urls[{i}]"), endpoint(text)) else { continue };
-            if endpoints.iter().any(|(other, _)| *other == address) {
+            if endpoints.iter().any(|(_, other)| *other == instance) {
                 problems.add(format!("urls[{i}]"), format!("`{instance}` stands twice"));
             }
             endpoints.push((address, instance));

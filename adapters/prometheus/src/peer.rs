@@ -28,8 +28,7 @@ pub(crate) struct Address {
 impl Address {
     /// Reads `text`, which must be a URL of http or https.
     pub(crate) fn of(text: &str) -> Result<Self, String> {
-        // What can not be read may still hold a password.
-        let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
+        let shown = without_user(text);
         let url = Url::parse(text).map_err(|e| format!("`{shown}` is no URL: {e}"))?;
         if matches!(url.scheme(), "http" | "https") {
             Ok(Self { url })
@@ -58,6 +57,11 @@ impl Address {
         url.set_query(None);
         url.as_str().trim_end_matches('/').to_owned()
     }
+}
+
+/// What stands behind user and password: a text that can not be read as a URL may still hold them.
+pub(crate) fn without_user(text: &str) -> &str {
+    text.rsplit_once('@').map_or(text, |(_, host)| host)
 }
 
 /// A client for peers: `config` without redirects. Problems are noted under `http`.

@@ -42,6 +42,7 @@ pub struct BasicAuth {
     /// Password; at most one of `password` and `password_file`.
     pub password: Option<Secret>,
     /// File that holds the password; read again for each request.
+    #[schemars(extend("format" = "path"))]
     pub password_file: Option<PathBuf>,
 }
 
@@ -55,6 +56,7 @@ pub struct Authorization {
     /// The credentials; at most one of `credentials` and `credentials_file`.
     pub credentials: Option<Secret>,
     /// File that holds them; read again for each request.
+    #[schemars(extend("format" = "path"))]
     pub credentials_file: Option<PathBuf>,
 }
 
@@ -67,10 +69,13 @@ fn bearer() -> String {
 #[serde(deny_unknown_fields, default)]
 pub struct TlsConfig {
     /// Certificates of the authorities to trust (PEM) in place of the system's.
+    #[schemars(extend("format" = "path"))]
     pub ca_file: Option<PathBuf>,
     /// Own certificate (PEM) for client authentication; needs `key_file`.
+    #[schemars(extend("format" = "path"))]
     pub cert_file: Option<PathBuf>,
     /// Key (PEM) of the own certificate.
+    #[schemars(extend("format" = "path"))]
     pub key_file: Option<PathBuf>,
     /// Accept any certificate. Only for tests and closed networks.
     pub insecure_skip_verify: bool,
@@ -123,7 +128,11 @@ impl HttpClientConfig {
         if let Some(url) = &self.proxy_url {
             match reqwest::Proxy::all(url) {
                 Ok(proxy) => builder = builder.proxy(proxy),
-                Err(e) => problems.add("proxy_url", format!("`{url}` is no proxy address: {e}")),
+                Err(e) => {
+                    // What can not be read may still hold a password.
+                    let shown = url.rsplit_once('@').map_or(url.as_str(), |(_, host)| host);
+                    problems.add("proxy_url", format!("`{shown}` is no proxy address: {e}"));
+                }
             }
         }
         builder = self.tls.apply(builder, problems);

@@ -39,7 +39,9 @@ impl Hosts {
             self.look(book, reading, now_ms, out);
         }
         // What is held of a host is told even when no roll-up of it comes any more.
-        for host in book.load.hosts.keys().filter(|host| !seen.contains(host.as_str()) && book.is_overloaded(host)) {
+        // Series that belong to no host are no machine, however many of them fire.
+        let untold = |host: &&String| !host.is_empty() && !seen.contains(host.as_str()) && book.is_overloaded(host);
+        for host in book.load.hosts.keys().filter(untold) {
             let reading = HostReading { host: host.clone(), series: 0, ready: 0, anomalous: 0, score: f32::NAN };
             self.look(book, &reading, now_ms, out);
         }

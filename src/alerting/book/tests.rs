@@ -216,6 +216,17 @@ fn a_host_that_went_silent_is_told_of_without_a_roll_up() {
 }
 
 #[test]
+fn series_of_no_host_are_no_machine() {
+    let mut bench = Bench::new();
+    for i in 0..9 {
+        let series = about("", &format!("m{i}"));
+        bench.feed(&series, 0, 2.0);
+        assert_eq!(bench.feed(&series, 10, 2.0).len(), 1, "nothing is held for a host that there is not");
+    }
+    assert!(bench.tick(15, &[]).is_empty() && bench.tick(20, &[]).is_empty());
+}
+
+#[test]
 fn without_a_rule_about_hosts_nothing_is_held_for_one() {
     let mut bench = Bench::new();
     bench.book.rules.hosts.clear();

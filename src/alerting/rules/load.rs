@@ -49,7 +49,7 @@ impl Rules {
         if !loader.problems.is_empty() {
             return Err(loader.problems);
         }
-        let mut rules = Self { series: Vec::new(), hosts: Vec::new(), limits: loader.limits };
+        let mut rules = Self { series: Vec::new(), hosts: Vec::new(), limits: Limits::default() };
         for row in loader.rows.into_iter().filter(|row| row.enabled) {
             if row.host { rules.hosts.push(row.rule) } else { rules.series.push(row.rule) }
         }
@@ -64,18 +64,11 @@ struct Row {
     rule: Rule,
 }
 
+#[derive(Default)]
 struct Loader {
     rows: Vec<Row>,
-    limits: Limits,
     problems: Vec<RuleProblem>,
     file: PathBuf,
-}
-
-impl Default for Loader {
-    fn default() -> Self {
-        let limits = Limits { max_per_host: 5, max_firing: 1_000 };
-        Self { rows: Vec::new(), limits, problems: Vec::new(), file: PathBuf::new() }
-    }
 }
 
 impl Loader {
@@ -112,30 +105,15 @@ impl Loader {
         if root.value == Yaml::Null {
             return;
         }
-        let Some(fields) = self.fields(&root, "", &["limits", "alerts"]) else { return };
+        let Some(fields) = self.fields(&root, "", &["alerts"]) else { return };
         let mut seen: Vec<String> = Vec::new();
         for (name, node) in fields {
-            if name == "limits" {
-                self.limits(node);
-                continue;
-            }
             let Yaml::List(rows) = &node.value else {
-                self.expected(node, "alerts", "a list of rules");
+                self.expected(node, name, "a list of rules");
                 continue;
             };
             for (i, row) in rows.iter().enumerate() {
                 self.row(row, &format!("alerts[{i}]"), &mut seen);
-            }
-        }
-    }
-
-    fn limits(&mut self, node: &Node) {
-        let Some(fields) = self.fields(node, "limits", &["max_per_host", "max_firing"]) else { return };
-        for (name, node) in fields {
-            let Some(value) = self.count(node, &format!("limits.{name}"), 1, 1_000_000) else { continue };
-            match name {
-                "max_per_host" => self.limits.max_per_host = value,
-                _ => self.limits.max_firing = value,
             }
         }
     }
@@ -166,6 +144,16 @@ impl Loader {
         if terms.clear > terms.score {
             let message = format!("`clear` {} is over `score` {}", terms.clear, terms.score);
             self.add(Some(&node.referenced), path, &message, "an alert clears at or under the score it fires from");
+        }
+        let other = row.rule.select.matchers().iter().find(|matcher| row.host && matcher.name() != "host");
+        if let Some(matcher) = other {
+            let message = format!("a machine has no label `{}`", matcher.name());
+            self.add(
+                Some(&node.referenced),
+                &format!("{path}.select"),
+                &message,
+                "with `scope: host` select by `host`",
+            );
         }
         match known {
             Some(at) => self.rows[at] = row,
@@ -242,6 +230,10 @@ impl Loader {
             self.expected(node, path, "a list of kinds of anomaly");
             return Vec::new();
         };
+        if items.is_empty() {
+            let hint = "leave the field out for all kinds; `enabled: false` switches the rule off";
+            self.add(Some(&node.referenced), path, "no kind of anomaly would begin it", hint);
+        }
         let mut out = Vec::new();
         for item in items {
             let Some(word) = self.string(item, path) else { continue };

@@ -21,13 +21,12 @@ fn the_built_in_rules_are_sane() {
     let rules = Rules::builtin();
     let names: Vec<&str> = rules.series.iter().chain(&rules.hosts).map(|rule| rule.name.as_str()).collect();
     assert_eq!(names, ["MetricAnomalous", "SeriesMissing", "HostAnomalous"]);
-    assert_eq!(rules.limits, Limits { max_per_host: 5, max_firing: 1_000 });
     let anomalous = &rules.series[0];
     assert!(anomalous.wants(Pattern::Spike) && anomalous.wants(Pattern::None) && !anomalous.wants(Pattern::Missing));
     assert!(rules.series[1].wants(Pattern::Missing) && !rules.series[1].wants(Pattern::None));
     let terms = Terms { score: 1.0, clear: 0.8, for_ms: 0, at_least: 2, of: 3, keep_firing_ms: 300_000 };
     assert_eq!(anomalous.terms, terms);
-    assert!((rules.lowest_score() - 1.0).abs() < f32::EPSILON);
+    assert_eq!((rules.under(0.8).count(), rules.under(1.0).count(), rules.under(1.1).count()), (0, 0, 2));
     for rule in rules.series.iter().chain(&rules.hosts) {
         let names: Vec<&str> = rule.annotations.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["summary", "description"], "{}", rule.name);
@@ -37,7 +36,7 @@ fn the_built_in_rules_are_sane() {
 #[test]
 fn a_folder_of_the_users_changes_single_fields_and_adds_rules() {
     let rules = load(&[
-        ("10-quiet.yaml", "limits: {max_firing: 7}\nalerts:\n- alert: SeriesMissing\n  enabled: false\n"),
+        ("10-quiet.yaml", "alerts:\n- alert: SeriesMissing\n  enabled: false\n"),
         (
             "20-disk.yaml",
             "alerts:\n- alert: MetricAnomalous\n  for: 10m\n- alert: DiskAnomalous\n  select: 'node_disk_io_time_seconds_total{host=~\"db.*\"}'\n  score: 0.9\n  clear: 0.5\n  severity: critical\n  labels: {team: storage}\n",
@@ -48,11 +47,11 @@ fn a_folder_of_the_users_changes_single_fields_and_adds_rules() {
     .expect("rules");
     let names: Vec<&str> = rules.series.iter().map(|rule| rule.name.as_str()).collect();
     assert_eq!(names, ["MetricAnomalous", "DiskAnomalous"]);
-    assert_eq!((rules.limits.max_firing, rules.limits.max_per_host), (7, 5));
     assert_eq!((rules.series[0].terms.for_ms, rules.series[0].terms.of), (600_000, 3));
     let disk = &rules.series[1];
     assert_eq!(disk.labels, [("team".to_owned(), "storage".to_owned())]);
-    assert!((rules.lowest_score() - 0.9).abs() < f32::EPSILON);
+    assert_eq!(rules.under(0.95).map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["DiskAnomalous"]);
+    assert_eq!(rules.under(0.9).count(), 0, "the edge itself is reported");
     let labels = Labels::series([("__name__", "node_disk_io_time_seconds_total"), ("host", "x")]).expect("labels");
     assert!(disk.selects(&labels, "db-1") && !disk.selects(&labels, "web-1"), "`host` is the entity");
 }
@@ -77,7 +76,10 @@ alerts:
   scope: fleet
   enabled: maybe
   clear: 1.5
-limits: {max_firing: 0, x: 1}
+- alert: HostAnomalous
+  select: '{job=\"node\"}'
+- alert: C
+  patterns: []
 more: 1
 ";
     let found = problems(text);
@@ -96,9 +98,9 @@ more: 1
         "15:10 alerts[3].scope: unknown scope `fleet`",
         "16:12 alerts[3].enabled: expected true or false, found `maybe`",
         "alerts[3]: `clear` 1.5 is over `score` 1",
-        "limits.max_firing: expected a whole number from 1 to 1000000, found `0`",
-        "limits: unknown field `x`",
-        "19:1 : unknown field `more` (known: limits, alerts)",
+        "18:3 alerts[4].select: a machine has no label `job`",
+        "21:13 alerts[5].patterns: no kind of anomaly would begin it",
+        "22:1 : unknown field `more` (known: alerts)",
     ] {
         assert!(found.iter().any(|p| p.contains(want)), "`{want}` is not in {found:#?}");
     }

@@ -14,7 +14,7 @@ pub(super) fn page(registry: Registry) -> String {
         - Unknown keys are refused.\n\
         - Durations are written as `15s`, `5m`, `1h30m`, `500ms` or `14d`.\n\
         - Every text may hold variables of the environment: `${NAME}`, or `${NAME:-default}`. `$$` is a dollar sign.\n\
-        - Relative paths start from the working directory.\n\
+        - Relative paths start from the folder of the file.\n\
         - A reload (`SIGHUP`, or `POST /-/reload`) applies what changed. `http`, `data_dir`, `shards`, `timezone`, \
         `log.format` and `history` take effect at the next start.\n\n\
         Without a file, and in place of `sources` or `sinks` where a file has none, this stands:\n\n```yaml\n"

@@ -96,7 +96,9 @@ impl Page<'_> {
         }
         let format = field.get("format").and_then(Value::as_str);
         match types(field).into_iter().find(|name| *name != "null") {
-            Some("string") if matches!(format, Some("duration" | "secret")) => format.unwrap_or_default().to_owned(),
+            Some("string") if matches!(format, Some("duration" | "path" | "secret")) => {
+                format.unwrap_or_default().to_owned()
+            }
             Some("string") => "text".to_owned(),
             Some("boolean") => "`true` or `false`".to_owned(),
             Some("integer") => format!("whole number{}", range(field)),

@@ -16,7 +16,7 @@ pub(super) fn page(registry: Registry) -> String {
         `watchbell reference`; do not edit.\n"
         .to_owned();
     table(&mut out, "The service", metrics::OWN.to_vec());
-    table(&mut out, "Alerting", alerting::METRICS.iter().chain(outbox::METRICS).collect());
+    table(&mut out, "Alerts and their delivery", alerting::METRICS.iter().chain(outbox::METRICS).collect());
     table(&mut out, "The process", process::METRICS.to_vec());
     for adapter in registry.adapters() {
         table(&mut out, &format!("Adapter `{}`", adapter.name), of(adapter));
@@ -47,5 +47,18 @@ fn table(out: &mut String, title: &str, defs: Vec<&MetricDef>) {
         let labels: Vec<String> = def.labels.iter().map(|label| format!("`{label}`")).collect();
         // Writing to a string does not fail.
         let _ = writeln!(out, "| `{}` | {kind} | {} | {} |", def.name, labels.join(", "), cell(def.help));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_on_the_page() {
+        let page = page(Registry::default());
+        for def in metrics::all_metrics() {
+            assert!(page.contains(&format!("| `{}` |", def.name)), "{} is missing", def.name);
+        }
     }
 }

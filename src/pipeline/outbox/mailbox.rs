@@ -22,6 +22,8 @@ pub(super) struct Mailbox {
     // All entries by number; a new state of an alert gets a new number.
     order: BTreeMap<u64, Labels>,
     waiting: BTreeSet<u64>,
+    // Ends that were told and are kept to be told again.
+    ended: BTreeSet<u64>,
     next: u64,
 }
 
@@ -34,7 +36,15 @@ struct Entry {
 
 impl Mailbox {
     pub(super) fn new(capacity: usize, resend_ms: Option<i64>) -> Self {
-        Self { capacity, resend_ms, entries: HashMap::new(), order: BTreeMap::new(), waiting: BTreeSet::new(), next: 0 }
+        Self {
+            capacity,
+            resend_ms,
+            entries: HashMap::new(),
+            order: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            next: 0,
+        }
     }
 
     /// Alerts that wait.
@@ -42,23 +52,23 @@ impl Mailbox {
         self.waiting.len()
     }
 
-    /// Takes the newest state of an alert; how many alerts were lost to make room.
+    /// Takes the newest state of an alert; how many alerts were lost to make room. An end that was told
+    /// makes room first: an alert that fires would end at the peer if it were not sent again.
     pub(super) fn offer(&mut self, alert: &Alert) -> usize {
         let number = self.next;
         self.next += 1;
-        if let Some(old) = self.entries.remove(&alert.labels) {
-            self.order.remove(&old.number);
-            self.waiting.remove(&old.number);
+        if let Some(old) = self.entries.get(&alert.labels).map(|entry| entry.number) {
+            self.forget(old);
         }
         self.order.insert(number, alert.labels.clone());
         self.waiting.insert(number);
         self.entries.insert(alert.labels.clone(), Entry { alert: alert.clone(), number, sent_ms: None });
         let mut lost = 0;
         while self.entries.len() > self.capacity {
-            let Some((number, labels)) = self.order.pop_first() else { break };
-            let waited = self.waiting.remove(&number);
-            let firing = self.entries.remove(&labels).is_some_and(|entry| entry.alert.state == AlertState::Firing);
-            lost += usize::from(waited || firing);
+            let told = self.ended.first().copied();
+            let Some(number) = told.or_else(|| self.order.keys().next().copied()) else { break };
+            lost += usize::from(told.is_none());
+            self.forget(number);
         }
         lost
     }
@@ -87,6 +97,9 @@ impl Mailbox {
                 self.forget(*number);
             } else if let Some(entry) = self.order.get(number).and_then(|labels| self.entries.get_mut(labels)) {
                 entry.sent_ms = Some(now_ms);
+                if entry.alert.state == AlertState::Resolved {
+                    self.ended.insert(*number);
+                }
             }
         }
     }
@@ -111,6 +124,8 @@ impl Mailbox {
     }
 
     fn forget(&mut self, number: u64) {
+        self.waiting.remove(&number);
+        self.ended.remove(&number);
         if let Some(labels) = self.order.remove(&number) {
             self.entries.remove(&labels);
         }
@@ -186,6 +201,19 @@ mod tests {
     }
 
     #[test]
+    fn an_alert_that_fires_outlasts_ends_that_were_told() {
+        let mut mailbox = Mailbox::new(3, Some(MINUTE));
+        mailbox.offer(&alert("fires", None));
+        mailbox.offer(&alert("old", Some(0)));
+        mailbox.offer(&alert("newer", Some(0)));
+        deliver(&mut mailbox, 0);
+        mailbox.due(MINUTE);
+        assert_eq!(mailbox.offer(&alert("a", None)) + mailbox.offer(&alert("b", None)), 0);
+        assert_eq!(names(&mailbox, MINUTE), ["fires", "a", "b"]);
+        assert_eq!((mailbox.offer(&alert("c", None)), mailbox.ended.len()), (1, 0), "now one is lost");
+    }
+
+    #[test]
     fn firing_ones_are_sent_again_with_a_moving_end() {
         let mut mailbox = Mailbox::new(10, Some(MINUTE));
         mailbox.offer(&alert("a", None));
@@ -237,7 +265,8 @@ mod tests {
                     }
                 }
                 prop_assert!(mailbox.entries.len() <= 4 && mailbox.order.len() == mailbox.entries.len());
-                prop_assert!(mailbox.waiting.iter().all(|number| mailbox.order.contains_key(number)));
+                let mut marked = mailbox.waiting.iter().chain(&mailbox.ended);
+                prop_assert!(marked.all(|number| mailbox.order.contains_key(number)));
             }
             let (numbers, alerts) = mailbox.batch(0, 100);
             told.extend(alerts.into_iter().map(|a| (a.labels, (a.state, a.starts_ms))));

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -20,16 +21,16 @@ pub(crate) fn command(words: &[&str]) -> Output {
     Command::new(PROGRAM).args(words).current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("runs")
 }
 
-/// A folder with a config and what Watchbell learned; outlives the processes that use it.
+/// A folder with a config and what Watchbell learned; it goes with the last of the processes that use it.
 #[derive(Debug)]
 pub(crate) struct Home {
-    folder: TempDir,
+    folder: Arc<TempDir>,
 }
 
 impl Home {
     /// A home with this config.
     pub(crate) fn new(config: &str) -> Self {
-        let home = Self { folder: tempfile::tempdir().expect("a folder") };
+        let home = Self { folder: Arc::new(tempfile::tempdir().expect("a folder")) };
         home.configure(config);
         home
     }
@@ -58,7 +59,8 @@ impl Home {
 
     /// The same on a port that others know.
     pub(crate) fn start_on(&self, port: u16) -> Watchbell {
-        Watchbell::start(&["--config", &self.config().display().to_string()], self.path(), port)
+        let service = Watchbell::start(&["--config", &self.config().display().to_string()], self.path(), port);
+        Watchbell { home: Some(Arc::clone(&self.folder)), ..service }
     }
 }
 
@@ -67,6 +69,8 @@ impl Home {
 pub(crate) struct Watchbell {
     process: Process,
     url: String,
+    #[expect(dead_code, reason = "holds the folder")]
+    home: Option<Arc<TempDir>>,
 }
 
 impl Watchbell {
@@ -93,7 +97,7 @@ impl Watchbell {
                 (None, None) => Err(said),
             }
         });
-        Self { process, url }
+        Self { process, url, home: None }
     }
 
     /// Its address with `path`.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use watchbell_adapter_api::{Problems, Span};
 
@@ -23,10 +23,15 @@ const EXTENSIONS: [&str; 3] = ["json", "yml", "yaml"];
 #[serde(deny_unknown_fields)]
 pub struct FileSdConfig {
     /// Paths ending in `.json`, `.yml` or `.yaml`; the last element may hold one `*`.
+    #[schemars(schema_with = "paths")]
     pub files: Vec<String>,
     /// How often the files are looked at.
     #[serde(default = "every")]
     pub refresh_interval: Span,
+}
+
+fn paths(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "array", "items": {"type": "string", "format": "path"}})
 }
 
 fn every() -> Span {

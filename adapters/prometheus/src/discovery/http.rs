@@ -42,10 +42,11 @@ impl HttpSdConfig {
     /// Checks URL and client settings.
     pub(crate) fn check(&self, problems: &mut Problems) -> Option<Endpoint> {
         let before = problems.len();
+        let shown = crate::peer::without_user(&self.url);
         match reqwest::Url::parse(&self.url) {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => {}
-            Ok(_) => problems.hint("url", format!("`{}` is no HTTP address", self.url), "begin it with `http://`"),
-            Err(e) => problems.hint("url", format!("`{}` is no URL: {e}", self.url), "write it as `http://host/path`"),
+            Ok(_) => problems.hint("url", format!("`{shown}` is no HTTP address"), "begin it with `http://`"),
+            Err(e) => problems.hint("url", format!("`{shown}` is no URL: {e}"), "write it as `http://host/path`"),
         }
         if self.refresh_interval.0.is_zero() {
             problems.hint("refresh_interval", "is 0", "use `60s`");

@@ -3,11 +3,13 @@
 //! Everything that may be long goes as a form in a POST. `nocache=1` keeps VictoriaMetrics from moving the
 //! bounds of a range; others do not know it and ignore it.
 
+use std::fmt;
 use std::time::Duration;
 
 use watchbell_adapter_api::{HttpClient, HttpClientConfig, Problems};
 
 use super::answer::{self, Listed, Row};
+use crate::peer::{Address, without_user};
 
 /// The most points of one series that Prometheus answers.
 pub(super) const MAX_POINTS: i64 = 11_000;
@@ -42,11 +44,19 @@ pub(super) enum ApiError {
 }
 
 /// A server that answers PromQL.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Api {
     client: HttpClient,
+    /// With user and password, where the address has them.
     base: String,
+    shown: String,
     max_bytes: usize,
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").field("url", &self.shown).finish_non_exhaustive()
+    }
 }
 
 impl Api {
@@ -59,16 +69,10 @@ impl Api {
         problems: &mut Problems,
     ) -> Option<Self> {
         let before = problems.len();
-        match reqwest::Url::parse(url) {
-            Ok(parsed) if matches!(parsed.scheme(), "http" | "https") && parsed.query().is_none() => {}
-            _ => {
-                let message = format!("`{url}` is no address of a server");
-                problems.hint(
-                    "url",
-                    message,
-                    "write it as `http://prometheus:9090`, with the prefix of its API if any",
-                );
-            }
+        let address = Address::of(url).ok().filter(|address| address.url().query().is_none());
+        if address.is_none() {
+            let message = format!("`{}` is no address of a server", without_user(url));
+            problems.hint("url", message, "write it as `http://prometheus:9090`, with the prefix of its API if any");
         }
         if max_bytes == 0 {
             problems.hint("max_response_bytes", "0 would refuse every answer", "leave it out for the default");
@@ -79,12 +83,13 @@ impl Api {
         if problems.len() > before {
             return None;
         }
-        Some(Self { client: client?, base: url.trim_end_matches('/').to_owned(), max_bytes })
+        let (base, shown) = (url.trim_end_matches('/').to_owned(), address?.shown());
+        Some(Self { client: client?, base, shown, max_bytes })
     }
 
-    /// The server's address, for messages.
+    /// The server's address, for messages: without user and password.
     pub(super) fn url(&self) -> &str {
-        &self.base
+        &self.shown
     }
 
     /// All samples of `expression` after `left_ms` and up to `right_ms`.
@@ -242,6 +247,23 @@ mod tests {
         let syntax = failed(400, &json("bad_data", "parse error: unexpected end of input"));
         assert_eq!(syntax, ApiError::Refused("status 400: parse error: unexpected end of input".into()));
         assert!(matches!(failed(401, b"<html>\n"), ApiError::Refused(_)));
+    }
+
+    #[test]
+    fn passwords_in_addresses_do_not_show() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let make = |url: &str, problems: &mut Problems| {
+            Api::new(url, &HttpClientConfig::default(), Duration::from_secs(1), 1, problems)
+        };
+        let api = make("https://me:hunter2@host:1/prefix/", &mut Problems::default()).expect("an address");
+        assert_eq!((api.url(), format!("{api:?}").contains("hunter2")), ("https://host:1/prefix", false));
+        assert_eq!(api.base, "https://me:hunter2@host:1/prefix");
+        for wrong in ["https://me:hunter2@host?a=b", "ftp://me:hunter2@host", "http://me:hunter2@ho st"] {
+            let mut problems = Problems::default();
+            assert!(make(wrong, &mut problems).is_none());
+            let told = problems.into_vec();
+            assert!(told.len() == 1 && !told[0].message.contains("hunter2"), "{told:?}");
+        }
     }
 
     #[test]
