@@ -337,15 +337,14 @@ impl Checkpointer {
         series
     }
 
-    /// Judges the log again, that of all shards because there may have been fewer or more of them; only the
-    /// series of shard `only` if that is given. Files of one shard in order; files of several shards at once.
+    /// Judges the log again, only that of shard `only` if that is given. Files of one shard in order; files of several shards at once.
     async fn replay(&self, only: Option<usize>) -> Result<u64, StoreError> {
         let files = wal::files(&self.data_dir).map_err(StoreError::io("read", &self.data_dir))?;
         let mut by_shard: BTreeMap<u32, Vec<WalFile>> = BTreeMap::new();
-        for file in files {
+        for file in files.into_iter().filter(|file| only.is_none_or(|only| file.shard as usize == only)) {
             by_shard.entry(file.shard).or_default().push(file);
         }
-        let replayed = by_shard.into_values().map(|files| self.replay_files(files, only));
+        let replayed = by_shard.into_values().map(|files| self.replay_files(files));
         let replayed = futures_util::stream::iter(replayed).buffered(READERS);
         let mut samples = 0;
         for result in replayed.collect::<Vec<_>>().await {
@@ -354,7 +353,7 @@ impl Checkpointer {
         Ok(samples)
     }
 
-    async fn replay_files(&self, files: Vec<WalFile>, only: Option<usize>) -> Result<u64, StoreError> {
+    async fn replay_files(&self, files: Vec<WalFile>) -> Result<u64, StoreError> {
         let (records, mut batches) = mpsc::channel(REPLAY_AHEAD);
         let data_dir = self.data_dir.clone();
         let reading = tokio::task::spawn_blocking(move || {
@@ -371,7 +370,7 @@ impl Checkpointer {
                 parts[shard_of(series.key, self.shards.len())].push(index as u32);
             }
             for (index, which) in parts.into_iter().enumerate() {
-                if which.is_empty() || only.is_some_and(|only| only != index) {
+                if which.is_empty() {
                     continue;
                 }
                 samples += which.iter().map(|i| u64::from(batch.series[*i as usize].samples_len)).sum::<u64>();
