@@ -354,7 +354,7 @@ mod tests {
             batch.push(&up, MetricKind::StateSet, first);
             batch.push(&up.with("job", "x"), MetricKind::Unknown, second);
             let mut bytes = Vec::new();
-            write(&batch, &[0, 1], true, &mut bytes);
+            write(&batch, &[0, 1], &[], true, &mut bytes);
             let back = read(&bytes).expect("own bytes");
             prop_assert_eq!(&back.series, &batch.series);
             let bits = |samples: &[RawSample]| samples.iter().map(|s| (s.ts_ms, s.value.to_bits())).collect::<Vec<_>>();
