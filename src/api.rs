@@ -16,7 +16,9 @@ use axum::{Json, Router};
 use prometheus::{Encoder, TextEncoder};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
+use watchbell_adapter_api::sink::{Cursor, ScoreQuery};
 use watchbell_adapter_api::{Metrics, Scores};
+use watchbell_series::{Labels, Reading};
 
 use crate::pipeline::ingest::Gate;
 
@@ -168,6 +170,45 @@ async fn hosts(State(api): State<Api>, Query(query): Query<HostsQuery>) -> Json<
     Json(serde_json::json!({"status": "success", "data": hosts}))
 }
 
+/// Series of the page.
+const TOP: usize = 20;
+/// With more judged series than this only anomalous ones are looked through.
+const LOOK_AT_ALL: u64 = 20_000;
+
+struct Top {
+    labels: String,
+    reading: Reading,
+}
+
+/// The series with the greatest scores.
+async fn top_series(api: &Api) -> Vec<Top> {
+    let anomalous_only = api.scores.series() > LOOK_AT_ALL;
+    let query = Arc::new(ScoreQuery { selectors: Vec::new(), anomalous_only });
+    let (mut top, mut cursor) = (Vec::new(), Some(Cursor::START));
+    while let Some(at) = cursor {
+        let page = api.scores.page(Arc::clone(&query), at).await;
+        for row in page.rows.iter().filter(|row| row.reading.score.is_finite()) {
+            let labels = Labels::new(page.labels_of(row)).unwrap_or_default().to_string();
+            top.push(Top { labels, reading: row.reading });
+        }
+        top.sort_by(|a: &Top, b| b.reading.score.total_cmp(&a.reading.score).then_with(|| a.labels.cmp(&b.labels)));
+        top.truncate(TOP);
+        cursor = page.next;
+    }
+    top
+}
+
+fn series_row(Top { labels, reading }: &Top) -> String {
+    let class = if reading.score > 1.0 { " class=anomalous" } else { "" };
+    let (labels, pattern) = (escape(labels), reading.pattern.as_str());
+    let number = |n: f64| format!("{n:.4}").trim_end_matches('0').trim_end_matches('.').to_owned();
+    let [value, lower, upper] = [reading.value, reading.lower, reading.upper].map(number);
+    format!(
+        "<tr{class}><td>{labels}</td><td>{:.2}</td><td>{value}</td><td>{lower} to {upper}</td><td>{pattern}</td></tr>\n",
+        reading.score
+    )
+}
+
 async fn page(State(api): State<Api>) -> Html<String> {
     let mut hosts = host_list(&api).await;
     hosts.sort_by(|a, b| b.score.unwrap_or(-1.0).total_cmp(&a.score.unwrap_or(-1.0)).then(a.host.cmp(&b.host)));
@@ -185,7 +226,9 @@ async fn page(State(api): State<Api>) -> Html<String> {
         })
         .collect();
     let banner = api.banner.map_or(String::new(), |text| format!("<p class=banner>{}</p>", escape(text)));
-    Html(include_str!("api/page.html").replace("<!--banner-->", &banner).replace("<!--rows-->", &rows))
+    let series: String = top_series(&api).await.iter().map(series_row).collect();
+    let page = include_str!("api/page.html").replace("<!--banner-->", &banner);
+    Html(page.replace("<!--hosts-->", &rows).replace("<!--series-->", &series))
 }
 
 fn escape(text: &str) -> String {

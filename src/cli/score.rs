@@ -17,7 +17,7 @@ use watchbell_detect::{CivilTime, EntityCount, Judge, JudgeConfig, host_score};
 use watchbell_normalize::Cadence;
 use watchbell_series::{Sample, SeriesSpec, Verdict};
 
-/// Arguments of `watchbell score`.
+/// Judges files offline with the engine of `run`, strictly causal: a score for each row.
 #[derive(Debug, clap::Args)]
 pub struct ScoreArgs {
     /// Files (.csv, .csv.gz), or folders of such files.

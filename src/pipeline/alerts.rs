@@ -60,10 +60,25 @@ pub fn load_rules(settings: &Settings) -> Result<Rules, Vec<String>> {
     if problems.is_empty() { Ok(rules) } else { Err(problems) }
 }
 
+/// What the stage itself needs of the settings.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// How long ended alerts are kept in the journal.
+    retention: Duration,
+    /// Alerts that may fire at once.
+    max_open: usize,
+}
+
+impl Limits {
+    fn of(settings: &Settings) -> Self {
+        Self { retention: settings.alerting.retention, max_open: settings.alerting.max_open }
+    }
+}
+
 enum Message {
     AddSink(String, Vec<Arc<dyn AlertSink>>),
     RemoveSink(String, oneshot::Sender<()>),
-    SetRules(Box<Rules>, Duration),
+    SetRules(Box<Rules>, Limits),
     Stop,
 }
 
@@ -96,7 +111,7 @@ impl AlertStage {
             outbox: Outbox::new(Arc::clone(&around.clock), around.metrics.clone()),
             recent: Vec::new(),
             refused: 0,
-            retention: settings.alerting.retention,
+            limits: Limits::of(settings),
             metrics: around.metrics.clone(),
             gauges: AlertGauges::new(&around.metrics),
         };
@@ -125,7 +140,7 @@ impl AlertStage {
     /// All problems of all files; the old rules stay.
     pub async fn set_rules(&self, settings: &Settings) -> Result<(), Vec<String>> {
         let rules = load_rules(settings)?;
-        let _ = self.messages.send(Message::SetRules(Box::new(rules), settings.alerting.retention)).await;
+        let _ = self.messages.send(Message::SetRules(Box::new(rules), Limits::of(settings))).await;
         Ok(())
     }
 
@@ -147,7 +162,7 @@ struct Stage {
     recent: Vec<Alert>,
     /// Anomalies without room at the last tick.
     refused: u64,
-    retention: Duration,
+    limits: Limits,
     metrics: Metrics,
     gauges: AlertGauges,
 }
@@ -176,7 +191,7 @@ impl Stage {
                 Some(batch) = events.recv() => self.observe(batch).await,
                 _ = ticks.tick() => self.tick().await,
                 _ = prunes.tick() => {
-                    let kept_ms = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
+                    let kept_ms = i64::try_from(self.limits.retention.as_millis()).unwrap_or(i64::MAX);
                     self.journal.prune(self.clock.now_ms().saturating_sub(kept_ms));
                 }
                 message = inbox.recv() => match message {
@@ -185,8 +200,8 @@ impl Stage {
                         self.outbox.remove(&name, FINISH).await;
                         let _ = done.send(());
                     }
-                    Some(Message::SetRules(rules, retention)) => {
-                        self.retention = retention;
+                    Some(Message::SetRules(rules, limits)) => {
+                        self.limits = limits;
                         let mut changes = Changes::default();
                         self.book.set_rules(*rules, self.clock.now_ms(), &mut changes);
                         self.apply(changes).await;
@@ -231,7 +246,8 @@ impl Stage {
         self.apply(changes).await;
         self.recent.retain(|alert| now_ms - alert.ends_ms < RESOLVED_MS);
         let counts = self.book.counts();
-        let full = counts.held > 0 || counts.refused > self.refused;
+        // Alerts held for the sake of one host are no limit: the alert of the host stands for them.
+        let full = counts.firing >= self.limits.max_open || counts.refused > self.refused;
         self.refused = counts.refused;
         self.metrics.gauge(&metrics::LIMIT_REACHED, &["alerts"]).set(f64::from(u8::from(full)));
         self.gauges.set(counts);

@@ -118,9 +118,9 @@ impl Checkpointer {
             shards,
             data_dir: data_dir.to_owned(),
             checkpoints: Arc::new(RwLock::new(checkpoints)),
+            saved_ms: AtomicI64::new(clock.now_ms()),
             clock,
             metrics,
-            saved_ms: AtomicI64::new(0),
         })
     }
 
@@ -130,17 +130,18 @@ impl Checkpointer {
         &self.data_dir
     }
 
+    /// Seconds since the last checkpoint, or since the start where there was none yet.
+    #[must_use]
+    pub fn age_seconds(&self) -> f64 {
+        (self.clock.now_ms() - self.saved_ms.load(Ordering::Relaxed)) as f64 / 1000.0
+    }
+
     /// Takes a checkpoint each `interval` until the shutdown.
     pub async fn run(self: Arc<Self>, interval: Duration, mut shutdown: Shutdown) {
-        let age = self.metrics.gauge(&metrics::CHECKPOINT_AGE, &[]);
         while shutdown.sleep(interval).await {
             if let Err(error) = self.save().await {
                 self.metrics.counter(&metrics::CHECKPOINT_FAILURES, &[]).inc();
                 tracing::error!(%error, "no checkpoint taken; the one before and the log stay");
-            }
-            let saved_ms = self.saved_ms.load(Ordering::Relaxed);
-            if saved_ms > 0 {
-                age.set((self.clock.now_ms() - saved_ms) as f64 / 1000.0);
             }
         }
     }

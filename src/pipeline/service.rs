@@ -209,6 +209,7 @@ impl Service {
             address = %service.address,
             seconds = began.seconds(),
             series = restored.series,
+            data_dir = %service.data_dir.path().display(),
             sources = service.sources.len(),
             "ready"
         );

@@ -27,6 +27,7 @@ pub struct Sweeper {
     published: Published,
     seen: Vec<Seen>,
     limit: u64,
+    wal_broken: bool,
 }
 
 impl std::fmt::Debug for Sweeper {
@@ -54,7 +55,7 @@ impl Sweeper {
         limit: u64,
     ) -> Self {
         let seen = shards.iter().map(|_| Seen::default()).collect();
-        Self { shards, clock, judged, checkpointer, published: Published::new(metrics), seen, limit }
+        Self { shards, clock, judged, checkpointer, published: Published::new(metrics), seen, limit, wal_broken: false }
     }
 
     /// Takes what the shards count so far as published: what is restored from the log was counted when it came.
@@ -110,6 +111,16 @@ impl Sweeper {
         self.published.raw.set(raw as f64);
         self.published.wal.set(wal as f64);
         self.published.wal_broken.set(f64::from(u8::from(broken)));
+        if broken != std::mem::replace(&mut self.wal_broken, broken) {
+            if broken {
+                tracing::error!(
+                    "samples can not be logged (is the disk full?); a crash now would lose those since the last checkpoint"
+                );
+            } else {
+                tracing::info!("samples are logged again");
+            }
+        }
+        self.published.checkpoint_age.set(self.checkpointer.age_seconds());
         self.published.limited.set(f64::from(u8::from(raw >= self.limit)));
     }
 }
@@ -131,6 +142,7 @@ struct Published {
     raw: Gauge,
     wal: Gauge,
     wal_broken: Gauge,
+    checkpoint_age: Gauge,
     limited: Gauge,
     panics: Counter,
     lost_events: Counter,
@@ -188,6 +200,7 @@ impl Published {
             raw: own.gauge(&metrics::SERIES, &["held"]),
             wal: own.gauge(&metrics::WAL_BYTES, &[]),
             wal_broken: own.gauge(&metrics::WAL_BROKEN, &[]),
+            checkpoint_age: own.gauge(&metrics::CHECKPOINT_AGE, &[]),
             limited: own.gauge(&metrics::LIMIT_REACHED, &["max_series"]),
             panics: own.counter(&metrics::PANICS, &["judge"]),
             lost_events: own.counter(&metrics::VERDICTS_LOST, &[]),

@@ -72,7 +72,7 @@ table! {
     /// Panics that were caught.
     PANICS = counter("watchbell_panics_total", &["stage"], "Panics that were caught; the stage went on without what caused them.");
     /// Age of the last checkpoint.
-    CHECKPOINT_AGE = gauge("watchbell_checkpoint_age_seconds", &[], "Seconds since what was learned was last saved.");
+    CHECKPOINT_AGE = gauge("watchbell_checkpoint_age_seconds", &[], "Seconds since what was learned was last saved, or since the start.");
     /// Time a checkpoint takes.
     CHECKPOINT_SECONDS = seconds("watchbell_checkpoint_seconds", &[], "Seconds to write a checkpoint.");
     /// Checkpoints that failed.

@@ -186,7 +186,12 @@ impl Rules {
     /// What `rows` say of a series of this kind, the values of which are judged in `unit`; `missing` holds
     /// where no row says otherwise.
     pub(crate) fn meaning(&self, rows: &[u32], kind: MetricKind, unit: Unit, missing: bool) -> Meaning {
-        let default = SeriesSpec { missing, ..SeriesSpec::default() };
+        // Rates of what only grows, and observed times and sizes, can not be negative.
+        let grows = kind == MetricKind::Counter;
+        let observed = matches!(kind, MetricKind::Histogram | MetricKind::Summary);
+        let positive = grows || (observed && matches!(unit, Unit::Seconds | Unit::Bytes));
+        let legal_min = if positive { 0.0 } else { f64::NEG_INFINITY };
+        let default = SeriesSpec { missing, legal_min, ..SeriesSpec::default() };
         let spec = SeriesSpec {
             direction: self.first(rows, |r| r.direction).unwrap_or(default.direction),
             unit,

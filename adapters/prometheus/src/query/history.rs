@@ -70,7 +70,8 @@ pub struct QueryHistoryConfig {
 }
 
 fn default_selectors() -> Vec<String> {
-    vec!["{__name__!=\"\"}".to_owned()]
+    // Not what has no name, and not what Watchbell itself wrote there.
+    vec!["{__name__!~\"(watchbell_.*)?\"}".to_owned()]
 }
 
 impl HistoryConfig for QueryHistoryConfig {

@@ -29,14 +29,17 @@ pub(super) struct Receiver {
     ingest: Arc<dyn Ingest>,
     clock: Arc<dyn Clock>,
     handles: Handles,
-    /// One permit for each request that holds a body.
+    /// One permit for each request that is decoded and judged.
     places: Semaphore,
+    /// Bytes of bodies on their way.
+    budget: Semaphore,
 }
 
 impl Receiver {
     pub(super) fn new(settings: Arc<Settings>, context: &SourceContext) -> Self {
         Self {
             places: Semaphore::new(settings.concurrent),
+            budget: body::budget(settings.concurrent, settings.max_body_bytes),
             settings,
             ingest: context.ingest.clone(),
             clock: context.clock.clone(),
@@ -59,11 +62,11 @@ impl Receiver {
         guard.check(&head.headers).map_err(Refusal::Unauthorized)?;
         let version = version.map_err(Refusal::Unsupported)?;
         let encoding = negotiate::encoding(&head.headers).map_err(Refusal::Unsupported)?;
+        let body = body::read(body, &head.headers, *max_body_bytes, *read_timeout, &self.budget).await?;
         let place = tokio::time::timeout(*read_timeout, self.places.acquire()).await;
         let Ok(Ok(_place)) = place else {
             return Err(Refusal::slow("too many requests at once; raise `max_concurrent_requests`"));
         };
-        let body = body::read(body, &head.headers, *max_body_bytes, *read_timeout).await?;
         self.handles.body(body.len());
         let decoded = decode(version, encoding, body, *limits).await?;
         self.judge(decoded).await

@@ -286,6 +286,19 @@ async fn a_body_that_never_ends_is_given_up() {
 }
 
 #[tokio::test]
+async fn slow_senders_do_not_keep_others_out() {
+    let peer = Peer::new(serde_json::json!({"read_timeout": "10s", "max_concurrent_requests": 1}));
+    let never = || Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let slow = futures_util::future::join(peer.send(&[], never()), peer.send(&[], never()));
+    let quick = peer.send(&[], up().snappy());
+    tokio::select! {
+        biased;
+        _ = slow => panic!("a body that never ends was answered"),
+        answer = quick => assert_eq!(answer.status, StatusCode::NO_CONTENT),
+    }
+}
+
+#[tokio::test]
 async fn credentials_come_first() {
     let peer = Peer::new(serde_json::json!({"authorization": {"credentials": "t0ken"}}));
     let answer = peer.send(&[("content-type", "x")], up().snappy()).await;

@@ -156,7 +156,7 @@ async fn gives_each_stored_sample_once() {
     assert!(shares.is_sorted() && shares.last() == Some(&1.0));
     for form in server.forms() {
         let selector = form.get("query").unwrap_or_else(|| &form["match[]"]);
-        assert!(selector.starts_with(r#"{__name__!="",instance="web-1:9100""#), "{selector}");
+        assert!(selector.starts_with(r#"{__name__!~"(watchbell_.*)?",instance="web-1:9100""#), "{selector}");
     }
 }
 
