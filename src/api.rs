@@ -201,7 +201,10 @@ async fn top_series(api: &Api) -> Vec<Top> {
 fn series_row(Top { labels, reading }: &Top) -> String {
     let class = if reading.score > 1.0 { " class=anomalous" } else { "" };
     let (labels, pattern) = (escape(labels), reading.pattern.as_str());
-    let number = |n: f64| format!("{n:.4}").trim_end_matches('0').trim_end_matches('.').to_owned();
+    let number = |n: f64| match n.abs() {
+        1000.0.. => format!("{n:.0}"),
+        _ => format!("{n:.4}").trim_end_matches('0').trim_end_matches('.').to_owned(),
+    };
     let [value, lower, upper] = [reading.value, reading.lower, reading.upper].map(number);
     format!(
         "<tr{class}><td>{labels}</td><td>{:.2}</td><td>{value}</td><td>{lower} to {upper}</td><td>{pattern}</td></tr>\n",
