@@ -87,7 +87,8 @@ pub trait Ingest: Send + Sync {
     fn submit(&self, batch: RawBatch) -> BoxFuture<'_, Result<Receipt, IngestError>>;
 }
 
-/// Why a whole batch was not taken. Nothing of it was stored; it may be sent again.
+/// Why a batch was not taken, or not all of it. It may be sent again as it is: a sample that was taken is then
+/// a repeat, which changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IngestError {
     /// More work is waiting than the queue takes.
