@@ -33,6 +33,7 @@ use watchbell_adapter_api::{History, Prepared, Problems, Source};
 
 pub use self::diff::{Difference, Outline};
 use self::env::Lookup;
+pub(crate) use self::items::MAX_SERIES;
 pub use self::located::Located;
 use self::located::Report;
 pub use self::raw::Config;
@@ -64,6 +65,14 @@ pub struct Checked {
     pub history: Option<Named<Arc<dyn History>>>,
 }
 
+impl Checked {
+    /// The most series that each source may hold, by name.
+    #[must_use]
+    pub fn source_limits(&self) -> Vec<(Arc<str>, Option<u32>)> {
+        self.sources.iter().map(|source| (Arc::clone(&source.name), source.max_series)).collect()
+    }
+}
+
 impl fmt::Debug for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Outline::of(self).fmt(f)
@@ -82,6 +91,8 @@ pub struct Named<T> {
     pub item: T,
     /// What was written, with variables put in: equal for two items that do the same. Holds secrets.
     pub fingerprint: Value,
+    /// Most series that a source may hold at once; no limit of its own where it is not set.
+    pub max_series: Option<u32>,
 }
 
 impl<T> fmt::Debug for Named<T> {

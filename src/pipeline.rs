@@ -8,7 +8,7 @@
 //! | [`scores`] | the way out for scores, page by page |
 //! | [`alerts`] | the task of the alerting stage |
 //! | [`outbox`] | a queue for each alert sink |
-//! | [`sweep`] | what happens because time passes |
+//! | [`sweep`], `source_watch` | what happens because time passes; what each source holds |
 //! | [`checkpoint`], [`record`], `reshard` | what survives a crash, and a change of `shards` |
 //! | [`warm`] | history read back |
 //! | [`supervise`] | sources and sinks as tasks |
@@ -28,6 +28,7 @@ pub mod rules;
 pub mod scores;
 pub mod service;
 pub mod shard;
+mod source_watch;
 pub mod supervise;
 pub mod sweep;
 pub mod warm;

@@ -4,6 +4,7 @@
 //! settings are fixed for the life of the process; those are named, and keep their old value.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -15,6 +16,7 @@ use super::{Checked, Named};
 pub struct Outline {
     settings: Settings,
     sources: Vec<(String, Value)>,
+    limits: Vec<(Arc<str>, Option<u32>)>,
     sinks: Vec<(String, Value)>,
     history: Option<Value>,
 }
@@ -36,6 +38,7 @@ impl Outline {
         Self {
             settings: checked.settings.clone(),
             sources: fingerprints(&checked.sources),
+            limits: checked.source_limits(),
             sinks: fingerprints(&checked.sinks),
             history: checked.history.as_ref().map(|history| history.fingerprint.clone()),
         }
@@ -51,6 +54,8 @@ fn fingerprints<T>(items: &[Named<T>]) -> Vec<(String, Value)> {
 pub struct Difference {
     /// Sources by name.
     pub sources: Changes,
+    /// Names of sources that stay, with another limit of series.
+    pub limits: Vec<String>,
     /// Sinks by name.
     pub sinks: Changes,
     /// Whether history is read from elsewhere or otherwise.
@@ -100,9 +105,11 @@ impl Difference {
     pub fn between(old: &Outline, new: &Outline) -> Self {
         let (settings, restart): (Vec<_>, Vec<_>) =
             SETTINGS.iter().filter(|row| (row.differs)(&old.settings, &new.settings)).partition(|row| row.live);
+        let changed = |row: &&(Arc<str>, Option<u32>)| old.limits.iter().any(|was| was.0 == row.0 && was.1 != row.1);
         let paths = |rows: Vec<&Setting>| rows.into_iter().map(|row| row.path).collect();
         Self {
             sources: Changes::between(&old.sources, &new.sources),
+            limits: new.limits.iter().filter(|row| changed(row)).map(|(name, _)| name.to_string()).collect(),
             sinks: Changes::between(&old.sinks, &new.sinks),
             history: old.history != new.history,
             settings: paths(settings),

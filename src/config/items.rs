@@ -20,6 +20,8 @@ use crate::registry::{Registry, UnknownKind};
 
 /// Longest name of an item; names go into labels of metrics and lines of logs.
 const MAX_NAME: usize = 64;
+/// The key of the limit of series of a source; read here, since the service counts them.
+pub(crate) const MAX_SERIES: &str = "max_series";
 
 pub(super) fn sources(
     node: &Node,
@@ -193,8 +195,10 @@ fn item<T>(
     problems: &mut Problems,
 ) -> Option<Named<T>> {
     let Content::Map(entries) = &node.content else { return None };
-    // `type` and `name` are ours; a history is alone and has no name.
-    let own = |key: &str| key == "type" || (key == "name" && path != "history");
+    // `type` and `name` are ours; a history is alone and has no name. Series are counted for sources only.
+    let counted = path.starts_with("sources[");
+    let own = |key: &str| key == "type" || (key == "name" && path != "history") || (key == MAX_SERIES && counted);
+    let max_series = if counted { max_series(node, path, problems) } else { None };
     let rest = entries.iter().filter(|entry| !own(&entry.key)).cloned().collect();
     let rest = Node { at: node.at, content: Content::Map(rest) };
 
@@ -218,5 +222,20 @@ fn item<T>(
         path: path.to_owned(),
         item: prepared.filter(|_| usable)?,
         fingerprint,
+        max_series,
     })
+}
+
+/// The limit of series of a source, where one is written.
+fn max_series(node: &Node, path: &str, problems: &mut Problems) -> Option<u32> {
+    let written = node.get(MAX_SERIES)?;
+    let number = match &written.content {
+        Content::Scalar { text, plain: true } => text.parse::<u32>().ok().filter(|most| *most > 0),
+        _ => None,
+    };
+    if number.is_none() {
+        let hint = "write how many series this source may bring at most, such as `100000`, or leave it out";
+        problems.hint(format!("{path}.{MAX_SERIES}"), "expected a whole number of at least 1", hint);
+    }
+    number
 }

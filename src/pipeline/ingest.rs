@@ -161,6 +161,38 @@ impl Ingest for Router {
     }
 }
 
+/// The way in for one source: what it brings is counted for it.
+pub struct SourceIngest {
+    inner: Arc<dyn Ingest>,
+    tag: u32,
+}
+
+impl std::fmt::Debug for SourceIngest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SourceIngest").field("tag", &self.tag).finish_non_exhaustive()
+    }
+}
+
+impl SourceIngest {
+    /// The way to `inner` for the source called `name`.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Ingest>, name: &str) -> Self {
+        Self { inner, tag: source_tag(name) }
+    }
+}
+
+impl Ingest for SourceIngest {
+    fn submit(&self, batch: RawBatch) -> BoxFuture<'_, Result<Receipt, IngestError>> {
+        self.inner.submit(RawBatch { source: self.tag, ..batch })
+    }
+}
+
+/// What stands for the source called `name` in batches, the log and checkpoints; never 0.
+#[must_use]
+pub fn source_tag(name: &str) -> u32 {
+    (xxhash_rust::xxh3::xxh3_64(name.as_bytes()) as u32).max(1)
+}
+
 /// The shard of `key` among `count`.
 #[must_use]
 pub fn shard_of(key: u64, count: usize) -> usize {
@@ -183,7 +215,8 @@ pub fn split(batch: &RawBatch, count: usize) -> Vec<Vec<u32>> {
 
 /// The series of `batch` that `forward` names, each under the key by which it is known where it belongs.
 fn rekeyed(batch: &RawBatch, forward: &[(u32, u64)]) -> RawBatch {
-    let mut out = RawBatch { mode: batch.mode, received_ms: batch.received_ms, ..RawBatch::default() };
+    let RawBatch { mode, source, received_ms, .. } = *batch;
+    let mut out = RawBatch { mode, source, received_ms, ..RawBatch::default() };
     for (index, key) in forward {
         let series = &batch.series[*index as usize];
         let (labels_at, samples_at, histograms_at) = (out.labels.len(), out.samples.len(), out.histograms.len());

@@ -1,6 +1,6 @@
 //! A part of a batch as bytes, for the log of accepted samples.
 //!
-//! Layout, little-endian: format u8, mode u8, received i64, metadata count u32, series count u32; for each
+//! Layout, little-endian: format u8, mode u8, tag of the source u32, received i64, metadata count u32, series count u32; for each
 //! metadata its kind u8 and two strings; for each series a head u8, key u64, label bytes where the head says
 //! so, sample count u32 and histogram count u32 unless the head says that it is one sample and nothing else,
 //! samples, histograms. A sample is the time since the sample before it in the record (since `received` for
@@ -11,7 +11,7 @@
 use watchbell_series::{MetricKind, Mode, NativeHistogram, RawBatch, RawMetadata, RawSample, RawSeries, Span};
 
 /// Version of the layout.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 /// Bits of the head of a series: its kind,
 const KIND: u8 = 7;
 /// whether labels follow,
@@ -30,6 +30,7 @@ pub fn write(batch: &RawBatch, which: &[u32], keys: &[(u32, u64)], with_labels: 
     let mut keys = keys.iter().peekable();
     out.push(FORMAT);
     out.push(u8::from(batch.mode == Mode::Backfill));
+    out.extend_from_slice(&batch.source.to_le_bytes());
     out.extend_from_slice(&batch.received_ms.to_le_bytes());
     put_len(batch.metadata.len(), out);
     put_len(which.len(), out);
@@ -74,7 +75,7 @@ pub fn read(bytes: &[u8]) -> Result<RawBatch, RecordError> {
         return Err(RecordError(0));
     }
     let mode = if from.byte()? == 0 { Mode::Live } else { Mode::Backfill };
-    let mut batch = RawBatch { mode, received_ms: from.i64()?, ..RawBatch::default() };
+    let mut batch = RawBatch { mode, source: from.u32()?, received_ms: from.i64()?, ..RawBatch::default() };
     let (metadata, series) = (from.u32()?, from.u32()?);
     for _ in 0..metadata {
         let kind = kind_of(from.byte()?);

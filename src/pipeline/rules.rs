@@ -4,8 +4,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use watchbell_normalize::{Limits, Rules};
+use watchbell_normalize::{Limits, Rules, SourceLimit};
 
+use super::ingest::source_tag;
+use super::source_watch::SourceRow;
 use crate::config::Settings;
 
 /// The rules that `settings` ask for.
@@ -64,6 +66,16 @@ fn overlay(settings: &Settings) -> String {
 pub fn limits(settings: &Settings) -> Limits {
     let idle_ms = i64::try_from(settings.series.expire_after.as_millis()).unwrap_or(i64::MAX);
     Limits { max_series: per_shard(settings.series.max_series, settings.shards), idle_ms, ..Limits::default() }
+}
+
+/// The limits of the sources that have one, for one of `shards` shards.
+#[must_use]
+pub fn source_limits(sources: &[SourceRow], shards: usize) -> Vec<SourceLimit> {
+    let limit = |(name, most): &SourceRow| {
+        let max_series = per_shard((*most)? as usize, shards);
+        Some(SourceLimit { tag: source_tag(name), name: Arc::clone(name), max_series })
+    };
+    sources.iter().filter_map(limit).collect()
 }
 
 /// Each shard's share of a limit; keys spread evenly but not exactly, so a twentieth more.

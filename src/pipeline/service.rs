@@ -19,6 +19,7 @@ use super::handle::{ShardHandle, ShardMeta, ShardThread};
 use super::ingest::{Gate, NewHost, Router};
 use super::scores::ScoreView;
 use super::shard::{Event, Shard};
+use super::source_watch::SourceRow;
 use super::supervise::{Component, Surroundings, start_score_sink, start_source};
 use super::sweep::Sweeper;
 use super::warm::WarmStart;
@@ -117,7 +118,11 @@ impl Service {
         let (stop, shutdown) = Shutdown::channel();
         let (verdicts, verdict_queue) = mpsc::channel(VERDICTS);
         let loaded = rules::load(&settings).map_err(|problems| anyhow!(problems.join("\n")))?;
-        let current = Arc::new(Mutex::new(Current { rules: loaded, judging: judge_config(&settings) }));
+        let current = Arc::new(Mutex::new(Current {
+            rules: loaded,
+            judging: judge_config(&settings),
+            sources: checked.source_limits().into(),
+        }));
         reshard::fold_log(&settings, &current, &clock, &metrics).await?;
         let (shards, threads) = start_shards(&settings, &current, &verdicts)?;
         drop(verdicts);
@@ -165,7 +170,8 @@ impl Service {
         let alerts = AlertStage::start(&settings, &around, Arc::clone(&shards), verdict_queue).await?;
         let limit = settings.series.max_series as u64;
         let mut sweeper =
-            Sweeper::new(Arc::clone(&shards), Arc::clone(&clock), judged, Arc::clone(&checkpointer), &metrics, limit);
+            Sweeper::new(Arc::clone(&shards), Arc::clone(&clock), judged, Arc::clone(&checkpointer), &metrics, limit)
+                .watching(Arc::clone(&current));
         sweeper.skip_restored().await;
         let mut tasks = vec![
             tokio::spawn(sweeper.run(shutdown.clone())),
@@ -289,7 +295,7 @@ impl Service {
         let outline = Outline::of(&checked);
         let difference = Difference::between(&self.outline, &outline);
         let mut said = Vec::new();
-        said.extend(self.apply_settings(&checked.settings, &difference).await?);
+        said.extend(self.apply_settings(&checked, &difference).await?);
 
         for name in difference.sources.removed.iter().chain(&difference.sources.changed) {
             if let Some(component) = self.sources.remove(name) {
@@ -318,6 +324,7 @@ impl Service {
             said.extend(changes.removed.iter().map(|name| format!("{what} `{name}` removed")));
             said.extend(changes.changed.iter().map(|name| format!("{what} `{name}` started anew")));
         }
+        said.extend(difference.limits.iter().map(|name| format!("limit of series of source `{name}` changed")));
         if difference.history {
             said.push("`history` takes effect at the next start".to_owned());
         }
@@ -327,18 +334,23 @@ impl Service {
     }
 
     /// Rules are read anew at each reload, since their files may have changed where the config did not.
-    async fn apply_settings(&mut self, new: &Settings, difference: &Difference) -> Result<Vec<String>, Vec<String>> {
+    async fn apply_settings(&mut self, checked: &Checked, difference: &Difference) -> Result<Vec<String>, Vec<String>> {
+        let new = &checked.settings;
         let loaded = rules::load(new)?;
         self.alerts.set_rules(new).await?;
         let judging = judge_config(new);
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Current { rules: Arc::clone(&loaded), judging };
+        // The number of shards is that of the start, whatever the config says now.
+        let limits = rules::source_limits(&checked.source_limits(), self.shards.len());
+        let now = Current { rules: loaded, judging, sources: checked.source_limits().into() };
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = now.clone();
         for shard in self.shards.iter() {
-            let (loaded, judging) = (Arc::clone(&loaded), judging);
+            let (now, limits) = (now.clone(), limits.clone());
             // A shard that fails here starts anew with what is current.
             let _ = shard
                 .call(move |shard| {
-                    shard.set_rules(loaded);
-                    shard.set_judging(judging);
+                    shard.set_rules(now.rules);
+                    shard.set_judging(now.judging);
+                    shard.set_source_limits(limits);
                 })
                 .await;
         }
@@ -399,6 +411,14 @@ fn judge_config(settings: &Settings) -> JudgeConfig {
 pub(super) struct Current {
     rules: Arc<Rules>,
     judging: JudgeConfig,
+    sources: Arc<[SourceRow]>,
+}
+
+impl Current {
+    /// The sources there are, each with its limit of series.
+    pub(super) fn sources(&self) -> Arc<[SourceRow]> {
+        Arc::clone(&self.sources)
+    }
 }
 
 type Shards = (Arc<[ShardHandle]>, Vec<ShardThread>);
@@ -415,8 +435,10 @@ pub(super) fn start_shards(
     for index in 0..count {
         let (current, verdicts, time) = (Arc::clone(current), verdicts.clone(), time.clone());
         let make = move || {
-            let Current { rules, judging } = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let normalizer = Normalizer::new(rules, ShardOf { index, count }, limits);
+            let current = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let Current { rules, judging, sources } = current;
+            let mut normalizer = Normalizer::new(rules, ShardOf { index, count }, limits);
+            normalizer.set_source_limits(rules::source_limits(&sources, count as usize));
             let judge = Judge::new(judging, time.clone());
             Shard::new(ShardMeta::new(index, count), normalizer, judge, None, verdicts.clone(), limits.idle_ms)
         };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use watchbell_adapter_api::sink::{ScoreQuery, ScoreRow};
 use watchbell_detect::{EntityCount, Judge, JudgeConfig};
-use watchbell_normalize::{Normalized, Normalizer, ReceiptPart, Rules, Stats};
+use watchbell_normalize::{Normalized, Normalizer, ReceiptPart, Rules, SourceCount, SourceLimit, Stats};
 use watchbell_series::{Labels, Mode, RawBatch, SeriesId, Verdict, labels};
 
 use super::arrivals::Arrivals;
@@ -114,6 +114,8 @@ pub struct ShardStatus {
     pub wal_broken: bool,
     /// Events that the alerting stage never saw, because it was behind for too long.
     pub lost_events: u64,
+    /// What each source holds here.
+    pub sources: Vec<SourceCount>,
     /// Verdicts given so far, by [`watchbell_series::Pattern`] as index.
     pub verdicts: [u64; watchbell_series::Pattern::ALL.len()],
 }
@@ -411,6 +413,11 @@ impl Shard {
         self.normalized.clear();
     }
 
+    /// Takes at most so many series of each source from now on; what is held stays.
+    pub fn set_source_limits(&mut self, limits: Vec<SourceLimit>) {
+        self.normalizer.set_source_limits(limits);
+    }
+
     /// What it tells of itself.
     #[must_use]
     pub fn status(&self) -> ShardStatus {
@@ -420,6 +427,7 @@ impl Shard {
             wal_bytes: self.wal.as_ref().map_or(0, Wal::bytes),
             wal_broken: self.wal.as_ref().is_some_and(Wal::is_broken),
             lost_events: self.meta.lost_events,
+            sources: self.normalizer.source_counts().to_vec(),
             verdicts: self.meta.verdicts(),
             ..ShardStatus::default()
         };

@@ -15,6 +15,7 @@ use watchbell_adapter_api::{
     SourceContext, SourceError, SourceKind,
 };
 
+use super::ingest::SourceIngest;
 use crate::api::routes::RouteTable;
 use crate::clock::Timer;
 use crate::telemetry::metrics;
@@ -115,7 +116,7 @@ pub fn start_source(
     let (stop, shutdown) = Shutdown::channel();
     let context = SourceContext {
         name: name.into(),
-        ingest: Arc::clone(&around.ingest),
+        ingest: Arc::new(SourceIngest::new(Arc::clone(&around.ingest), name)),
         clock: Arc::clone(&around.clock),
         shutdown: shutdown.clone(),
         metrics: around.metrics.clone(),

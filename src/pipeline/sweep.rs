@@ -1,8 +1,8 @@
 //! The clock's part of the pipeline: once a second looks for samples that did not come, forgets series
 //! long gone, brings back a shard that failed, and publishes what the shards count.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::{Counter, Gauge};
@@ -12,7 +12,9 @@ use watchbell_series::Pattern;
 
 use super::checkpoint::Checkpointer;
 use super::handle::ShardHandle;
+use super::service::Current;
 use super::shard::ShardStatus;
+use super::source_watch::SourceWatch;
 use crate::telemetry::metrics;
 
 /// How often.
@@ -27,6 +29,8 @@ pub struct Sweeper {
     published: Published,
     seen: Vec<Seen>,
     limit: u64,
+    sources: SourceWatch,
+    current: Option<Arc<Mutex<Current>>>,
     wal_broken: bool,
 }
 
@@ -55,7 +59,23 @@ impl Sweeper {
         limit: u64,
     ) -> Self {
         let seen = shards.iter().map(|_| Seen::default()).collect();
-        Self { shards, clock, judged, checkpointer, published: Published::new(metrics), seen, limit, wal_broken: false }
+        Self {
+            shards,
+            clock,
+            judged,
+            checkpointer,
+            published: Published::new(metrics),
+            seen,
+            limit,
+            sources: SourceWatch::new(metrics.clone()),
+            current: None,
+            wal_broken: false,
+        }
+    }
+
+    /// Publishes also what the sources of `current` hold.
+    pub(super) fn watching(self, current: Arc<Mutex<Current>>) -> Self {
+        Self { current: Some(current), ..self }
     }
 
     /// Takes what the shards count so far as published: what is restored from the log was counted when it came.
@@ -121,6 +141,10 @@ impl Sweeper {
             }
         }
         self.published.checkpoint_age.set(self.checkpointer.age_seconds());
+        if let Some(current) = &self.current {
+            let sources = current.lock().unwrap_or_else(PoisonError::into_inner).sources();
+            self.sources.publish(&sources, self.seen.iter().map(|seen| &seen.status), now_ms);
+        }
         self.published.limited.set(f64::from(u8::from(raw >= self.limit)));
     }
 }

@@ -59,6 +59,14 @@ table! {
     SERIES_REFUSED = counter("watchbell_series_refused_total", &[], "New series refused because a limit is reached.");
     /// Limits that are reached.
     LIMIT_REACHED = gauge("watchbell_limit_reached", &["limit"], "1 while this limit is reached and something is refused because of it.");
+    /// Series held, by source.
+    SOURCE_SERIES = gauge("watchbell_source_series", &["source"], "Series held that the source of this name brought first.");
+    /// Limit of a source.
+    SOURCE_LIMIT = gauge("watchbell_source_series_limit", &["source"],
+        "Most series that the source of this name may hold (max_series of the source); absent where it has no limit of its own.");
+    /// Samples refused at the limit of their source.
+    SOURCE_REFUSED = counter("watchbell_source_limited_samples_total", &["source"],
+        "Samples of new series that were refused because the source of this name holds as many series as it may.");
     /// Verdicts reported.
     VERDICTS = counter("watchbell_verdicts_total", &["pattern"], "Verdicts reported, by the pattern of the anomaly.");
     /// Verdicts that alerting never saw.

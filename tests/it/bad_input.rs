@@ -135,6 +135,56 @@ fn beyond_the_limit_of_series_what_is_known_goes_on() {
 }
 
 #[test]
+fn a_source_at_its_limit_takes_no_room_from_others() {
+    let target = Server::start(Router::new().route(
+        "/metrics",
+        get(async || ([(CONTENT_TYPE, "text/plain; version=0.0.4")], "it_scraped{n=\"1\"} 1\nit_scraped{n=\"2\"} 2\n")),
+    ));
+    let config = format!(
+        "sources:\n  - {{type: prometheus_remote_write_in, name: push, max_series: 200}}\n  \
+         - {{type: prometheus_scrape, name: node, job_name: node, scrape_interval: 1s, \
+         static_configs: [{{targets: ['{}']}}]}}\nshards: 2\n",
+        target.address()
+    );
+    let home = Home::new(&config);
+    let service = home.start();
+    let flood = |service: &Watchbell, chunk: usize| {
+        let names: Vec<String> = (0..1_000).map(|n| format!("{chunk}-{n}")).collect();
+        let series: Vec<Series> = names.iter().map(|name| gauge("it_flood", &[("id", name)], 1.0)).collect();
+        assert_eq!(service.write(&series).status, 204, "a sender could do nothing about it");
+    };
+    flood(&service, 0);
+    flood(&service, 1);
+    let of = |service: &Watchbell, metric: &str, source: &str| service.metric(metric, &[("source", source)]);
+    let refused = "watchbell_source_limited_samples_total";
+    service.metric_until(refused, &[("source", "push")], |refused| refused >= 1_780.0);
+    let held = of(&service, "watchbell_source_series", "push");
+    // Each shard has its share of the limit and a twentieth more.
+    assert!((180.0..=212.0).contains(&held), "{held} held");
+    assert_eq!(of(&service, "watchbell_source_series_limit", "push"), 200.0);
+    // Its two series, and `up` and the other series of the scrape itself.
+    service.metric_until("watchbell_source_series", &[("source", "node")], |held| held >= 3.0);
+    assert_eq!(of(&service, refused, "node"), 0.0);
+    let scraped =
+        |service: &Watchbell| service.score("watchbell_series_ready", &[("metric", "it_scraped"), ("n", "2")]);
+    assert!(scraped(&service).is_some());
+
+    // What a source holds is known after a kill, too: it gets no second helping.
+    service.kill();
+    let service = home.start();
+    service.metric_until("watchbell_source_series", &[("source", "push")], |now| now == held);
+    flood(&service, 2);
+    service.metric_until(refused, &[("source", "push")], |refused| refused == 1_000.0);
+    assert_eq!(of(&service, "watchbell_source_series", "push"), held);
+
+    // A higher limit holds after a reload, without a restart of the source.
+    home.configure(&config.replace("max_series: 200", "max_series: 100000"));
+    assert_eq!(service.reload().status, 200);
+    flood(&service, 3);
+    service.metric_until("watchbell_source_series", &[("source", "push")], |now| now == held + 1_000.0);
+}
+
+#[test]
 fn bad_targets_fail_alone() {
     async fn endless() -> Body {
         let line = Bytes::from_static(b"it_endless 1\n");

@@ -31,6 +31,7 @@ use crate::pages::Pages;
 use crate::pairs::Pairs;
 use crate::record::{Cold, Hot, NONE, Role};
 use crate::rules::Rules;
+use crate::sources::{SourceCount, SourceLimit, Sources, UNCOUNTED};
 use crate::spans::Spans;
 use crate::stats::Stats;
 
@@ -41,6 +42,9 @@ pub use saved::{Restored, StateError};
 pub struct Normalizer {
     shard: Shard,
     limits: Limits,
+    sources: Sources,
+    /// Number of the source of the batch that goes on.
+    source: u8,
     stats: Stats,
     names: names::Names,
     families: Families,
@@ -119,6 +123,8 @@ impl Normalizer {
         Self {
             shard,
             limits,
+            sources: Sources::default(),
+            source: UNCOUNTED,
             stats: Stats::default(),
             names: names::Names::new(rules),
             families: Families::default(),
@@ -152,6 +158,17 @@ impl Normalizer {
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// Goes on with other limits of sources; series that are held beyond a new one stay.
+    pub fn set_source_limits(&mut self, limits: Vec<SourceLimit>) {
+        self.sources.set_limits(limits);
+    }
+
+    /// What each source holds, of those that brought something or are restored.
+    #[must_use]
+    pub fn source_counts(&self) -> &[SourceCount] {
+        self.sources.counts()
     }
 
     /// One more than the greatest raw index in use so far.

@@ -61,6 +61,8 @@ pub(crate) const HAS_LAST: u8 = 1;
 pub(crate) const ENDED: u8 = 2;
 /// The kind was guessed from the name: metadata may know better.
 pub(crate) const GUESSED: u8 = 4;
+/// No source is counted for it yet: it was first seen in history, which has no limit of its own.
+pub(crate) const UNCLAIMED: u8 = 8;
 
 /// The part of a raw series that each of its samples touches.
 #[derive(Debug, Clone, Copy)]
@@ -113,7 +115,7 @@ impl Hot {
         self.cadence_s = 0.0;
         self.cadence_candidate = 0.0;
         self.cadence_streak = 0;
-        self.flags &= GUESSED;
+        self.flags &= GUESSED | UNCLAIMED;
     }
 }
 
@@ -130,10 +132,19 @@ pub(crate) struct Cold {
     pub(crate) meaning: u32,
     /// Number of labels.
     pub(crate) labels_len: u8,
+    /// Number of the source that it is counted for.
+    pub(crate) source: u8,
 }
 
 impl Cold {
-    pub(crate) const FREE: Self = Self { first_ms: i64::MAX, labels_at: 0, entity: NONE, meaning: NONE, labels_len: 0 };
+    pub(crate) const FREE: Self = Self {
+        first_ms: i64::MAX,
+        labels_at: 0,
+        entity: NONE,
+        meaning: NONE,
+        labels_len: 0,
+        source: crate::sources::UNCOUNTED,
+    };
 }
 
 #[cfg(test)]

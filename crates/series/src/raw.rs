@@ -127,6 +127,9 @@ pub struct NativeHistogram {
 pub struct RawBatch {
     /// How the batch came about.
     pub mode: Mode,
+    /// Tag of the source that brought it, by which series are counted against the limit of their source; 0 for
+    /// none. The service sets it, adapters leave it alone.
+    pub source: u32,
     /// When the source received it, milliseconds since the Unix epoch.
     pub received_ms: i64,
     /// Backing bytes of the labels (for remote write the whole decompressed body).

@@ -31,7 +31,7 @@ pub(super) fn page(registry: Registry) -> String {
 
     Page { out: &mut out, root: &settings, shared: &shared }.tables(&settings, "", &["sources", "sinks", "history"]);
     out.push_str(
-        "## Sources\n\nEach has a `type`, and may have a `name` for logs and metrics (the type if not given).\n\n",
+        "## Sources\n\nEach has a `type`, and may have a `name` for logs and metrics (the type if not given) and `max_series`,\nthe most series that it may hold at once (`series.max_series` bounds all sources together).\n\n",
     );
     sources.iter().for_each(|kind| kind.section(&mut out, &shared));
     out.push_str("## Sinks\n\nAs sources, a `type` and maybe a `name`.\n\n");

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::config::Config;
+use crate::config::{Config, MAX_SERIES};
 use crate::registry::Registry;
 
 /// The schema of `watchbell.yaml`.
@@ -13,15 +13,23 @@ pub fn of_config(registry: Registry) -> Value {
         Some(Value::Object(defs)) => defs,
         _ => Map::new(),
     };
-    let named = json!({"type": "string", "description": "Name in logs and metrics; the type if not given."});
-    let sources: Vec<Value> = registry
-        .sources()
-        .map(|kind| item(kind.name, kind.summary, (kind.schema)(), Some(&named), &mut defs))
-        .collect();
+    let name = json!({"type": "string", "description": "Name in logs and metrics; the type if not given."});
+    let max_series = json!({
+        "type": "integer", "minimum": 1, "maximum": u32::MAX,
+        "description": "Most series that this source may hold at once; `series.max_series` bounds all sources together.",
+    });
+    let of_sink = Map::from_iter([("name".to_owned(), name)]);
+    let mut of_source = of_sink.clone();
+    of_source.insert(MAX_SERIES.to_owned(), max_series);
+    let of_history = Map::new();
+    let sources: Vec<Value> =
+        registry.sources().map(|kind| item(kind.name, kind.summary, (kind.schema)(), &of_source, &mut defs)).collect();
     let sinks: Vec<Value> =
-        registry.sinks().map(|kind| item(kind.name, kind.summary, (kind.schema)(), Some(&named), &mut defs)).collect();
-    let histories: Vec<Value> =
-        registry.histories().map(|kind| item(kind.name, kind.summary, (kind.schema)(), None, &mut defs)).collect();
+        registry.sinks().map(|kind| item(kind.name, kind.summary, (kind.schema)(), &of_sink, &mut defs)).collect();
+    let histories: Vec<Value> = registry
+        .histories()
+        .map(|kind| item(kind.name, kind.summary, (kind.schema)(), &of_history, &mut defs))
+        .collect();
     for (key, kinds) in [("sources", sources), ("sinks", sinks)] {
         root["properties"][key]["items"] = json!({"oneOf": kinds});
     }
@@ -36,7 +44,7 @@ fn item(
     kind: &str,
     summary: &str,
     schema: schemars::Schema,
-    name: Option<&Value>,
+    service_keys: &Map<String, Value>,
     defs: &mut Map<String, Value>,
 ) -> Value {
     let mut schema = schema.to_value();
@@ -58,7 +66,7 @@ fn item(
     object.insert("title".to_owned(), kind.into());
     object.insert("description".to_owned(), summary.into());
     let mut properties = Map::from_iter([("type".to_owned(), json!({"const": kind}))]);
-    properties.extend(name.map(|name| ("name".to_owned(), name.clone())));
+    properties.extend(service_keys.clone());
     if let Some(Value::Object(rest)) = object.remove("properties") {
         properties.extend(rest);
     }

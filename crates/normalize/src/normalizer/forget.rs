@@ -106,6 +106,7 @@ impl Normalizer {
             let records = &self.hot;
             self.map.remove(hot.key, raw, |held| records[held].key);
         }
+        self.sources.give_back(self.cold[raw].source);
         self.hot[raw] = Hot { link: self.free, ..Hot::FREE };
         self.cold[raw] = Cold::FREE;
         self.free = raw;

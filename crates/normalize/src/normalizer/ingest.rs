@@ -10,7 +10,8 @@ use super::derive::FedSample;
 use crate::cadence::Cadence;
 use crate::native;
 use crate::output::{Normalized, ReceiptPart};
-use crate::record::{ENDED, GUESSED, HAS_LAST, Hot, Role};
+use crate::record::{ENDED, GUESSED, HAS_LAST, Hot, Role, UNCLAIMED};
+use crate::sources::UNCOUNTED;
 use crate::stats::Stats;
 
 /// A gap of more cadences than this is counted.
@@ -24,6 +25,7 @@ impl Normalizer {
     /// (`key % count`). Clears `out` first. Indices beyond the batch are ignored.
     pub fn normalize(&mut self, batch: &RawBatch, which: &[u32], out: &mut Normalized) {
         self.start(out);
+        self.source = self.sources.number(batch.source);
         for metadata in &batch.metadata {
             self.families.tell(metadata, self.limits.max_families);
         }
@@ -81,6 +83,10 @@ impl Normalizer {
                 return;
             }
         }
+        if hot.flags & UNCLAIMED != 0 && self.source != UNCOUNTED {
+            self.count_for(raw, self.source);
+        }
+        let hot = &mut self.hot[raw];
         let native = series.histograms_len > 0;
         if (series.kind != MetricKind::Unknown && series.kind != hot.told)
             || (hot.flags & GUESSED != 0 && hot.epoch != self.families.epoch())

@@ -61,7 +61,7 @@ const HEADER: usize = 6;
 
 impl Normalizer {
     /// Version of what [`Normalizer::save`] writes.
-    pub const STATE_VERSION: u16 = 1;
+    pub const STATE_VERSION: u16 = 2;
 
     /// Appends labels and state of raw series `raw`; nothing if it is not [live](Normalizer::is_live).
     pub fn save(&self, raw: u32, out: &mut Vec<u8>) {
@@ -86,6 +86,7 @@ impl Normalizer {
         writer.f32(hot.cadence_s);
         writer.f32(hot.cadence_candidate);
         writer.u8(hot.cadence_streak);
+        writer.u32(self.sources.tag(cold.source));
         if hot.role.grouped() {
             let group = &self.groups[hot.link];
             let (now_ms, before_ms, first_ms, emitted) = group.clock_state();
@@ -175,6 +176,8 @@ impl Normalizer {
         let native = saved.role == Role::Native;
         let decision = decide(&mut self.names, &self.families, name, get, saved.told, native);
         let raw = self.record(Hot { key, told: saved.told, ..Hot::FREE });
+        let source = self.sources.number(saved.source);
+        self.count_for(raw, source);
         if decision.role.labelled() {
             self.put_labels(raw, pairs.iter().copied());
         }
@@ -256,6 +259,7 @@ struct Saved {
     family: MetricKind,
     hot: Hot,
     first_ms: i64,
+    source: u32,
     group: Option<SavedGroup>,
 }
 
@@ -273,6 +277,7 @@ impl Saved {
         let (Some(told), Some(family)) = (told, family) else { return Some(Err(StateError::Damaged("kind"))) };
         let (last_ms, last, first_ms) = (record.i64()?, record.f64()?, record.i64()?);
         let (cadence_s, cadence_candidate, cadence_streak) = (record.f32()?, record.f32()?, record.u8()?);
+        let source = record.u32()?;
         let sane = |seconds: f32| seconds.is_finite() && seconds >= 0.0;
         if !(sane(cadence_s) && sane(cadence_candidate)) {
             return Some(Err(StateError::Damaged("cadence")));
@@ -293,7 +298,7 @@ impl Saved {
             }
             group = Some(saved);
         }
-        Some(Ok(Self { role, told, family, hot, first_ms, group }))
+        Some(Ok(Self { role, told, family, hot, first_ms, source, group }))
     }
 }
 

@@ -3,6 +3,8 @@
 //! A key that is not the id of its labels (the sender does not sort them) is remembered as another key of
 //! the series. Parts of one histogram live together on the shard of their family, whatever their own ids.
 
+use std::sync::Arc;
+
 use watchbell_series::labels::NAME;
 use watchbell_series::{MetricKind, RawBatch, RawSeries, is_stale};
 
@@ -12,7 +14,8 @@ use super::identity::{group_key, read, route};
 use crate::group::Group;
 use crate::meaning::own_output;
 use crate::output::{Admission, Normalized};
-use crate::record::{GUESSED, Hot, NONE, Role};
+use crate::record::{GUESSED, Hot, NONE, Role, UNCLAIMED};
+use crate::sources::UNCOUNTED;
 
 impl Normalizer {
     /// The record for series `i` of `batch`, the key of which is not known; `None` if it is refused.
@@ -110,6 +113,14 @@ impl Normalizer {
         out: &mut Normalized,
     ) -> Option<u32> {
         let get = |name: &str| pairs.iter().find(|(n, _)| *n == name).map_or("", |(_, value)| *value);
+        if let Some(limit) = self.sources.reached(self.source) {
+            let (name, most) = (Arc::clone(&limit.name), limit.max_series);
+            self.sources.refuse(self.source, count);
+            self.refuse_limit(count, out, || {
+                format!("source `{name}` holds {most} series on this shard; raise its `max_series` or send less")
+            });
+            return None;
+        }
         let native = series.histograms_len > 0;
         let decision = decide(&mut self.names, &self.families, get(NAME), get, series.kind, native);
         if decision.role == Role::Aside && !get("le").is_empty() && get("le").parse::<f64>().is_err() {
@@ -117,6 +128,7 @@ impl Normalizer {
         }
         self.stats.new_series += 1;
         let raw = self.record(Hot { key, told: series.kind, batch: self.batch, ..Hot::FREE });
+        self.count_for(raw, self.source);
         if decision.role.labelled() {
             self.put_labels(raw, pairs.iter().copied());
         }
@@ -145,7 +157,7 @@ impl Normalizer {
         let hot = &mut self.hot[raw];
         hot.role = decision.role;
         hot.epoch = epoch;
-        hot.flags = if decision.guessed { GUESSED } else { 0 };
+        hot.flags = (hot.flags & UNCLAIMED) | if decision.guessed { GUESSED } else { 0 };
         if decision.role.judged() {
             self.admit(raw, decision.meaning, out);
         } else if decision.role.grouped() {
@@ -261,6 +273,14 @@ impl Normalizer {
             self.map.insert(hot.key, raw, |held| records[held].key);
         }
         raw
+    }
+
+    /// Counts the series `raw` for a source.
+    pub(super) fn count_for(&mut self, raw: u32, source: u8) {
+        self.cold[raw].source = source;
+        self.sources.take(source);
+        let hot = &mut self.hot[raw];
+        hot.flags = if source == UNCOUNTED { hot.flags | UNCLAIMED } else { hot.flags & !UNCLAIMED };
     }
 
     pub(super) fn group_for(&mut self, key: u64, gauge: bool) -> u32 {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use watchbell_normalize::{Limits, Normalized, Normalizer, Rules, Shard};
+use watchbell_normalize::{Limits, Normalized, Normalizer, Rules, Shard, SourceLimit};
 use watchbell_series::labels::{hash_canonical, write_canonical_label};
-use watchbell_series::{RawBatch, RawSample, RawSeries, Selector};
+use watchbell_series::{Mode, RawBatch, RawSample, RawSeries, Selector};
 
 use crate::support::{Bench, T0, batch, labels};
 
@@ -123,6 +123,65 @@ fn at_the_limit_new_series_are_refused_and_old_ones_go_on() {
     assert_eq!(bench.one("load{i=\"0\"}", &[(10, 2.0)]), [2.0]);
     let long = format!("load{{i=\"{}\"}}", "x".repeat(20_000));
     assert_eq!((bench.one("load{i=\"1\"}", &[(10, 3.0)]), long.len() > 16 * 1024), (vec![3.0], true));
+}
+
+#[test]
+fn a_source_holds_no_more_than_its_limit() {
+    let mut bench = Bench::with("", Limits { idle_ms: 60_000, ..Limits::default() });
+    let limit = |most| vec![SourceLimit { tag: 7, name: "push".into(), max_series: most }];
+    bench.normalizer.set_source_limits(limit(3));
+    let send = |bench: &mut Bench, source: u32, text: &str, second: i64| {
+        let batch = RawBatch { source, ..batch(&[(text, &[(second, 1.0)])]) };
+        bench.feed(&batch);
+        bench.values().len()
+    };
+    for i in 0..10 {
+        let taken = send(&mut bench, 7, &format!("load{{i=\"{i}\"}}"), 0);
+        assert_eq!(taken, usize::from(i < 3));
+    }
+    let problem = bench.out.receipt.first_problem.clone().expect("a problem");
+    assert!(problem.contains("`push`") && problem.contains("`max_series`"), "{problem}");
+    assert_eq!((send(&mut bench, 7, "load{i=\"0\"}", 10), send(&mut bench, 8, "load{i=\"9\"}", 10)), (1, 1));
+    let counts = |bench: &Bench| -> Vec<_> {
+        bench.normalizer.source_counts().iter().map(|c| (c.tag, c.held, c.refused)).collect()
+    };
+    assert_eq!(counts(&bench), [(7, 3, 7), (8, 1, 0)]);
+
+    // The counts come back with the series.
+    let mut restored = Bench::new();
+    for raw in 0..bench.normalizer.raw_len() {
+        let mut bytes = Vec::new();
+        bench.normalizer.save(raw, &mut bytes);
+        restored.normalizer.load(&bytes).expect("restored");
+    }
+    assert_eq!(counts(&restored), [(7, 3, 0), (8, 1, 0)]);
+
+    // What is forgotten gives its place back, and a lower limit takes nothing away.
+    bench.normalizer.set_source_limits(limit(1));
+    let before_ms = T0 + 5_000;
+    while !bench.normalizer.expire(before_ms, &mut bench.out) {}
+    assert_eq!(counts(&bench)[0], (7, 1, 7));
+    assert_eq!(send(&mut bench, 7, "load{i=\"5\"}", 20), 0);
+    bench.normalizer.set_source_limits(limit(2));
+    assert_eq!(send(&mut bench, 7, "load{i=\"5\"}", 20), 1);
+}
+
+#[test]
+fn history_is_counted_for_the_source_that_goes_on_with_it() {
+    let mut bench = Bench::new();
+    bench.normalizer.set_source_limits(vec![SourceLimit { tag: 7, name: "push".into(), max_series: 1 }]);
+    let load = |i: i64, second: i64| batch(&[(&*format!("load{{i=\"{i}\"}}"), &[(second, 1.0)])]);
+    for i in 0..2 {
+        bench.feed(&RawBatch { mode: Mode::Backfill, ..load(i, 0) });
+    }
+    assert!(bench.normalizer.source_counts().is_empty());
+    for i in 0..2 {
+        bench.feed(&RawBatch { source: 7, ..load(i, 10) });
+        assert_eq!(bench.values(), [1.0], "what is known goes on, whatever the limit");
+    }
+    assert_eq!(bench.normalizer.source_counts()[0].held, 2);
+    bench.feed(&RawBatch { source: 7, ..load(3, 10) });
+    assert_eq!(bench.out.receipt.limited, 1);
 }
 
 #[test]
