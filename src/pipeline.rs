@@ -9,7 +9,7 @@
 //! | [`alerts`] | the task of the alerting stage |
 //! | [`outbox`] | a queue for each alert sink |
 //! | [`sweep`], `source_watch` | what happens because time passes; what each source holds |
-//! | [`checkpoint`], [`record`], `reshard` | what survives a crash, and a change of `shards` |
+//! | [`checkpoint`], [`segment`], [`record`], `reshard` | what survives a crash, and a change of `shards` |
 //! | [`warm`] | history read back |
 //! | [`supervise`] | sources and sinks as tasks |
 //! | [`service`] | start, reload and end of all this |
@@ -26,6 +26,7 @@ pub mod record;
 mod reshard;
 pub mod rules;
 pub mod scores;
+pub mod segment;
 pub mod service;
 pub mod shard;
 mod source_watch;

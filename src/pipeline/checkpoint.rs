@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, mpsc as std_mpsc};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -21,7 +21,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::handle::{ShardFailed, ShardHandle};
 use super::ingest::shard_of;
 use super::record;
-use super::shard::Entry;
+use super::segment::Entry;
 use crate::clock::Timer;
 use crate::store::StoreError;
 use crate::store::checkpoint::{Checkpoints, Committed, LoadReport, SegmentId, StateVersions};
@@ -161,11 +161,11 @@ impl Checkpointer {
         for shard in self.shards.iter() {
             marks.push(shard.call(|shard| shard.rotate_log()).await?);
         }
-        let (segments, to_write) = std_mpsc::sync_channel(WRITE_AHEAD);
+        let (segments, mut to_write) = mpsc::channel(WRITE_AHEAD);
         let checkpoints = Arc::clone(&self.checkpoints);
         // Hashes of the last checkpoint only hold if there was one by this process.
         let full = written.iter().all(Vec::is_empty);
-        let writing = tokio::task::spawn_blocking(move || write_all(&checkpoints, full, &to_write));
+        let writing = tokio::task::spawn_blocking(move || write_all(&checkpoints, full, &mut to_write));
         let gathered = self.gather(&segments, written, recovered).await;
         drop(segments);
         let committed = writing.await.map_err(|_| CheckpointError::Writer);
@@ -189,7 +189,7 @@ impl Checkpointer {
     /// Reads all shards, segment by segment, and hands what changed to the writer.
     async fn gather(
         &self,
-        segments: &std_mpsc::SyncSender<Piece>,
+        segments: &mpsc::Sender<Piece>,
         written: &mut [Vec<u64>],
         panics: &[u64],
     ) -> Result<(), CheckpointError> {
@@ -211,29 +211,17 @@ impl Checkpointer {
                 }
                 known[segment as usize] = hash;
                 let id = SegmentId { shard: index as u32, segment };
-                self.hand_over(segments, Piece::Write(id, bytes)).await?;
+                hand_over(segments, Piece::Write(id, bytes)).await?;
             }
             for segment in count..known.len() as u32 {
-                self.hand_over(segments, Piece::Remove(SegmentId { shard: index as u32, segment })).await?;
+                hand_over(segments, Piece::Remove(SegmentId { shard: index as u32, segment })).await?;
             }
             known.truncate(count as usize);
             if shard.panics() != panics[index] {
                 return Err(ShardFailed.into());
             }
         }
-        self.hand_over(segments, Piece::Complete).await
-    }
-
-    async fn hand_over(&self, segments: &std_mpsc::SyncSender<Piece>, mut item: Piece) -> Result<(), CheckpointError> {
-        loop {
-            match segments.try_send(item) {
-                Ok(()) => return Ok(()),
-                Err(std_mpsc::TrySendError::Full(back)) => item = back,
-                // Its error is told by the writer itself.
-                Err(std_mpsc::TrySendError::Disconnected(_)) => return Err(CheckpointError::Writer),
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        hand_over(segments, Piece::Complete).await
     }
 
     /// Brings back the newest checkpoint and judges the log again, muted; then opens the log for each shard.
@@ -388,14 +376,19 @@ impl Checkpointer {
     }
 }
 
+async fn hand_over(segments: &mpsc::Sender<Piece>, piece: Piece) -> Result<(), CheckpointError> {
+    // A writer that is gone tells its error itself.
+    segments.send(piece).await.map_err(|_| CheckpointError::Writer)
+}
+
 fn write_all(
     checkpoints: &RwLock<Checkpoints>,
     full: bool,
-    segments: &std_mpsc::Receiver<Piece>,
+    segments: &mut mpsc::Receiver<Piece>,
 ) -> Result<Option<Committed>, StoreError> {
     let mut checkpoints = checkpoints.write().unwrap_or_else(PoisonError::into_inner);
     let mut writer = if full { checkpoints.begin_full()? } else { checkpoints.begin()? };
-    while let Ok(piece) = segments.recv() {
+    while let Some(piece) = segments.blocking_recv() {
         match piece {
             Piece::Write(id, payload) => writer.write(id.shard, id.segment, &payload)?,
             Piece::Remove(id) => writer.remove(id.shard, id.segment),

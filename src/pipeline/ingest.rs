@@ -7,6 +7,7 @@ use std::time::Duration;
 use prometheus::Histogram;
 use tokio::sync::mpsc;
 use watchbell_adapter_api::{BoxFuture, Ingest, IngestError, Receipt};
+use watchbell_normalize::ReceiptPart;
 use watchbell_series::{Mode, RawBatch, RawSeries};
 
 use super::handle::ShardHandle;
@@ -88,7 +89,8 @@ impl Router {
         Self { shards, gate, seconds, new_hosts }
     }
 
-    async fn route(&self, batch: Arc<RawBatch>) -> Result<(Receipt, Vec<(u32, u64)>), IngestError> {
+    /// Has `batch` judged by the shards that its series belong to; those of another shard are named in `taken`.
+    async fn route(&self, batch: Arc<RawBatch>) -> Result<Taken, IngestError> {
         let parts = split(&batch, self.shards.len());
         let mut waiting = Vec::with_capacity(parts.len());
         for (shard, which) in self.shards.iter().zip(parts) {
@@ -101,15 +103,16 @@ impl Router {
             let receiver = posted.map_err(|_| IngestError::Busy { retry_after: RETRY_AFTER })?;
             waiting.push((receiver.map_err(|_| IngestError::Stopping)?, size));
         }
-        let (mut receipt, mut forward, mut refused) = (Receipt::default(), Vec::new(), false);
+        let (mut taken, mut refused) = (Taken::default(), false);
         for (receiver, size) in waiting {
             match receiver.await {
                 Ok(part) if part.refused => refused = true,
-                Ok(part) => self.add(part, &mut receipt, &mut forward),
+                Ok(part) => self.add(part, &mut taken),
                 Err(_) => {
                     // Sent again it would fail again.
-                    receipt.invalid += size as u64;
-                    receipt.problem.get_or_insert_with(|| "internal error while judging; see the log".to_owned());
+                    taken.fates.invalid += size as u64;
+                    let problem = || "internal error while judging; see the log".to_owned();
+                    taken.fates.first_problem.get_or_insert_with(problem);
                 }
             }
         }
@@ -117,21 +120,13 @@ impl Router {
             // What other shards took is a duplicate for them when it comes again.
             return Err(IngestError::Busy { retry_after: RETRY_AFTER });
         }
-        Ok((receipt, forward))
+        Ok(taken)
     }
 
-    fn add(&self, part: ShardReceipt, receipt: &mut Receipt, forward: &mut Vec<(u32, u64)>) {
-        let fates = part.part;
-        receipt.samples += fates.accepted + fates.duplicates;
-        receipt.histograms += fates.histograms;
-        receipt.out_of_order += fates.out_of_order;
-        receipt.conflicts += fates.conflicts;
-        receipt.future += fates.future;
-        receipt.invalid += fates.invalid;
-        receipt.limited += fates.limited;
-        receipt.problem = receipt.problem.take().or(fates.first_problem);
-        receipt.unknown.extend(part.unknown);
-        forward.extend(part.forward);
+    fn add(&self, part: ShardReceipt, taken: &mut Taken) {
+        taken.fates.add(&part.part);
+        taken.unknown.extend(part.unknown);
+        taken.forward.extend(part.forward);
         for (host, instance) in part.new_hosts {
             // Without room its history is not read, and it learns from live samples.
             let _ = self.new_hosts.try_send(NewHost { host, instance });
@@ -142,16 +137,44 @@ impl Router {
         self.gate.check(batch.mode)?;
         let timer = Timer::start();
         let batch = Arc::new(batch);
-        let (mut receipt, forward) = self.route(Arc::clone(&batch)).await?;
-        if !forward.is_empty() {
+        let mut taken = self.route(Arc::clone(&batch)).await?;
+        if !taken.forward.is_empty() {
             // Parts of one histogram belong together, and labels may come unsorted: both are only known once
             // the labels are read.
-            let (second, _) = self.route(Arc::new(rekeyed(&batch, &forward))).await?;
-            merge(&mut receipt, second, &forward);
+            let second = self.route(Arc::new(rekeyed(&batch, &taken.forward))).await?;
+            taken.fates.add(&second.fates);
+            taken.unknown.extend(second.unknown.iter().map(|index| taken.forward[*index as usize].0));
         }
-        receipt.unknown.sort_unstable();
+        taken.unknown.sort_unstable();
         self.seconds.observe(timer.seconds());
-        Ok(receipt)
+        Ok(taken.receipt())
+    }
+}
+
+/// What became of a batch, over all shards.
+#[derive(Debug, Default)]
+struct Taken {
+    fates: ReceiptPart,
+    /// Series that belong to another shard: index in the batch, and their key there.
+    forward: Vec<(u32, u64)>,
+    unknown: Vec<u32>,
+}
+
+impl Taken {
+    /// The same in the words of sources.
+    fn receipt(self) -> Receipt {
+        let fates = self.fates;
+        Receipt {
+            samples: fates.accepted + fates.duplicates,
+            histograms: fates.histograms,
+            out_of_order: fates.out_of_order,
+            conflicts: fates.conflicts,
+            future: fates.future,
+            invalid: fates.invalid,
+            limited: fates.limited,
+            problem: fates.first_problem,
+            unknown: self.unknown,
+        }
     }
 }
 
@@ -232,18 +255,6 @@ fn rekeyed(batch: &RawBatch, forward: &[(u32, u64)]) -> RawBatch {
         });
     }
     out
-}
-
-fn merge(into: &mut Receipt, part: Receipt, forward: &[(u32, u64)]) {
-    into.samples += part.samples;
-    into.histograms += part.histograms;
-    into.out_of_order += part.out_of_order;
-    into.conflicts += part.conflicts;
-    into.future += part.future;
-    into.invalid += part.invalid;
-    into.limited += part.limited;
-    into.problem = into.problem.take().or(part.problem);
-    into.unknown.extend(part.unknown.iter().map(|index| forward[*index as usize].0));
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use watchbell_normalize::{Normalized, Normalizer, ReceiptPart, Rules, SourceCoun
 use watchbell_series::{Labels, Mode, RawBatch, SeriesId, Verdict, labels};
 
 use super::arrivals::Arrivals;
+use super::segment::{Entry, SegmentWriter};
 use super::{handle::ShardMeta, record};
 use crate::alerting::{About, AlertInput};
 use crate::store::wal::{SegmentNo, Wal};
@@ -451,29 +452,21 @@ impl Shard {
         self.normalizer.raw_len().div_ceil(SEGMENT)
     }
 
-    /// State of the raw series of one segment: the number of shards (u32), then for each series the length
-    /// of its normalised state and of its judged state (u32 each), and these states.
+    /// State of the raw series of one segment, in the layout of [`SegmentWriter`].
     #[must_use]
     pub fn save_segment(&self, segment: u32) -> Vec<u8> {
-        let mut out = Vec::with_capacity(2 << 20);
-        out.extend_from_slice(&self.meta.count.to_le_bytes());
+        let mut out = SegmentWriter::new(self.meta.count);
         let first = segment * SEGMENT;
-        for raw in first..(first + SEGMENT).min(self.normalizer.raw_len()) {
-            if !self.normalizer.is_live(raw) {
-                continue;
-            }
-            let head = out.len();
-            out.extend_from_slice(&[0; 8]);
-            self.normalizer.save(raw, &mut out);
-            let split = out.len();
-            if let Some(slot) = self.normalizer.raw_slot(raw) {
-                self.judge.save(slot, &mut out);
-            }
-            let lengths = [(split - head - 8) as u32, (out.len() - split) as u32];
-            out[head..head + 4].copy_from_slice(&lengths[0].to_le_bytes());
-            out[head + 4..head + 8].copy_from_slice(&lengths[1].to_le_bytes());
+        for raw in (first..(first + SEGMENT).min(self.normalizer.raw_len())).filter(|raw| self.normalizer.is_live(*raw))
+        {
+            let judged = |out: &mut Vec<u8>| {
+                if let Some(slot) = self.normalizer.raw_slot(raw) {
+                    self.judge.save(slot, out);
+                }
+            };
+            out.push(|out| self.normalizer.save(raw, out), judged);
         }
-        out
+        out.finish()
     }
 
     /// Takes back what [`Shard::save_segment`] wrote: the entries at `entries` of `bytes`. Returns how many
@@ -554,42 +547,4 @@ fn passes(query: &ScoreQuery, canonical: &[u8]) -> bool {
                 labels::iter_canonical(canonical).find(|(n, _)| *n == name).map_or("", |(_, value)| value)
             })
         })
-}
-
-/// Where one series' state stands in a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
-    at: usize,
-    normal_len: usize,
-    judged_len: usize,
-}
-
-impl Entry {
-    /// The number of shards that a segment was written under, and its entries; those after damaged bytes are
-    /// missing.
-    pub fn all(bytes: &[u8]) -> Option<(u32, impl Iterator<Item = Self> + '_)> {
-        let word = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
-        let mut at = 4;
-        let entries = std::iter::from_fn(move || {
-            let (normal_len, judged_len) = (word(at)? as usize, word(at + 4)? as usize);
-            let entry = Self { at: at + 8, normal_len, judged_len };
-            at = entry.at.checked_add(normal_len)?.checked_add(judged_len)?;
-            (at <= bytes.len()).then_some(entry)
-        });
-        Some((word(0)?, entries))
-    }
-
-    /// The shard of `count` that this series belongs to; the first where its bytes do not tell.
-    #[must_use]
-    pub fn home(&self, bytes: &[u8], count: u32) -> u32 {
-        Normalizer::home(self.normal(bytes), count).unwrap_or(0)
-    }
-
-    fn normal<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        &bytes[self.at..self.at + self.normal_len]
-    }
-
-    fn judged<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        &bytes[self.at + self.normal_len..self.at + self.normal_len + self.judged_len]
-    }
 }

@@ -6,8 +6,7 @@
 //! service that can not keep up says 503 and the sender's own queue holds the data.
 //!
 //! Series of a highly available pair of Prometheus servers arrive as two sets that differ in the
-//! replica label; they are judged as two. Let one of the pair write, or drop one by its
-//! `write_relabel_configs`.
+//! replica label. With `replica_label` one of the pair is taken, see [`replicas`]; without they are judged as two.
 
 mod answer;
 mod auth;
@@ -15,6 +14,7 @@ mod body;
 mod metrics;
 mod negotiate;
 mod receiver;
+mod replicas;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +30,7 @@ use watchbell_adapter_api::{
 
 use self::auth::Guard;
 use self::receiver::Receiver;
+use self::replicas::Replicas;
 use crate::proto::Limits;
 
 /// The remote-write receiver.
@@ -50,6 +51,13 @@ pub struct RemoteWriteInConfig {
     pub max_concurrent_requests: usize,
     /// The longest time for a request body to arrive.
     pub read_timeout: Span,
+    /// Label by which the servers of a highly available pair differ, such as `__replica__`: one of them is taken, the
+    /// label dropped. Unset, each of them is judged.
+    pub replica_label: Option<String>,
+    /// Label that tells such pairs apart.
+    pub cluster_label: String,
+    /// The other server of a pair is taken when the one before sent nothing for so long.
+    pub replica_timeout: Span,
     /// User name and password that senders must give.
     pub basic_auth: Option<BasicAuth>,
     /// Credentials that senders must give in the `Authorization` header; the type is `Bearer` unless set.
@@ -67,6 +75,9 @@ impl Default for RemoteWriteInConfig {
             max_label_bytes: limits.label_bytes,
             max_concurrent_requests: 32,
             read_timeout: Span::seconds(30),
+            replica_label: None,
+            cluster_label: "cluster".to_owned(),
+            replica_timeout: Span::seconds(30),
             basic_auth: None,
             authorization: None,
         }
@@ -105,6 +116,14 @@ impl SourceConfig for RemoteWriteInConfig {
                 problems.hint(name, "0 would refuse every request", "set more, or leave the default");
             }
         }
+        if self.replica_label.as_ref().is_some_and(|label| label.is_empty() || *label == self.cluster_label) {
+            let hint = "name the label by which the servers of a pair differ, such as `__replica__`, or leave it out";
+            problems.hint("replica_label", "is empty or the same as `cluster_label`", hint);
+        }
+        let replicas = self
+            .replica_label
+            .as_ref()
+            .map(|label| Replicas::new(label, &self.cluster_label, self.replica_timeout.millis()));
         let guard = Guard::new(self.basic_auth.as_ref(), self.authorization.as_ref(), problems);
         if problems.len() > before {
             return None;
@@ -122,6 +141,7 @@ impl SourceConfig for RemoteWriteInConfig {
                 },
                 concurrent: self.max_concurrent_requests,
                 read_timeout: self.read_timeout.into(),
+                replicas,
                 guard,
             }),
         }))
@@ -135,6 +155,7 @@ struct Settings {
     limits: Limits,
     concurrent: usize,
     read_timeout: Duration,
+    replicas: Option<Replicas>,
     guard: Guard,
 }
 

@@ -116,10 +116,10 @@ fn a_part_of_the_state_does_not_pass_for_all_of_it() {
     let checkpoints = RwLock::new(Checkpoints::open(temp.path(), versions).expect("open"));
     let id = |segment| SegmentId { shard: 0, segment };
     let write = |pieces: Vec<Piece>| {
-        let (to_write, pieces_in) = std_mpsc::sync_channel(pieces.len());
-        pieces.into_iter().for_each(|piece| to_write.send(piece).expect("room"));
+        let (to_write, mut pieces_in) = mpsc::channel(pieces.len());
+        pieces.into_iter().for_each(|piece| to_write.try_send(piece).expect("room"));
         drop(to_write);
-        write_all(&checkpoints, true, &pieces_in).expect("written")
+        write_all(&checkpoints, true, &mut pieces_in).expect("written")
     };
     let whole = vec![Piece::Write(id(0), vec![1]), Piece::Write(id(1), vec![2]), Piece::Complete];
     assert_eq!(write(whole).expect("committed").written, 2);

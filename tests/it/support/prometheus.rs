@@ -96,7 +96,8 @@ impl NodeExporter {
             "/",
             |command, port| {
                 command.args(["--collector.disable-defaults", "--collector.cpu", "--collector.loadavg"]);
-                command.args(["--collector.meminfo", "--collector.textfile", "--collector.textfile.directory=."]);
+                command.args(["--collector.meminfo", "--collector.netdev", "--collector.netstat"]);
+                command.args(["--collector.textfile", "--collector.textfile.directory=."]);
                 command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
             },
         );

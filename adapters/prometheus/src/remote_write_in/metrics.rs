@@ -34,6 +34,11 @@ const REFUSED: MetricDef = counter(
      limited), native histograms (invalid_histogram).",
     &["source", "reason"],
 );
+const REPLICA: MetricDef = counter(
+    "watchbell_remote_write_in_replica_samples_total",
+    "Samples of the servers of highly available pairs that are not the elected ones; they are repeats, and dropped.",
+    &["source"],
+);
 const REQUEST_SECONDS: MetricDef = MetricDef {
     name: "watchbell_remote_write_in_request_seconds",
     kind: MetricKindDef::Histogram(SECONDS),
@@ -43,7 +48,7 @@ const REQUEST_SECONDS: MetricDef = MetricDef {
 
 /// All of them, for the table of kinds.
 pub(super) const ALL: &[MetricDef] =
-    &[REQUESTS, SAMPLES, HISTOGRAMS, EXEMPLARS, METADATA, BYTES, REFUSED, REQUEST_SECONDS];
+    &[REQUESTS, SAMPLES, HISTOGRAMS, EXEMPLARS, METADATA, BYTES, REFUSED, REPLICA, REQUEST_SECONDS];
 
 /// Status codes that the receiver answers.
 const CODES: [u16; 8] = [200, 204, 400, 401, 405, 413, 415, 503];
@@ -62,6 +67,7 @@ pub(super) struct Handles {
     invalid_series: Counter,
     invalid_histogram: Counter,
     limited: Counter,
+    replica: Counter,
     /// Time of a request.
     pub(super) request_seconds: Histogram,
 }
@@ -92,6 +98,7 @@ impl Handles {
             invalid_series: refused("invalid_series"),
             invalid_histogram: refused("invalid_histogram"),
             limited: refused("limited"),
+            replica: of(&REPLICA),
             request_seconds: metrics.histogram(&REQUEST_SECONDS, &[source]),
         }
     }
@@ -104,6 +111,10 @@ impl Handles {
 
     pub(super) fn body(&self, bytes: usize) {
         self.bytes.inc_by(bytes as f64);
+    }
+
+    pub(super) fn replica(&self, samples: u64) {
+        self.replica.inc_by(samples as f64);
     }
 
     pub(super) fn taken(&self, receipt: &Receipt, brought: Brought) {

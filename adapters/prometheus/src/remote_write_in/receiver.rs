@@ -76,6 +76,13 @@ impl Receiver {
         let Decoded { mut batch, exemplars, invalid_series, invalid_histograms, problem } = decoded;
         batch.mode = Mode::Live;
         batch.received_ms = self.clock.now_ms();
+        if self.settings.replicas.as_ref().is_some_and(|replicas| !replicas.take(&mut batch)) {
+            // What the other of the pair sends is a repeat: written, as far as its sender need know.
+            let (samples, histograms) = (batch.samples.len() as u64, batch.histograms.len() as u64);
+            self.handles.replica(samples + histograms);
+            let receipt = Receipt { samples, histograms, ..Receipt::default() };
+            return Ok(Judged { receipt, problem: None });
+        }
         let metadata = batch.metadata.len() as u64;
         let receipt = if batch.series.is_empty() && batch.metadata.is_empty() {
             Receipt::default()

@@ -313,15 +313,35 @@ fn configs_are_checked_at_once() {
     let mut problems = Problems::default();
     let bad = serde_json::json!({
         "path": "write", "max_body_bytes": 0, "max_decompressed_bytes": 5_000_000_000u64, "read_timeout": "0s",
-        "basic_auth": {"username": "u"},
+        "replica_label": "cluster", "basic_auth": {"username": "u"},
     });
     assert!((KIND.prepare)(bad, &mut problems).is_none());
     let paths: Vec<String> = problems.into_vec().into_iter().map(|problem| problem.path).collect();
-    assert_eq!(paths, ["path", "max_body_bytes", "max_decompressed_bytes", "read_timeout", "basic_auth"]);
+    assert_eq!(
+        paths,
+        ["path", "max_body_bytes", "max_decompressed_bytes", "read_timeout", "replica_label", "basic_auth"]
+    );
     let mut problems = Problems::default();
     assert!((KIND.prepare)(serde_json::json!({"paht": "/x"}), &mut problems).is_none());
     assert!(problems.into_vec()[0].message.contains("paht"));
     let mut problems = Problems::default();
     let source = (KIND.prepare)(serde_json::json!({"path": "/push"}), &mut problems).expect("good");
     assert_eq!(source.resources(), [Resource::Route("/push")]);
+}
+
+#[tokio::test]
+async fn one_of_a_pair_is_judged_and_both_are_acknowledged() {
+    let peer = Peer::new(serde_json::json!({"replica_label": "__replica__"}));
+    let of = |replica| v1_request(&[v1_series(&[("__name__", "up"), ("__replica__", replica)], &[(1, 1.0), (2, 0.0)])]);
+    for replica in ["a", "b", "a"] {
+        let answer = peer.write("application/x-protobuf", &of(replica)).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{replica}");
+    }
+    let batches = peer.batches();
+    assert_eq!(batches.len(), 2);
+    let labels: Vec<_> =
+        watchbell_series::labels::iter_canonical(batches[0].label_bytes(&batches[0].series[0])).collect();
+    assert_eq!(labels, [("__name__", "up")]);
+    assert_eq!(peer.metric("watchbell_remote_write_in_samples_total", None), 4.0);
+    assert_eq!(peer.metric("watchbell_remote_write_in_replica_samples_total", None), 2.0);
 }
