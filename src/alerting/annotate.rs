@@ -8,7 +8,7 @@ mod number;
 use std::fmt::Write;
 
 use watchbell_series::labels::NAME;
-use watchbell_series::{Labels, Unit, Verdict};
+use watchbell_series::{Labels, Unit, Verdict, Why};
 
 pub use number::quantity;
 
@@ -160,6 +160,7 @@ mod tests {
             expected: 1024.0,
             lower: 512.0,
             upper: f64::INFINITY,
+            why: Why::UNKNOWN,
         }
     }
 

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use proptest::prelude::*;
-use watchbell_series::{AlertState, Labels, Unit, Verdict};
+use watchbell_series::{AlertState, Labels, Unit, Verdict, Why};
 
 use super::*;
 use crate::alerting::About;
@@ -26,6 +26,7 @@ fn input(about: &About, slot: u32, ts_s: i64, score: f32, pattern: Pattern) -> A
         expected: 5.0,
         lower: 4.0,
         upper: 6.0,
+        why: Why::UNKNOWN,
     };
     AlertInput { shard: 0, id: about.labels.id(), about: Some(Box::new(about.clone())), verdict }
 }
