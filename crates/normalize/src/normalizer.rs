@@ -212,6 +212,12 @@ impl Normalizer {
         self.entities.name(entity)
     }
 
+    /// The entity of the series judged under `slot`.
+    #[must_use]
+    pub fn entity(&self, slot: u32) -> Option<u32> {
+        self.slot_raw(slot).map(|raw| self.cold[raw].entity)
+    }
+
     /// What is known of the series judged under `slot`.
     #[must_use]
     pub fn info(&self, slot: u32) -> Option<SeriesInfo<'_>> {
