@@ -10,6 +10,8 @@ use watchbell_series::{RawBatch, Selector};
 use super::handle::ShardMeta;
 use super::insight::Found;
 use super::shard::{Event, Shard};
+use super::{alerts, civil, rules, service};
+use crate::config::Settings;
 use crate::alerting::{self, Book, Changes, RuleStanding, Track};
 
 /// Batches of events between two drains.
@@ -28,6 +30,26 @@ pub struct Setup {
     pub alerts: alerting::Rules,
     /// Bounds.
     pub limits: Limits,
+}
+
+impl Setup {
+    /// As the service works with these settings.
+    ///
+    /// # Errors
+    /// All problems of all files of rules, a text each.
+    pub fn of(settings: &Settings) -> Result<Self, Vec<String>> {
+        let (rules, alerts) = (rules::load(settings), alerts::load_rules(settings));
+        match (rules, alerts) {
+            (Ok(rules), Ok(alerts)) => Ok(Self {
+                rules,
+                judging: service::judge_config(settings),
+                time: civil::table(&settings.timezone),
+                alerts,
+                limits: rules::limits(settings),
+            }),
+            (rules, alerts) => Err([rules.err(), alerts.err()].into_iter().flatten().flatten().collect()),
+        }
+    }
 }
 
 /// The stages.
