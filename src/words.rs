@@ -112,7 +112,9 @@ pub fn read_time(text: &str) -> Result<i64, String> {
         }
     }
     let read = text.parse::<Timestamp>().map(Timestamp::as_millisecond);
-    read.map_err(|_| format!("`{text}` is no time: write seconds since 1970 or RFC 3339, such as `2026-01-31T12:00:00Z`"))
+    read.map_err(|_| {
+        format!("`{text}` is no time: write seconds since 1970 or RFC 3339, such as `2026-01-31T12:00:00Z`")
+    })
 }
 
 /// Four significant digits without trailing zeros; whole numbers in full up to a million million.

@@ -90,7 +90,9 @@ impl Explainer {
 
     async fn answer(&self, selectors: &[Selector], at_ms: Option<i64>) -> Result<Answer, Refusal> {
         if selectors.is_empty() {
-            return Err(Refusal::Bad("`match[]` is missing: which series? For instance `match[]=node_load1`".to_owned()));
+            return Err(Refusal::Bad(
+                "`match[]` is missing: which series? For instance `match[]=node_load1`".to_owned(),
+            ));
         }
         let now_ms = self.clock.now_ms();
         let at_ms = at_ms.unwrap_or(now_ms);
@@ -196,3 +198,6 @@ fn named(selector: &Selector) -> Option<Labels> {
 fn distinct(found: &[Found]) -> BTreeSet<String> {
     found.iter().map(|found| selector(&found.about.labels)).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,8 @@ use super::handle::ShardMeta;
 use super::insight::Found;
 use super::shard::{Event, Shard};
 use super::{alerts, civil, rules, service};
-use crate::config::Settings;
 use crate::alerting::{self, Book, Changes, RuleStanding, Track};
+use crate::config::Settings;
 
 /// Batches of events between two drains.
 const EVENTS: usize = 64;
@@ -138,7 +138,7 @@ impl Rehearsal {
                 }
             }
         }
-        self.follow(&changes.track[before..].to_vec());
+        self.follow(&changes.track[before..]);
     }
 
     fn follow(&mut self, tracks: &[Track]) {

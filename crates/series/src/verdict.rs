@@ -99,8 +99,7 @@ pub enum Lead {
 
 impl Lead {
     /// All of them, for tables.
-    pub const ALL: [Self; 6] =
-        [Self::Unknown, Self::Fast, Self::Slow, Self::Smoothed, Self::Range, Self::Stillness];
+    pub const ALL: [Self; 6] = [Self::Unknown, Self::Fast, Self::Slow, Self::Smoothed, Self::Range, Self::Stillness];
 
     /// The word used in the API.
     #[must_use]

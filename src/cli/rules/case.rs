@@ -99,10 +99,13 @@ impl Test<'_> {
         };
         let mut wants = Vec::new();
         // NaN is neither over nor under.
-        if let Some(over) = want.over.filter(|over| !matches!(score.partial_cmp(over), Some(std::cmp::Ordering::Greater))) {
+        if let Some(over) =
+            want.over.filter(|over| !matches!(score.partial_cmp(over), Some(std::cmp::Ordering::Greater)))
+        {
             wants.push(format!("score over {over}"));
         }
-        if let Some(under) = want.under.filter(|under| !matches!(score.partial_cmp(under), Some(std::cmp::Ordering::Less)))
+        if let Some(under) =
+            want.under.filter(|under| !matches!(score.partial_cmp(under), Some(std::cmp::Ordering::Less)))
         {
             wants.push(format!("score under {under}"));
         }
@@ -110,7 +113,11 @@ impl Test<'_> {
             wants.push(format!("pattern {pattern}"));
         }
         if !wants.is_empty() {
-            self.fault(want.line, step, format!("{}\n      - want: {}\n      + got:  {}", want.select, wants.join(", "), shown()));
+            self.fault(
+                want.line,
+                step,
+                format!("{}\n      - want: {}\n      + got:  {}", want.select, wants.join(", "), shown()),
+            );
         }
     }
 
@@ -148,7 +155,8 @@ impl Test<'_> {
         let found = match (self.find(&want.select, step), want.watched) {
             (Ok(found), true) => found,
             (Ok(found), false) => {
-                let text = format!("{}\n      - want: not watched\n      + got:  judged as {}", want.select, found.metric);
+                let text =
+                    format!("{}\n      - want: not watched\n      + got:  judged as {}", want.select, found.metric);
                 return self.fault(want.line, step, text);
             }
             (Err(_), false) => return,

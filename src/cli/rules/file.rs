@@ -328,7 +328,10 @@ impl Reader<'_> {
             let known = Pattern::ALL.into_iter().find(|pattern| pattern.as_str() == word.value);
             if known.is_none() {
                 let all: Vec<&str> = Pattern::ALL.iter().map(|pattern| pattern.as_str()).collect();
-                self.wrong(word.referenced.line(), &format!("unknown pattern `{}`, known: {}", word.value, all.join(", ")));
+                self.wrong(
+                    word.referenced.line(),
+                    &format!("unknown pattern `{}`, known: {}", word.value, all.join(", ")),
+                );
             }
             known
         });

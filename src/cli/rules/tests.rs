@@ -49,7 +49,10 @@ fn files_that_are_wrong_say_where() {
     for (text, want) in [
         ("tests: []\n", "t.yaml: no tests in it"),
         ("tests:\n  - {name: x, series: [], scores: []}\n", "t.yaml:2: a test needs `series`"),
-        ("tests:\n  - name: x\n    series: [{series: a, values: '1xx'}]\n    scores: []\n", "t.yaml:3: `1xx` is no value"),
+        (
+            "tests:\n  - name: x\n    series: [{series: a, values: '1xx'}]\n    scores: []\n",
+            "t.yaml:3: `1xx` is no value",
+        ),
         ("tests:\n  - name: x\n    series: [{series: '{a=~\"b\"}', values: '1'}]\n", "t.yaml:3:"),
         ("tests:\n  - name: x\n    series: [{series: a}]\n", "t.yaml:3: a series needs either `values`"),
         ("tests:\n  - name: x\n    series: [{series: a, values: '1'}]\n    colour: red\n", "t.yaml:4:"),

@@ -46,7 +46,9 @@ fn first_and_step(text: &str) -> Option<(f64, f64)> {
     if let Some(first) = number(text) {
         return Some((first, 0.0));
     }
-    let is_step = |at: usize| at > 0 && matches!(text.as_bytes()[at], b'+' | b'-') && !matches!(text.as_bytes()[at - 1], b'e' | b'E');
+    let is_step = |at: usize| {
+        at > 0 && matches!(text.as_bytes()[at], b'+' | b'-') && !matches!(text.as_bytes()[at - 1], b'e' | b'E')
+    };
     let at = (0..text.len()).find(|at| is_step(*at))?;
     let (first, step) = (number(&text[..at])?, number(&text[at + 1..])?);
     Some((first, if text.as_bytes()[at] == b'-' { -step } else { step }))

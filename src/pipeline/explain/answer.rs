@@ -225,6 +225,11 @@ fn finite(number: f64) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 
+/// A score in its own digits: `0.31` and not what is nearest to it in more of them.
+fn short(number: f32) -> Option<f64> {
+    number.to_string().parse().ok().and_then(finite)
+}
+
 fn detector(found: &Found) -> Detector {
     let insight = &found.insight;
     let Reading { ts_ms, value, score, expected, lower, upper, pattern, alarm, .. } = insight.reading;
@@ -234,18 +239,18 @@ fn detector(found: &Found) -> Detector {
         expected: finite(expected),
         lower: finite(lower),
         upper: finite(upper),
-        score: finite(f64::from(insight.score)),
-        published_score: finite(f64::from(score)),
-        edge: finite(f64::from(insight.edge)),
+        score: short(insight.score),
+        published_score: short(score),
+        edge: short(insight.edge),
         alarms_from: finite(insight.alarms_from),
         alarms_to: finite(insight.alarms_to),
         alarm,
         pattern: pattern.as_str(),
         since: insight.why.since_ms.map(time),
         last_seen: insight.why.last_seen_ms.map(time),
-        return_seconds: finite(f64::from(insight.why.return_s)),
+        return_seconds: short(insight.why.return_s),
         lead: insight.why.lead.as_str(),
-        raised: f64::from(insight.why.raised),
+        raised: short(insight.why.raised).unwrap_or_default(),
         warmup_seconds_left: insight.warming.map(|warming| warming.seconds_left),
         warmup_samples_left: insight.warming.map(|warming| warming.samples_left),
         samples: insight.samples,
@@ -294,14 +299,22 @@ fn reason(found: &Found, rules: &[RuleStanding], now_ms: i64) -> (&'static str, 
             return ("no_rule", format!("is anomalous ({pattern}), and no alert rule is in force"), None);
         }
         let all: Vec<String> = rules.iter().map(standing).collect();
-        return ("no_rule", format!("is anomalous ({pattern}), and no alert rule takes it up: {}", all.join("; ")), None);
+        return (
+            "no_rule",
+            format!("is anomalous ({pattern}), and no alert rule takes it up: {}", all.join("; ")),
+            None,
+        );
     }
     if let Some(cap) = insight.cap {
         let (text, rule) = capped(found, cap);
         return ("ruled_out", format!("does not alert: {text}"), rule);
     }
     let (score, edge) = (insight.score, insight.edge);
-    ("under_edge", format!("does not alert: the score of its last sample, {score:.2}, is under its edge {edge:.2}"), None)
+    (
+        "under_edge",
+        format!("does not alert: the score of its last sample, {score:.2}, is under its edge {edge:.2}"),
+        None,
+    )
 }
 
 fn warming(found: &Found) -> String {
@@ -341,14 +354,8 @@ fn numbers(found: &Found) -> String {
     let (insight, unit) = (&found.insight, found.about.unit);
     let Reading { ts_ms, value, expected, lower, upper, .. } = insight.reading;
     let q = |number: f64| quantity(number, unit);
-    let mut text = format!(
-        " At {} it was {}, expected {} ({} to {}).",
-        time(ts_ms),
-        q(value),
-        q(expected),
-        q(lower),
-        q(upper)
-    );
+    let mut text =
+        format!(" At {} it was {}, expected {} ({} to {}).", time(ts_ms), q(value), q(expected), q(lower), q(upper));
     let rare = rarity(f64::from(insight.why.return_s));
     let with = compared(insight.why.lead);
     if insight.score >= 1.0 && !rare.is_empty() && !with.is_empty() {

@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use watchbell_adapter_api::{
-    BoxFuture, HistoryContext, HistoryRequest, Ingest, IngestError, Receipt, Shutdown,
-};
+use watchbell_adapter_api::{BoxFuture, HistoryContext, HistoryRequest, Ingest, IngestError, Receipt, Shutdown};
 use watchbell_series::labels::NAME;
 use watchbell_series::{Labels, Mode, RawBatch, RawSeries, Selector};
 

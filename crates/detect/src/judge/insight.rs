@@ -123,7 +123,9 @@ impl Judge {
         let edge = self.config.edge * (1.0 + hot.alarm.added());
         let step = (reading.upper - reading.lower).abs().max(reading.expected.abs() * 1e-9).max(1e-9);
         let find = |sign: f64| least(reading.expected, sign * step, |value| alarms(hot, season, value, &ctx, edge));
-        (find(1.0).unwrap_or(f64::INFINITY), find(-1.0).unwrap_or(f64::NEG_INFINITY))
+        let (from, to) = (find(1.0).unwrap_or(f64::INFINITY), find(-1.0).unwrap_or(f64::NEG_INFINITY));
+        // Beyond its legal range any value alarms, so the end of the range is the edge itself.
+        (from.min(rules.legal_max), to.max(rules.legal_min))
     }
 }
 
