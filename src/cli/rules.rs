@@ -2,6 +2,7 @@
 
 mod case;
 mod file;
+mod raw;
 mod values;
 
 use std::path::{Path, PathBuf};

@@ -2,6 +2,7 @@
 
 pub mod answer;
 mod past;
+mod reason;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

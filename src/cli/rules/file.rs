@@ -1,14 +1,14 @@
-//! A file of tests as it is written, and its checks.
+//! A file of tests, checked: from what is written to what is meant.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use serde::Deserialize;
 use serde_saphyr::Spanned;
 use watchbell_adapter_api::Span;
 use watchbell_series::{Direction, Labels, MetricKind, Pattern, Selector, Unit};
 
+use super::raw::{RawAlert, RawCase, RawFile, RawMapping, RawScore, RawSeries};
 use super::values::{self, Overlay, Values, Wave};
 use crate::alerting::annotate::selector;
 use crate::config::Overrides;
@@ -17,93 +17,6 @@ use crate::pipeline::service::Origin;
 
 /// Distance of samples unless a file or a test says another.
 const INTERVAL: &str = "1m";
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawFile {
-    config: Option<PathBuf>,
-    rules_dir: Option<PathBuf>,
-    interval: Option<Spanned<String>>,
-    tests: Vec<Spanned<RawCase>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawCase {
-    name: String,
-    interval: Option<Spanned<String>>,
-    series: Vec<Spanned<RawSeries>>,
-    #[serde(default)]
-    mapping: Vec<Spanned<RawMapping>>,
-    #[serde(default)]
-    scores: Vec<Spanned<RawScore>>,
-    #[serde(default)]
-    alerts: Vec<Spanned<RawAlert>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawSeries {
-    series: Spanned<String>,
-    kind: Option<Spanned<String>>,
-    values: Option<Spanned<String>>,
-    per_second: Option<Spanned<String>>,
-    #[serde(default)]
-    noise: f64,
-    #[serde(default)]
-    season: Vec<RawWave>,
-    seed: Option<u64>,
-    min: Option<f64>,
-    max: Option<f64>,
-    #[serde(default)]
-    whole: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawWave {
-    period: Spanned<String>,
-    amplitude: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawMapping {
-    series: Option<Spanned<String>>,
-    watched: Option<bool>,
-    name: Option<String>,
-    unit: Option<Spanned<String>>,
-    kind: Option<Spanned<String>>,
-    host: Option<String>,
-    bad: Option<Spanned<String>>,
-    min_deviation: Option<f64>,
-    min_relative_deviation: Option<f64>,
-    legal_min: Option<f64>,
-    legal_max: Option<f64>,
-    sensitivity: Option<f64>,
-    flatline: Option<bool>,
-    missing: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawScore {
-    series: Option<Spanned<String>>,
-    at: Option<Spanned<String>>,
-    from: Option<Spanned<String>>,
-    to: Option<Spanned<String>>,
-    over: Option<f64>,
-    under: Option<f64>,
-    pattern: Option<Spanned<String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawAlert {
-    at: Spanned<String>,
-    alert: Option<String>,
-    firing: Vec<BTreeMap<String, String>>,
-}
 
 /// A file in which nothing is wrong.
 #[derive(Debug)]
