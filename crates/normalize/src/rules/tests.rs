@@ -201,3 +201,13 @@ fn all_problems_of_detect_files_with_their_lines() {
     }
     assert!(Rules::load(&[], &[("d.yaml", "metrics: {a: b}")]).is_err());
 }
+
+#[test]
+fn every_file_of_detect_is_compiled_in() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rules/detect");
+    for file in std::fs::read_dir(folder).expect("the folder of rules") {
+        let name = file.expect("a file").file_name().into_string().expect("UTF-8");
+        let known = BUILT_IN_DETECT.iter().any(|(known, _)| known.contains(&format!("/{name} ")));
+        assert!(known || name == "alerts.yaml", "{name} is asked by nobody");
+    }
+}
