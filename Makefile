@@ -36,6 +36,7 @@ check: ## what is quick: format, lints, rules of the repository, scripts, exampl
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo xtask tidy
+	cargo run --quiet -- rules test
 	for config in examples/*/watchbell.yaml; do cargo run --quiet -- check --config "$$config"; done
 	if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); else echo "shellcheck is not installed: scripts not checked"; fi
 	if command -v promtool >/dev/null; then promtool check rules rules/prometheus/*.alerts.yaml rules/prometheus/*.recording.yaml && promtool test rules rules/prometheus/*.test.yaml; fi

@@ -20,7 +20,7 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod rules;
 
-pub use book::{Book, Changes, Counts, Track};
+pub use book::{Book, Changes, Counts, Hold, Probe, RuleStanding, Standing, Track};
 pub use episode::{Change, Episode, Transition};
 pub use metrics::{AlertGauges, METRICS};
 pub use rules::{RuleProblem, Rules};

@@ -2,11 +2,12 @@
 //! merged beside these, see [`routes`].
 
 pub mod auth;
+mod explain;
 pub mod routes;
 pub mod server;
 pub mod tls;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
@@ -20,6 +21,7 @@ use watchbell_adapter_api::sink::{Cursor, ScoreQuery};
 use watchbell_adapter_api::{Metrics, Scores};
 use watchbell_series::{Labels, Reading};
 
+use crate::pipeline::explain::Explainer;
 use crate::pipeline::ingest::Gate;
 
 /// One route of the service, for the reference.
@@ -63,10 +65,16 @@ pub const ROUTES: &[Route] = &[
         path: "/api/v1/hosts",
         summary: "Hosts with their numbers of series, of anomalous ones, and their score; `anomalous=true` for those over 1.0 only.",
     },
+    Route {
+        method: "GET",
+        path: "/api/v1/explain",
+        summary: "Why a series does or does not alert: `match[]` selects series by input labels, `time` (RFC 3339 or Unix seconds) asks for a past minute. See docs/explain.md.",
+    },
 ];
 
 /// Paths of [`router`], which no source or sink may serve.
-pub const OWN_PATHS: [&str; 6] = ["/", "/-/healthy", "/-/ready", "/-/reload", "/metrics", "/api/v1/hosts"];
+pub const OWN_PATHS: [&str; 7] =
+    ["/", "/-/healthy", "/-/ready", "/-/reload", "/metrics", "/api/v1/hosts", "/api/v1/explain"];
 
 /// A request to reload, and where its outcome goes: what changed, or what is wrong.
 pub type ReloadRequest = oneshot::Sender<Result<Vec<String>, Vec<String>>>;
@@ -74,6 +82,8 @@ pub type ReloadRequest = oneshot::Sender<Result<Vec<String>, Vec<String>>>;
 /// What the handlers reach.
 #[derive(Clone)]
 pub struct Api {
+    /// Who says why a series does or does not alert, once state is restored.
+    pub explainer: Arc<OnceLock<Explainer>>,
     /// Own metrics.
     pub metrics: Metrics,
     /// Scores of all series.
@@ -101,6 +111,7 @@ pub fn router(api: Api) -> Router {
         .route("/-/reload", post(reload))
         .route("/metrics", get(own_metrics))
         .route("/api/v1/hosts", get(hosts))
+        .route("/api/v1/explain", get(explain::explain))
         .with_state(api)
 }
 

@@ -5,8 +5,10 @@
 
 pub mod check;
 pub mod demo;
+pub mod explain;
 pub mod healthy;
 pub mod reference;
+pub mod rules;
 pub mod run;
 pub mod score;
 
@@ -33,6 +35,8 @@ enum Command {
     Check(check::CheckArgs),
     Demo(demo::DemoArgs),
     Score(score::ScoreArgs),
+    Explain(explain::ExplainArgs),
+    Rules(rules::RulesArgs),
     Healthy(healthy::HealthyArgs),
     Reference(reference::ReferenceArgs),
 }
@@ -53,6 +57,8 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Check(args) => check::run(&args),
         Command::Score(args) => score::run(args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Rules(args) => rules::run(&args),
         Command::Healthy(args) => healthy::run(&args),
         Command::Reference(args) => reference::run(&args),
     };

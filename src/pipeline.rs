@@ -11,6 +11,8 @@
 //! | [`sweep`], `source_watch` | what happens because time passes; what each source holds |
 //! | [`checkpoint`], [`segment`], [`record`], `reshard` | what survives a crash, and a change of `shards` |
 //! | [`warm`] | history read back |
+//! | [`insight`], [`explain`] | one series looked at closely, and why it does not alert |
+//! | [`rehearsal`] | the stages on one thread, in a time that is told |
 //! | [`supervise`] | sources and sinks as tasks |
 //! | [`service`] | start, reload and end of all this |
 //! | [`rules`], [`civil`] | tables made from the settings |
@@ -19,10 +21,13 @@ pub mod alerts;
 pub mod arrivals;
 pub mod checkpoint;
 pub mod civil;
+pub mod explain;
 pub mod handle;
 pub mod ingest;
+pub mod insight;
 pub mod outbox;
 pub mod record;
+pub mod rehearsal;
 mod reshard;
 pub mod rules;
 pub mod scores;

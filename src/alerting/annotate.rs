@@ -1,22 +1,34 @@
 //! The texts of an alert: what a person reads at night.
 //!
-//! The rule's own texts come first, then `value`, `expected`, `score`, `kind`, `top_contributors` and
-//! `dashboard`, as far as they are known and the rule does not give them itself.
+//! The rule's own texts come first, then the standard ones ([`STANDARD`]) as far as they are known and the
+//! rule does not give them itself.
 
-mod number;
+mod why;
 
 use std::fmt::Write;
 
 use watchbell_series::labels::NAME;
 use watchbell_series::{Labels, Unit, Verdict};
-
-pub use number::quantity;
+pub use why::{compared, last_seen, raised, sentences};
 
 use super::rules::Rule;
+use crate::words::{self, quantity};
 
 /// The longest text, in bytes: a notification carries all of them.
 const MAX_BYTES: usize = 2_048;
-const STANDARD: [&str; 6] = ["value", "expected", "score", "kind", "top_contributors", "dashboard"];
+/// The texts of every alert.
+pub const STANDARD: [&str; 10] = [
+    "value",
+    "expected",
+    "score",
+    "kind",
+    "rarity",
+    "since",
+    "last_seen",
+    "explanation",
+    "top_contributors",
+    "dashboard",
+];
 
 /// What is known of an alert when its texts are written.
 #[derive(Debug)]
@@ -45,7 +57,7 @@ impl Facts<'_> {
     pub fn annotations(&self) -> Vec<(String, String)> {
         let mut all: Vec<(String, String)> = Vec::with_capacity(8);
         for (name, template) in &self.rule.annotations {
-            all.push((name.clone(), template.render(|place| self.fill(place))));
+            all.push((name.clone(), template.render(|place| self.fill(place)).trim_end().to_owned()));
         }
         for name in STANDARD {
             if !all.iter().any(|(known, _)| known == name) {
@@ -76,6 +88,11 @@ impl Facts<'_> {
             "score" if verdict.score.is_finite() => format!("{:.2}", verdict.score),
             "kind" => verdict.pattern.as_str().to_owned(),
             "unit" => self.unit.as_str().to_owned(),
+            "rarity" => words::rarity(f64::from(verdict.why.return_s)),
+            "since" => verdict.why.since_ms.map_or_else(String::new, words::time),
+            "last_seen" => last_seen(&verdict.why, verdict.ts_ms),
+            "compared_with" => compared(verdict.why.lead).to_owned(),
+            "explanation" => sentences(verdict),
             "top_contributors" => self.top_contributors.clone(),
             "dashboard" => self.dashboard.to_owned(),
             "anomalous" if of_host => self.verdict.value.to_string(),
@@ -145,7 +162,7 @@ mod tests {
     use super::*;
     use crate::alerting::rules::Rules;
     use proptest::prelude::*;
-    use watchbell_series::{Pattern, Selector};
+    use watchbell_series::{Pattern, Selector, Why};
 
     fn verdict() -> Verdict {
         Verdict {
@@ -160,6 +177,7 @@ mod tests {
             expected: 1024.0,
             lower: 512.0,
             upper: f64::INFINITY,
+            why: Why::UNKNOWN,
         }
     }
 

@@ -9,7 +9,10 @@
 //! when the alert of the host has resolved and it still stands.
 
 mod hosts;
+mod standing;
 mod watched;
+
+pub use standing::{Hold, Probe, RuleStanding, Standing};
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -117,6 +117,18 @@ impl Life {
         self.firing
     }
 
+    /// Hits among the last samples that count.
+    #[must_use]
+    pub fn hits(&self) -> u32 {
+        self.hits.count_ones()
+    }
+
+    /// Time of the first hit, milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn since_ms(&self) -> i64 {
+        self.since_ms
+    }
+
     /// Whether it is about a series that is missing now.
     #[must_use]
     pub fn missing(&self) -> bool {

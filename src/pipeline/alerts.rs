@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use watchbell_adapter_api::{AlertSink, Clock, Metrics, Scores};
-use watchbell_series::{Alert, AlertState};
+use watchbell_series::{Alert, AlertState, SeriesId};
 
 use super::handle::ShardHandle;
 use super::outbox::{CAPACITY, Outbox};
@@ -16,7 +16,7 @@ use super::shard::Event;
 use super::supervise::Surroundings;
 use crate::alerting::metrics::AlertGauges;
 use crate::alerting::rules::Rule;
-use crate::alerting::{Book, Changes, Episode, Rules, Track};
+use crate::alerting::{About, Book, Changes, Episode, Probe, RuleStanding, Rules, Track};
 use crate::config::Settings;
 use crate::store::journal::Journal;
 use crate::telemetry::metrics;
@@ -79,7 +79,40 @@ enum Message {
     AddSink(String, Vec<Arc<dyn AlertSink>>),
     RemoveSink(String, oneshot::Sender<()>),
     SetRules(Box<Rules>, Limits),
+    Ask(Vec<Question>, oneshot::Sender<Vec<Vec<RuleStanding>>>),
+    Rules(oneshot::Sender<Rules>),
     Stop,
+}
+
+/// A series of which is asked how the rules stand to it.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The series.
+    pub id: SeriesId,
+    /// In words.
+    pub about: About,
+    /// Its last sample.
+    pub probe: Probe,
+}
+
+/// Asks the stage; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Asker(mpsc::Sender<Message>);
+
+impl Asker {
+    /// How the rules stand to each of `series`; `None` where the stage is gone.
+    pub async fn ask(&self, series: Vec<Question>) -> Option<Vec<Vec<RuleStanding>>> {
+        let (answer, told) = oneshot::channel();
+        self.0.send(Message::Ask(series, answer)).await.ok()?;
+        told.await.ok()
+    }
+
+    /// The rules in force; `None` where the stage is gone.
+    pub async fn rules(&self) -> Option<Rules> {
+        let (answer, told) = oneshot::channel();
+        self.0.send(Message::Rules(answer)).await.ok()?;
+        told.await.ok()
+    }
 }
 
 /// The running stage.
@@ -144,6 +177,12 @@ impl AlertStage {
         Ok(())
     }
 
+    /// Whoever asks how rules stand to series.
+    #[must_use]
+    pub fn asker(&self) -> Asker {
+        Asker(self.messages.clone())
+    }
+
     /// Ends the stage: what waits for sinks is tried, the journal is written.
     pub async fn stop(self) {
         let _ = self.messages.send(Message::Stop).await;
@@ -205,6 +244,15 @@ impl Stage {
                         let mut changes = Changes::default();
                         self.book.set_rules(*rules, self.clock.now_ms(), &mut changes);
                         self.apply(changes).await;
+                    }
+                    Some(Message::Rules(answer)) => drop(answer.send(self.book.rules().clone())),
+                    Some(Message::Ask(series, answer)) => {
+                        let now_ms = self.clock.now_ms();
+                        let standing = |asked: &Question| {
+                            self.book.standing(asked.id, &asked.about, &asked.probe, now_ms)
+                        };
+                        // Whoever asked may have gone.
+                        let _ = answer.send(series.iter().map(standing).collect());
                     }
                     Some(Message::Stop) | None => break,
                 },

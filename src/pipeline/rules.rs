@@ -1,5 +1,5 @@
-//! Gathers the mapping rules: what the config says of series, the files of the user's folder, and what is
-//! compiled in, in this order of weight.
+//! Gathers what mappings and `detect/` say of metrics: the config's words, the files of the user's folder, and
+//! what is compiled in, in this order of weight.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,11 +15,13 @@ use crate::config::Settings;
 /// # Errors
 /// All problems of all files, a line each.
 pub fn load(settings: &Settings) -> Result<Arc<Rules>, Vec<String>> {
-    let mut files = vec![("config: `series`".to_owned(), overlay(settings))];
+    let mut mappings = vec![("config: `series`".to_owned(), overlay(settings))];
+    let mut detect = Vec::new();
     if let Some(dir) = &settings.rules_dir {
-        files.extend(read_yaml(&dir.join("mappings"))?);
+        mappings.extend(read_yaml(&dir.join("mappings"))?);
+        detect = read_yaml(&dir.join("detect"))?;
     }
-    Rules::load(&files).map(Arc::new).map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    Rules::load(&mappings, &detect).map(Arc::new).map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
 /// The name and text of each YAML file of `dir`, in order of names; none if there is no such folder.

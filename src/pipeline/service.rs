@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -15,6 +15,7 @@ use watchbell_normalize::{Normalizer, Rules, Shard as ShardOf};
 
 use super::alerts::AlertStage;
 use super::checkpoint::Checkpointer;
+use super::explain::Explainer;
 use super::handle::{ShardHandle, ShardMeta, ShardThread};
 use super::ingest::{Gate, NewHost, Router};
 use super::scores::ScoreView;
@@ -136,7 +137,9 @@ impl Service {
             Arc::new(ScoreView::new(Arc::clone(&shards), Arc::clone(&clock), Arc::clone(&judged)));
 
         let (reload, reloads) = mpsc::channel(4);
+        let explainer = Arc::new(OnceLock::new());
         let own = api::router(Api {
+            explainer: Arc::clone(&explainer),
             metrics: metrics.clone(),
             scores: Arc::clone(&scores),
             gate: Arc::clone(&gate),
@@ -168,6 +171,19 @@ impl Service {
         let ingest: Arc<dyn Ingest> = Arc::new(router.clone());
         let around = Surroundings { ingest, scores, clock: Arc::clone(&clock), metrics: metrics.clone(), routes };
         let alerts = AlertStage::start(&settings, &around, Arc::clone(&shards), verdict_queue).await?;
+        let asked = Explainer {
+            shards: Arc::clone(&shards),
+            alerts: alerts.asker(),
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+            current: Arc::clone(&current),
+            time: civil::table(&settings.timezone),
+            limits: rules::limits(&settings),
+            history: checked.history.as_ref().map(|history| Arc::clone(&history.item)),
+            busy: tokio::sync::Semaphore::new(1),
+        };
+        // It is set once: this is the only place.
+        let _ = explainer.set(asked);
         let limit = settings.series.max_series as u64;
         let mut sweeper =
             Sweeper::new(Arc::clone(&shards), Arc::clone(&clock), judged, Arc::clone(&checkpointer), &metrics, limit)
@@ -396,7 +412,8 @@ fn own_value(mut fingerprint: serde_json::Value) -> serde_json::Value {
     fingerprint
 }
 
-fn judge_config(settings: &Settings) -> JudgeConfig {
+/// How `settings` ask series to be judged.
+pub(super) fn judge_config(settings: &Settings) -> JudgeConfig {
     JudgeConfig {
         warmup_s: settings.detect.warmup.as_secs_f32(),
         // Twice the sensitivity accepts twice the false alarms; see `JudgeConfig::t_shift`.
@@ -409,8 +426,8 @@ fn judge_config(settings: &Settings) -> JudgeConfig {
 /// What a shard that starts anew works by: a reload may have changed it since the start.
 #[derive(Clone)]
 pub(super) struct Current {
-    rules: Arc<Rules>,
-    judging: JudgeConfig,
+    pub(super) rules: Arc<Rules>,
+    pub(super) judging: JudgeConfig,
     sources: Arc<[SourceRow]>,
 }
 

@@ -372,6 +372,11 @@ impl Shard {
         None
     }
 
+    /// What it knows of its series, to be looked at.
+    pub(super) fn parts(&self) -> (&Normalizer, &Judge) {
+        (&self.normalizer, &self.judge)
+    }
+
     /// Counts by host.
     #[must_use]
     pub fn hosts(&self) -> Vec<(String, EntityCount)> {

@@ -12,7 +12,7 @@ use crate::single::hot::{Hot, flag};
 use crate::single::season::Season;
 
 /// Version of the layout below.
-pub(crate) const VERSION: u16 = 1;
+pub(crate) const VERSION: u16 = 2;
 
 /// Why bytes are no state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -8,6 +8,7 @@ use watchbell_series::{Sample, SeriesSpec, Verdict};
 
 use crate::civil::{Bins, CivilTime};
 use crate::entity::{Entities, EntityCount};
+use crate::explain::{self, Memories};
 use crate::paged::Paged;
 use crate::rules::RuleBook;
 use crate::single::band::{self, Band};
@@ -15,9 +16,12 @@ use crate::single::hot::{Hot, flag};
 use crate::single::season::Seasons;
 use crate::single::{self, Context};
 
+mod insight;
 mod overdue;
 mod reading;
 mod state;
+
+pub use insight::{Cap, Insight, Warming};
 
 /// The least edge: under it everything is an anomaly.
 const MIN_EDGE: f32 = 0.1;
@@ -62,6 +66,7 @@ pub struct Judge {
     bins: Bins,
     hot: Paged<Hot>,
     seasons: Seasons,
+    memories: Memories,
     deadlines: Paged<u32>,
     rules: RuleBook,
     entities: Entities,
@@ -78,6 +83,7 @@ impl Judge {
             bins,
             hot: Paged::new(Hot::BLANK),
             seasons: Seasons::new(),
+            memories: Memories::new(),
             deadlines: Paged::new(overdue::NEVER),
             rules: RuleBook::default(),
             entities: Entities::default(),
@@ -122,6 +128,7 @@ impl Judge {
         let Some(hot) = self.hot.get_mut(slot).filter(|hot| hot.is(flag::ADMITTED)) else { return };
         self.entities.change(hot.entity, hot.counted(), crate::entity::Standing::default());
         self.seasons.take(hot);
+        self.memories.take(&mut hot.trace);
         *hot = Hot::fresh(hot.entity, hot.rules, hot.flags & flag::TRACKED);
         self.set_deadline(slot, overdue::NEVER);
     }
@@ -190,7 +197,7 @@ impl Judge {
         hot.set(flag::ENDED | flag::MISSING, false);
         hot.set(flag::LIVE, REPORT);
         let ctx = Context { config: &self.config, rules, bins: &self.bins };
-        let verdict = step(hot, &mut self.seasons, sample, &ctx, returned, REPORT);
+        let verdict = step(hot, (&mut self.seasons, &mut self.memories), sample, &ctx, returned, REPORT);
         hot.ts_ms = sample.ts_ms;
         recount(&mut self.entities, hot);
         verdict
@@ -200,7 +207,7 @@ impl Judge {
 /// One sample of one series: judged, reported where worth it, learned from.
 fn step(
     hot: &mut Hot,
-    seasons: &mut Seasons,
+    (seasons, memories): (&mut Seasons, &mut Memories),
     sample: &Sample,
     ctx: &Context<'_>,
     returned: bool,
@@ -224,8 +231,14 @@ fn step(
     seasons.turn(hot, ctx.bins);
     let season = seasons.of(hot);
     let row = single::judge(hot, season, value, ctx);
+    let was_open = hot.alarm.open;
     let turn = single::alarm(hot, season, &row, ctx);
     let known = hot.ready() || row.illegal;
+    hot.trace.note(&row, known);
+    if hot.alarm.open || returned {
+        let missed_s = returned.then(|| explain::seconds(hot.ts_ms));
+        memories.note(hot, ctx.bins.secs, turn.onset && !was_open, missed_s);
+    }
     let worth = (known && row.score >= ctx.config.report_edge)
         || turn.onset
         || turn.closed
@@ -246,6 +259,7 @@ fn step(
             expected,
             lower,
             upper,
+            why: explain::of_row(hot, &row, &turn, memories, ctx),
         }
     });
     single::learn(hot, &row, ctx);

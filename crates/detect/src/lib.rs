@@ -11,6 +11,7 @@
 //! | [`judge`] | the shard's judge: slots, rules, verdicts, what is overdue |
 //! | [`table`] | the detectors, one row each: a new detector is a file, a `mod` line and a row there |
 //! | [`single`] | the detector of single series, step by step |
+//! | `explain` | why a verdict says what it says, and what a series remembers of its alarms |
 //! | [`entity`] | counts per host and the host's score |
 //! | [`civil`] | local civil time, for profiles of the day and the week |
 //! | [`checkpoint`] | the learned state as bytes and back |
@@ -18,6 +19,7 @@
 pub mod checkpoint;
 pub mod civil;
 pub mod entity;
+mod explain;
 pub mod judge;
 mod math;
 mod paged;
@@ -28,5 +30,5 @@ pub mod table;
 pub use checkpoint::StateError;
 pub use civil::CivilTime;
 pub use entity::{EntityCount, host_score};
-pub use judge::{Judge, JudgeConfig};
+pub use judge::{Cap, Insight, Judge, JudgeConfig, Warming};
 pub use table::{DETECTORS, DetectorInfo};

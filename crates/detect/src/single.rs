@@ -20,6 +20,7 @@ pub(crate) mod season;
 use watchbell_series::{Direction, Sample};
 
 use crate::civil::Bins;
+use crate::explain::Memory;
 use crate::judge::JudgeConfig;
 use crate::math::log10;
 use crate::rules::Rules;
@@ -64,7 +65,7 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
     name: "single",
     summary: "season, fast and slow level, and the learned tail of the errors against them",
     hot_bytes: size_of::<Hot>(),
-    lazy_bytes: size_of::<Season>(),
+    lazy_bytes: size_of::<Season>() + size_of::<Memory>(),
     constants: &[
         ("fast_gain", FAST_GAIN, "part of the error by which the fast level follows in a row"),
         ("slow_seconds", SLOW_S, "memory of the slow level"),

@@ -13,7 +13,7 @@ pub struct DetectorInfo {
     pub summary: &'static str,
     /// Bytes of state of a series that every sample touches.
     pub hot_bytes: usize,
-    /// Bytes of state that only series that vary have.
+    /// Bytes of state that only some series have: those that vary, those that ever rang.
     pub lazy_bytes: usize,
     /// Its constants: name, value, meaning.
     pub constants: &'static [(&'static str, f32, &'static str)],

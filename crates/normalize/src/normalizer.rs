@@ -30,7 +30,7 @@ use crate::output::Normalized;
 use crate::pages::Pages;
 use crate::pairs::Pairs;
 use crate::record::{Cold, Hot, NONE, Role};
-use crate::rules::Rules;
+use crate::rules::{Provenance, Rules};
 use crate::sources::{SourceCount, SourceLimit, Sources, UNCOUNTED};
 use crate::spans::Spans;
 use crate::stats::Stats;
@@ -229,6 +229,12 @@ impl Normalizer {
         self.entities.name(entity)
     }
 
+    /// The entity of the series judged under `slot`.
+    #[must_use]
+    pub fn entity(&self, slot: u32) -> Option<u32> {
+        self.slot_raw(slot).map(|raw| self.cold[raw].entity)
+    }
+
     /// What is known of the series judged under `slot`.
     #[must_use]
     pub fn info(&self, slot: u32) -> Option<SeriesInfo<'_>> {
@@ -254,6 +260,27 @@ impl Normalizer {
             kind: meaning.kind,
             unit: meaning.spec.unit,
         })
+    }
+
+    /// Where the rules stand that judge the series under `slot`.
+    #[must_use]
+    pub fn provenance(&self, slot: u32) -> Provenance {
+        let meaning = self.slot_raw(slot).map(|raw| self.names.meaning(self.cold[raw].meaning));
+        meaning.map_or_else(Provenance::default, |meaning| self.names.rules().provenance(&meaning.rows))
+    }
+
+    /// Whether samples of the series with this id come, although it is not judged: rules do not watch it, or
+    /// there is nothing to judge in it.
+    #[must_use]
+    pub fn sets_aside(&self, id: SeriesId) -> bool {
+        let role = self.by_key(id.0).map(|raw| self.hot[raw].role);
+        matches!(role, Some(Role::Unwatched | Role::Aside | Role::Own | Role::Part | Role::Native))
+    }
+
+    /// The rules in force.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        self.names.rules()
     }
 
     /// The spec of the series judged under `slot`, to be shared.

@@ -1,11 +1,18 @@
-//! What rules say of metrics: which are watched, what they are called in common words, their kind and unit,
-//! the direction that is bad, and which label names the entity.
+//! What rules say of metrics. Mappings say what a metric is: whether it is watched, its name in common words,
+//! its kind and unit, and which label names the entity. Rules of `detect/` say what matters about it, by that
+//! name: the direction that is bad, the least deviation worth reporting, the legal range.
 //!
-//! Read from `rules/mappings/prometheus.yaml`, which is compiled in, and from files of the user's that are
-//! laid over it: rows are asked in order, the user's first, and for each property the first row that gives
-//! it wins. Rules are asked at first sight of a series only, and by metric name once for many series.
+//! Read from `rules/mappings/prometheus.yaml` and `rules/detect/<subject>.yaml`, which are compiled in, and from
+//! files of the user's that are laid over them: rows are asked in order, the user's first, and for each
+//! property the first row that gives it wins. Rules are asked at first sight of a series only, and by metric
+//! name once for many series.
 
+mod aside;
+mod detect;
 mod file;
+
+pub use aside::SetAside;
+pub use detect::BUILT_IN_DETECT;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -49,15 +56,51 @@ impl fmt::Display for RuleProblem {
 /// Compiled rules.
 #[derive(Debug)]
 pub struct Rules {
+    /// Names of the files, for places.
+    files: Vec<Box<str>>,
     entity: Vec<EntityLabel>,
-    watch: Vec<Selector>,
-    ignore: Vec<Selector>,
-    keep: Vec<Selector>,
+    watch: Vec<Placed>,
+    ignore: Vec<Placed>,
+    keep: Vec<Placed>,
     rows: Vec<Row>,
     exact: HashMap<Box<str>, Vec<u32>>,
     patterns: RegexSet,
     /// Row of each pattern.
     pattern_rows: Vec<u32>,
+    /// The same of rows that go by the name in common words.
+    detect_exact: HashMap<Box<str>, Vec<u32>>,
+    detect_patterns: RegexSet,
+    detect_pattern_rows: Vec<u32>,
+}
+
+/// A line of a file.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    /// Index in [`Rules::files`].
+    file: u16,
+    line: u32,
+}
+
+/// A selector and where it stands.
+#[derive(Debug, Default)]
+struct Placed {
+    selector: Selector,
+    place: Place,
+}
+
+/// Where the rules of one series stand that judge it, each as `file:line`; `None` where none says anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Provenance {
+    /// The rule of the direction that is bad.
+    pub direction: Option<String>,
+    /// The rule of the least deviation.
+    pub min_deviation: Option<String>,
+    /// The rule of the least relative deviation.
+    pub min_relative_deviation: Option<String>,
+    /// The rule of the legal range.
+    pub legal: Option<String>,
+    /// The rule of the sensitivity.
+    pub sensitivity: Option<String>,
 }
 
 /// A label that may name the entity.
@@ -71,8 +114,11 @@ struct EntityLabel {
 /// One row; what is `None` is left to later rows.
 #[derive(Debug, Default)]
 struct Row {
+    place: Place,
     /// Further conditions on labels.
     labels: Option<Selector>,
+    /// Holds only for values that are judged in this unit.
+    when_unit: Option<Unit>,
     name: Option<Arc<str>>,
     unit: Option<Unit>,
     kind: Option<MetricKind>,
@@ -103,6 +149,8 @@ pub(crate) struct Meaning {
     pub(crate) name: Option<Arc<str>>,
     pub(crate) kind: MetricKind,
     pub(crate) spec: Arc<SeriesSpec>,
+    /// The rows that say so.
+    pub(crate) rows: Box<[u32]>,
 }
 
 impl Rules {
@@ -111,19 +159,29 @@ impl Rules {
     /// # Errors
     /// What is wrong with them, which tests rule out.
     pub fn built_in() -> Result<Self, Vec<RuleProblem>> {
-        Self::load::<&str, &str>(&[])
+        Self::load::<&str, &str>(&[], &[])
     }
 
-    /// The built-in rules with `files` (name and text) laid over them; earlier files go first.
+    /// The built-in rules with files (name and text) laid over them: `mappings`, and `detect`, which is about
+    /// names in common words. Earlier files go first. Mappings may judge, too, and have the last word then.
     ///
     /// # Errors
     /// All problems of all files.
-    pub fn load<N: AsRef<str>, T: AsRef<str>>(files: &[(N, T)]) -> Result<Self, Vec<RuleProblem>> {
+    pub fn load<N: AsRef<str>, T: AsRef<str>>(
+        mappings: &[(N, T)],
+        detect: &[(N, T)],
+    ) -> Result<Self, Vec<RuleProblem>> {
         let mut loader = file::Loader::default();
-        for (name, text) in files {
+        for (name, text) in mappings {
             loader.add(name.as_ref(), text.as_ref());
         }
+        for (name, text) in detect {
+            loader.add_detect(name.as_ref(), text.as_ref());
+        }
         loader.add(BUILT_IN_FILE, BUILT_IN);
+        for (name, text) in BUILT_IN_DETECT {
+            loader.add_detect(name, text);
+        }
         loader.finish()
     }
 
@@ -159,6 +217,55 @@ impl Rules {
             let labels = &self.rows[*row as usize].labels;
             labels.as_ref().is_none_or(|selector| selector.matches_by(get))
         }));
+    }
+
+    /// What is said of series with this name in common words (or of its own where mappings give none), to be
+    /// kept for others of that name.
+    pub(crate) fn named(&self, name: &str) -> Vec<u32> {
+        let mut rows: Vec<u32> = self.detect_exact.get(name).cloned().unwrap_or_default();
+        rows.extend(self.detect_patterns.matches(name).into_iter().map(|i| self.detect_pattern_rows[i]));
+        rows.sort_unstable();
+        rows
+    }
+
+    /// Adds those of the rows `named` to `out` that apply to a series with these label values, judged in `unit`.
+    pub(crate) fn judging<'a>(
+        &self,
+        named: &[u32],
+        unit: Unit,
+        get: impl Fn(&str) -> &'a str + Copy,
+        out: &mut Vec<u32>,
+    ) {
+        out.extend(named.iter().copied().filter(|row| {
+            let row = &self.rows[*row as usize];
+            row.when_unit.is_none_or(|when| when == unit) && row.labels.as_ref().is_none_or(|s| s.matches_by(get))
+        }));
+        out.sort_unstable();
+    }
+
+    /// The name in common words that rows give.
+    pub(crate) fn name(&self, rows: &[u32]) -> Option<Arc<str>> {
+        self.first(rows, |row| row.name.clone())
+    }
+
+    /// Where `rows` say what judges a series.
+    pub(crate) fn provenance(&self, rows: &[u32]) -> Provenance {
+        let by = |gives: &dyn Fn(&Row) -> bool| {
+            let row = rows.iter().map(|row| &self.rows[*row as usize]).find(|row| gives(row))?;
+            Some(self.place(row.place))
+        };
+        Provenance {
+            direction: by(&|row| row.direction.is_some()),
+            min_deviation: by(&|row| row.min_deviation.is_some()),
+            min_relative_deviation: by(&|row| row.min_relative_deviation.is_some()),
+            legal: by(&|row| row.legal_min.is_some() || row.legal_max.is_some()),
+            sensitivity: by(&|row| row.sensitivity.is_some()),
+        }
+    }
+
+    fn place(&self, place: Place) -> String {
+        let file = self.files.get(usize::from(place.file)).map_or("", |name| name);
+        if place.line == 0 { file.to_owned() } else { format!("{file}:{}", place.line) }
     }
 
     /// Whether the series is watched.
@@ -205,7 +312,7 @@ impl Rules {
             flatline: self.first(rows, |r| r.flatline).unwrap_or(default.flatline),
             missing: self.first(rows, |r| r.missing).unwrap_or(default.missing),
         };
-        Meaning { name: self.first(rows, |r| r.name.clone()), kind, spec: Arc::new(spec) }
+        Meaning { name: self.name(rows), kind, spec: Arc::new(spec), rows: rows.into() }
     }
 
     /// The entity of a series with these label values; empty where no label names one.
@@ -226,10 +333,10 @@ impl Rules {
 }
 
 /// The selectors that a series of this name may pass, without their conditions on the name.
-fn by_name(selectors: &[Selector], name: &str) -> Vec<Selector> {
+fn by_name(selectors: &[Placed], name: &str) -> Vec<Selector> {
     let passes = |s: &&Selector| s.matchers().iter().all(|m| m.name() != NAME || m.matches(name));
     let rest = |s: &Selector| -> Vec<Matcher> { s.matchers().iter().filter(|m| m.name() != NAME).cloned().collect() };
-    selectors.iter().filter(passes).map(|s| Selector::new(rest(s))).collect()
+    selectors.iter().map(|placed| &placed.selector).filter(passes).map(|s| Selector::new(rest(s))).collect()
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub use labels::{LabelError, Labels, SeriesId};
 pub use matcher::{MatchOp, Matcher, Selector, SelectorError};
 pub use raw::{Mode, NativeHistogram, RawBatch, RawMetadata, RawSample, RawSeries, Span};
 pub use sample::{Sample, SeriesSpec};
-pub use verdict::{NotReady, Pattern, Reading, Verdict};
+pub use verdict::{Lead, NotReady, Pattern, Reading, Verdict, Why};
 
 /// The bit pattern with which Prometheus marks the end of a series.
 ///

@@ -78,6 +78,72 @@ impl fmt::Display for Pattern {
     }
 }
 
+/// What a verdict compares the value with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[repr(u8)]
+pub enum Lead {
+    /// Not known, or nothing yet.
+    #[default]
+    Unknown = 0,
+    /// The last few samples.
+    Fast = 1,
+    /// The level that is usual at this time.
+    Slow = 2,
+    /// The same over many samples: small errors to one side add up.
+    Smoothed = 3,
+    /// The range that rules call legal.
+    Range = 4,
+    /// The time for which the value stood still, or no sample came.
+    Stillness = 5,
+}
+
+impl Lead {
+    /// All of them, for tables.
+    pub const ALL: [Self; 6] = [Self::Unknown, Self::Fast, Self::Slow, Self::Smoothed, Self::Range, Self::Stillness];
+
+    /// The word used in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Fast => "fast",
+            Self::Slow => "slow",
+            Self::Smoothed => "smoothed",
+            Self::Range => "range",
+            Self::Stillness => "stillness",
+        }
+    }
+
+    /// The lead stored as `byte`; an unknown byte is [`Lead::Unknown`].
+    #[must_use]
+    pub fn from_byte(byte: u8) -> Self {
+        Self::ALL.get(usize::from(byte)).copied().unwrap_or_default()
+    }
+}
+
+/// Why a verdict says what it says, as far as numbers go; words are made of it where they are read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Why {
+    /// Mean time between samples at least as unusual as this one, by what the series did so far, seconds.
+    /// NaN where that is no question of chance: an illegal value, a flat line, a missing series, a host.
+    pub return_s: f32,
+    /// Begin of the alarm that is open, milliseconds since the Unix epoch; for a missing series its last
+    /// sample.
+    pub since_ms: Option<i64>,
+    /// Begin of the last earlier alarm of a similar kind, milliseconds since the Unix epoch.
+    pub last_seen_ms: Option<i64>,
+    /// What the value is compared with.
+    pub lead: Lead,
+    /// The part that earlier alarms of the series added to its edge: 0.1 is 10 %.
+    pub raised: f32,
+}
+
+impl Why {
+    /// Nothing is known.
+    pub const UNKNOWN: Self =
+        Self { return_s: f32::NAN, since_ms: None, last_seen_ms: None, lead: Lead::Unknown, raised: 0.0 };
+}
+
 /// Why a series has no score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -153,4 +219,6 @@ pub struct Verdict {
     pub lower: f64,
     /// Upper end of the expected band.
     pub upper: f64,
+    /// Why.
+    pub why: Why,
 }

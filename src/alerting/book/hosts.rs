@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use watchbell_adapter_api::HostReading;
-use watchbell_series::{Labels, Pattern, Unit, Verdict};
+use watchbell_series::{Labels, Pattern, Unit, Verdict, Why};
 
 use super::watched::{Entry, Stage};
 use super::{Book, Changes};
@@ -137,6 +137,7 @@ fn verdict(book: &Book, reading: &HostReading, now_ms: i64) -> Verdict {
         expected: f64::NAN,
         lower: f64::NAN,
         upper: f64::NAN,
+        why: Why::UNKNOWN,
     }
 }
 

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use proptest::prelude::*;
-use watchbell_series::{AlertState, Labels, Unit, Verdict};
+use watchbell_series::{AlertState, Labels, Unit, Verdict, Why};
 
 use super::*;
 use crate::alerting::About;
@@ -26,6 +26,7 @@ fn input(about: &About, slot: u32, ts_s: i64, score: f32, pattern: Pattern) -> A
         expected: 5.0,
         lower: 4.0,
         upper: 6.0,
+        why: Why::UNKNOWN,
     };
     AlertInput { shard: 0, id: about.labels.id(), about: Some(Box::new(about.clone())), verdict }
 }
@@ -375,4 +376,34 @@ proptest! {
         open.sort();
         prop_assert_eq!(left, open);
     }
+}
+
+#[test]
+fn how_rules_stand_to_a_series() {
+    let mut bench = Bench::new();
+    bench.book.rules.limits.max_per_host = 1;
+    let (load, other) = (about("web-1", "load"), about("web-1", "other"));
+    let stand = |bench: &Bench, about: &About, score: f32, pattern: Pattern| {
+        let probe = Probe { score, edge: 1.2, alarm: false, pattern };
+        let all = bench.book.standing(about.labels.id(), about, &probe, 10 * S);
+        all.into_iter().find(|one| one.rule == "MetricAnomalous").expect("a rule of this name").standing
+    };
+    assert_eq!(stand(&bench, &load, 1.1, Pattern::None), Standing::UnderScore { needed: 1.2 });
+    assert_eq!(stand(&bench, &load, 1.5, Pattern::Spike), Standing::Begins);
+    assert_eq!(stand(&bench, &load, 1.5, Pattern::Missing), Standing::OtherKind(Pattern::Missing));
+    bench.feed(&load, 0, 2.0);
+    assert_eq!(
+        stand(&bench, &load, 2.0, Pattern::Spike),
+        Standing::Pending { hits: 1, at_least: 2, of: 3, wait_ms: 0 }
+    );
+    bench.feed(&load, 10, 2.0);
+    assert!(
+        matches!(stand(&bench, &load, 2.0, Pattern::Spike), Standing::Firing(episode) if episode.starts_ms == 10 * S)
+    );
+    bench.feed(&other, 0, 2.0);
+    bench.feed(&other, 10, 2.0);
+    assert_eq!(stand(&bench, &other, 2.0, Pattern::Spike), Standing::Held(Hold::PerHost { limit: 1 }));
+    bench.book.rules.series[0].select = "{job=\"x\"}".parse().expect("a selector");
+    let third = about("web-1", "third");
+    assert_eq!(stand(&bench, &third, 2.0, Pattern::Spike), Standing::NotSelected);
 }

@@ -1,7 +1,7 @@
 //! One series of the book with the alerts of all rules about it.
 
 use watchbell_series::labels::NAME;
-use watchbell_series::{Labels, Pattern, Verdict};
+use watchbell_series::{Labels, Pattern, Verdict, Why};
 
 use crate::alerting::About;
 use crate::alerting::annotate::{Facts, link, selector};
@@ -65,6 +65,7 @@ impl Entry {
             expected: f64::NAN,
             lower: f64::NAN,
             upper: f64::NAN,
+            why: Why::UNKNOWN,
         };
         Self { rule, life, stage: Stage::Open(Box::new(episode)), worst, worse: false }
     }

@@ -4,7 +4,7 @@
 //! an alert is empty.
 
 /// Placeholders, besides `labels.<name>`.
-pub const PLACEHOLDERS: [&str; 15] = [
+pub const PLACEHOLDERS: [&str; 20] = [
     "alertname",
     "severity",
     "host",
@@ -16,6 +16,11 @@ pub const PLACEHOLDERS: [&str; 15] = [
     "score",
     "kind",
     "unit",
+    "rarity",
+    "since",
+    "last_seen",
+    "compared_with",
+    "explanation",
     "top_contributors",
     "dashboard",
     "anomalous",

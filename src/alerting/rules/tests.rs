@@ -100,7 +100,7 @@ more: 1
         "alerts[3]: `clear` 1.5 is over `score` 1",
         "18:3 alerts[4].select: a machine has no label `job`",
         "21:13 alerts[5].patterns: no kind of anomaly would begin it",
-        "22:1 : unknown field `more` (known: alerts)",
+        "22:1 : unknown field `more` (known: alerts, metrics)",
     ] {
         assert!(found.iter().any(|p| p.contains(want)), "`{want}` is not in {found:#?}");
     }

@@ -3,6 +3,7 @@
 use watchbell_series::{Pattern, Verdict};
 
 use super::{Judge, recount};
+use crate::explain;
 use crate::single::hot::flag;
 use crate::single::{self, FACT_SCORE};
 
@@ -80,6 +81,7 @@ impl Judge {
             expected: band.expected,
             lower: band.lower,
             upper: band.upper,
+            why: explain::of_missing(hot, &self.memories),
         })
     }
 }

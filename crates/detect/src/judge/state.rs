@@ -2,17 +2,20 @@
 
 use super::{Judge, overdue, recount};
 use crate::checkpoint::{self, StateError};
+use crate::explain;
 use crate::single::hot::flag;
 
 impl Judge {
     /// Version of the bytes that [`Judge::save`] writes; it is in them.
     pub const STATE_VERSION: u16 = checkpoint::VERSION;
 
-    /// Appends the learned state of `slot`: about 160 bytes, and 292 more if the series varies. Not in it,
+    /// Appends the learned state of `slot`: about 170 bytes, 292 more if the series
+    /// varies, and 37 more if it ever rang. Not in it,
     /// because others know it: rules, entity and whether the series is tracked.
     pub fn save(&self, slot: u32, out: &mut Vec<u8>) {
         if let Some(hot) = self.hot.get(slot) {
             checkpoint::write(hot, self.seasons.of(hot), out);
+            explain::write(&hot.trace, self.memories.of(&hot.trace), out);
         }
     }
 
@@ -25,13 +28,20 @@ impl Judge {
     pub fn load(&mut self, slot: u32, bytes: &[u8]) -> Result<usize, StateError> {
         let hot = self.hot.get_mut(slot).filter(|hot| hot.is(flag::ADMITTED)).ok_or(StateError::NotAdmitted(slot))?;
         let (mut loaded, season, taken) = checkpoint::read(bytes)?;
+        let (trace, memory, more) = explain::read(&bytes[taken..]).ok_or(StateError::Short(bytes.len()))?;
+        let taken = taken + more;
         self.seasons.take(hot);
+        self.memories.take(&mut hot.trace);
+        loaded.trace = trace;
         loaded.entity = hot.entity;
         loaded.rules = hot.rules;
         loaded.flags |= hot.flags & !flag::LEARNED;
         *hot = loaded;
         if let Some(season) = season {
             self.seasons.give(hot, season);
+        }
+        if let Some(memory) = memory {
+            self.memories.give(&mut hot.trace, memory);
         }
         recount(&mut self.entities, hot);
         let secs = hot.ts_ms.div_euclid(1000).clamp(0, i64::from(u32::MAX - 1)) as u32;

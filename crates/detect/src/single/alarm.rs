@@ -67,7 +67,7 @@ impl Alarm {
 
     /// Takes a row with `score` in. `edge` is the configured one; `certain` rows fire whatever it is.
     pub(crate) fn turn(&mut self, score: f32, edge: f32, hold: f32, certain: bool) -> Turn {
-        let edge = edge * (1.0 + self.raised + RAISE_LONG * self.count);
+        let edge = edge * (1.0 + self.added());
         self.held = score.max(hold * self.held);
         self.raised *= 1.0 - 1.0 / RAISE_ROWS;
         self.count *= 1.0 - 1.0 / RAISE_LONG_ROWS;
@@ -95,6 +95,11 @@ impl Alarm {
             self.highest = self.highest.max(score);
         }
         Turn { edge, onset, closed }
+    }
+
+    /// The part that recent alarms add to the edge.
+    pub(crate) fn added(&self) -> f32 {
+        self.raised + RAISE_LONG * self.count
     }
 
     /// Closes an open alarm.

@@ -8,6 +8,7 @@ use watchbell_series::Pattern;
 use super::alarm::Alarm;
 use super::channel::Channel;
 use crate::entity::Standing;
+use crate::explain::Trace;
 
 /// No season yet.
 pub(crate) const NO_SEASON: u32 = u32::MAX;
@@ -96,6 +97,8 @@ pub(crate) struct Hot {
     pub(crate) quarter: u8,
     /// Current hour of the week.
     pub(crate) hour: u8,
+    /// What is kept for whoever asks why.
+    pub(crate) trace: Trace,
 }
 
 impl Hot {
@@ -125,6 +128,7 @@ impl Hot {
         flags: 0,
         quarter: 0,
         hour: 0,
+        trace: Trace::NEW,
     };
 
     /// A series of which nothing is known but whose it is.

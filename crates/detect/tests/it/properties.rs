@@ -124,6 +124,11 @@ proptest! {
             prop_assert!(v.edge >= 1.0 && v.lower <= v.expected && v.expected <= v.upper, "{:?}", v);
         }
         let now = samples.last().map_or(0, |s| s.ts_ms);
+        for slot in samples.iter().map(|sample| sample.slot) {
+            let Some(insight) = judge.insight(slot, now) else { continue };
+            prop_assert!(!insight.alarms_from.is_nan() && !insight.alarms_to.is_nan(), "{:?}", insight);
+            prop_assert!(insight.edge >= 1.0 && insight.why.return_s != 0.0, "{:?}", insight);
+        }
         judge.sweep(now, &mut verdicts);
         prop_assert_eq!(judge.entities().collect::<Vec<_>>(), counted(&judge, now));
     }

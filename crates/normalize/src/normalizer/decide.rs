@@ -57,6 +57,8 @@ pub(super) fn decide<'a>(
     let unit = names.rules().unit(&rows).unwrap_or(family_unit);
     let unit = if unit == Unit::None { unit_of_name(name) } else { unit };
     let unit = if role == Role::Counter { unit.rate() } else { unit };
+    let common = names.rules().name(&rows);
+    names.judging(common.as_deref().unwrap_or(name), unit, get, &mut rows);
     Decision { meaning: names.meaning_id(&rows, kind, unit, true), ..aside }
 }
 

@@ -178,15 +178,23 @@ impl Normalizer {
         if !self.names.rules().watched(&facts, &rows, get) {
             return None;
         }
-        if stat == STATS[0] {
-            return Some(self.names.meaning_id(&rows, MetricKind::Gauge, Unit::PerSecond, true));
-        }
         let family_facts = self.names.facts(family);
         let mut family_rows = Vec::new();
         self.names.rules().rows(&family_facts, get, &mut family_rows);
-        rows.append(&mut family_rows);
-        let unit = self.names.rules().unit(&rows).unwrap_or_else(|| self.families.of(family).1);
+        let rules = self.names.rules();
+        let common = rules.name(&rows).or_else(|| rules.name(&family_rows));
+        if stat == STATS[0] {
+            let own = common.map_or(name.to_owned(), |common| format!("{common}.{stat}"));
+            self.names.judging(&own, Unit::PerSecond, get, &mut rows);
+            return Some(self.names.meaning_id(&rows, MetricKind::Gauge, Unit::PerSecond, true));
+        }
+        let unit = rules.unit(&rows).or_else(|| rules.unit(&family_rows)).unwrap_or(self.families.of(family).1);
         let unit = if unit == Unit::None { unit_of_name(family) } else { unit };
+        let own = common.as_ref().map_or(name.to_owned(), |common| format!("{common}.{stat}"));
+        self.names.judging(&own, unit, get, &mut rows);
+        self.names.judging(common.as_deref().unwrap_or(family), unit, get, &mut family_rows);
+        family_rows.retain(|row| !rows.contains(row));
+        rows.append(&mut family_rows);
         // Without observations there is no mean: its silence says nothing.
         Some(self.names.meaning_id(&rows, MetricKind::Gauge, unit, false))
     }

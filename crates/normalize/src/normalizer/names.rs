@@ -15,13 +15,14 @@ const MAX_NAMES: usize = 65_536;
 pub(crate) struct Names {
     rules: Arc<Rules>,
     facts: HashMap<Box<str>, Arc<Facts>>,
+    named: HashMap<Box<str>, Arc<[u32]>>,
     meanings: Vec<Meaning>,
     ids: HashMap<Box<[u32]>, u32>,
 }
 
 impl Names {
     pub(crate) fn new(rules: Arc<Rules>) -> Self {
-        Self { rules, facts: HashMap::new(), meanings: Vec::new(), ids: HashMap::new() }
+        Self { rules, facts: HashMap::new(), named: HashMap::new(), meanings: Vec::new(), ids: HashMap::new() }
     }
 
     pub(crate) fn rules(&self) -> &Rules {
@@ -39,6 +40,28 @@ impl Names {
         let facts = Arc::new(self.rules.facts(name));
         self.facts.insert(name.into(), Arc::clone(&facts));
         facts
+    }
+
+    /// Adds to `rows` what is said by the name in common words `name` of a series judged in `unit`.
+    pub(crate) fn judging<'a>(
+        &mut self,
+        name: &str,
+        unit: Unit,
+        get: impl Fn(&str) -> &'a str + Copy,
+        rows: &mut Vec<u32>,
+    ) {
+        if self.named.len() >= MAX_NAMES {
+            self.named.clear();
+        }
+        let named = match self.named.get(name) {
+            Some(named) => Arc::clone(named),
+            None => {
+                let named: Arc<[u32]> = self.rules.named(name).into();
+                self.named.insert(name.into(), Arc::clone(&named));
+                named
+            }
+        };
+        self.rules.judging(&named, unit, get, rows);
     }
 
     /// The id of what `rows` say of a series of `kind`, judged in `unit`; `missing`: whether its silence is

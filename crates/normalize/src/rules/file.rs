@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 use watchbell_series::{Direction, MetricKind, Selector, Unit};
 
-use super::{EntityLabel, Row, RuleProblem, Rules};
+use super::{EntityLabel, Place, Placed, Row, RuleProblem, Rules};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,14 +56,18 @@ struct MetricRow {
 #[derive(Default)]
 pub(super) struct Loader {
     problems: Vec<RuleProblem>,
+    files: Vec<Box<str>>,
     entity: Option<Vec<EntityLabel>>,
-    watch: Option<Vec<Selector>>,
-    ignore: Vec<Selector>,
-    keep: Vec<Selector>,
-    rows: Vec<Row>,
+    watch: Option<Vec<Placed>>,
+    ignore: Vec<Placed>,
+    keep: Vec<Placed>,
+    pub(super) rows: Vec<Row>,
     exact: HashMap<Box<str>, Vec<u32>>,
     patterns: Vec<String>,
     pattern_rows: Vec<u32>,
+    pub(super) detect_exact: HashMap<Box<str>, Vec<u32>>,
+    pub(super) detect_patterns: Vec<String>,
+    pub(super) detect_pattern_rows: Vec<u32>,
 }
 
 impl Loader {
@@ -103,26 +107,43 @@ impl Loader {
     }
 
     pub(super) fn finish(mut self) -> Result<Rules, Vec<RuleProblem>> {
-        let patterns = match RegexSet::new(&self.patterns) {
-            Ok(patterns) => patterns,
-            Err(error) => {
-                self.problem("", 0, "pattern", error.to_string(), "use fewer or shorter patterns");
-                RegexSet::empty()
-            }
-        };
+        let patterns = std::mem::take(&mut self.patterns);
+        let patterns = self.set_of(&patterns);
+        let detect_patterns = std::mem::take(&mut self.detect_patterns);
+        let detect_patterns = self.set_of(&detect_patterns);
         if !self.problems.is_empty() {
             return Err(self.problems);
         }
         Ok(Rules {
+            files: self.files,
             entity: self.entity.unwrap_or_default(),
-            watch: self.watch.unwrap_or_else(|| vec![Selector::default()]),
+            watch: self.watch.unwrap_or_else(|| vec![Placed::default()]),
             ignore: self.ignore,
             keep: self.keep,
             rows: self.rows,
             exact: self.exact,
             patterns,
             pattern_rows: self.pattern_rows,
+            detect_exact: self.detect_exact,
+            detect_patterns,
+            detect_pattern_rows: self.detect_pattern_rows,
         })
+    }
+
+    fn set_of(&mut self, patterns: &[String]) -> RegexSet {
+        RegexSet::new(patterns).unwrap_or_else(|error| {
+            self.problem("", 0, "pattern", error.to_string(), "use fewer or shorter patterns");
+            RegexSet::empty()
+        })
+    }
+
+    /// The place of a line of `file`.
+    pub(super) fn place(&mut self, file: &str, line: usize) -> Place {
+        let at = self.files.iter().position(|known| **known == *file).unwrap_or_else(|| {
+            self.files.push(file.into());
+            self.files.len() - 1
+        });
+        Place { file: at as u16, line: line as u32 }
     }
 
     fn metric(&mut self, file: &str, field: &str, line: usize, row: &MetricRow) {
@@ -167,8 +188,11 @@ impl Loader {
             let message = format!("legal_min `{min}` is above legal_max `{max}`");
             self.problem(file, line, field, message, "exchange them");
         }
+        let place = self.place(file, line);
         self.rows.push(Row {
+            place,
             labels,
+            when_unit: None,
             name,
             unit,
             kind,
@@ -194,8 +218,12 @@ impl Loader {
         rows.iter().map(|r| EntityLabel { label: r.label.value.clone(), address: r.address }).collect()
     }
 
-    fn selectors(&mut self, file: &str, field: &str, texts: &[Spanned<String>]) -> Vec<Selector> {
-        let parse = |(i, text)| self.parse((file.to_owned(), format!("{field}[{i}]")), text, "like `{job=\"node\"}`");
+    fn selectors(&mut self, file: &str, field: &str, texts: &[Spanned<String>]) -> Vec<Placed> {
+        let parse = |(i, text): (usize, &Spanned<String>)| {
+            let at = (file.to_owned(), format!("{field}[{i}]"));
+            let selector = self.parse(at, text, "like `{job=\"node\"}`")?;
+            Some(Placed { selector, place: self.place(file, line_of(text)) })
+        };
         texts.iter().enumerate().filter_map(parse).collect()
     }
 
@@ -233,7 +261,7 @@ impl Loader {
         }
     }
 
-    fn problem(&mut self, file: &str, line: usize, field: &str, message: impl Into<String>, hint: &str) {
+    pub(super) fn problem(&mut self, file: &str, line: usize, field: &str, message: impl Into<String>, hint: &str) {
         let (file, field, hint) = (file.to_owned(), field.to_owned(), hint.to_owned());
         self.problems.push(RuleProblem { file, line, field, message: message.into(), hint });
     }

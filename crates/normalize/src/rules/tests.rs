@@ -7,13 +7,18 @@ fn spec_of(rules: &Rules, labels: &[(&str, &str)]) -> (Option<String>, Meaning, 
     let facts = rules.facts(labels.name());
     let mut rows = Vec::new();
     rules.rows(&facts, get, &mut rows);
+    let watched = rules.watched(&facts, &rows, get);
     let kind = rules.kind(&rows).unwrap_or_default();
-    let meaning = rules.meaning(&rows, kind, rules.unit(&rows).unwrap_or_default(), true);
-    (meaning.name.as_deref().map(str::to_owned), meaning.clone(), rules.watched(&facts, &rows, get))
+    let unit = rules.unit(&rows).unwrap_or_default();
+    let unit = if kind == MetricKind::Counter { unit.rate() } else { unit };
+    let name = rules.name(&rows);
+    rules.judging(&rules.named(name.as_deref().unwrap_or(labels.name())), unit, get, &mut rows);
+    let meaning = rules.meaning(&rows, kind, unit, true);
+    (meaning.name.as_deref().map(str::to_owned), meaning.clone(), watched)
 }
 
 fn load(text: &str) -> Result<Rules, Vec<RuleProblem>> {
-    Rules::load(&[("mine.yaml", text)])
+    Rules::load(&[("mine.yaml", text)], &[])
 }
 
 #[test]
@@ -134,4 +139,75 @@ fn unknown_keys_and_broken_yaml_say_where() {
     assert!(load("metrics: [").is_err());
     assert!(load("watch: []").expect_err("a problem")[0].message.contains("nothing would be watched"));
     assert!(load("# nothing but a comment\n").is_ok());
+}
+
+#[test]
+fn the_built_in_mapping_only_says_what_a_metric_is() {
+    let rules = Rules::built_in().expect("built-in rules");
+    for row in &rules.rows {
+        let judges = row.direction.is_some()
+            || row.min_deviation.or(row.min_relative_deviation).or(row.sensitivity).is_some()
+            || row.legal_min.or(row.legal_max).is_some()
+            || row.flatline.or(row.missing).is_some();
+        let place = rules.place(row.place);
+        assert_eq!(judges, place.starts_with("rules/detect/"), "{place}");
+    }
+}
+
+#[test]
+fn judging_by_the_name_in_common_words_and_by_unit() {
+    let detect = "metrics:\n  - {name: load.1m, min_deviation: 7}\n  - {pattern: 'my_.*', unit: seconds, bad: up}\n";
+    let rules = Rules::load(&[("m.yaml", "metrics: [{metric: node_load5, bad: both}]")], &[("d.yaml", detect)]);
+    let rules = rules.expect("rules");
+    let (_, meaning, _) = spec_of(&rules, &[(NAME, "node_load1")]);
+    assert_eq!((meaning.spec.min_deviation, meaning.spec.direction), (7.0, Direction::Up), "the rest is built in");
+    let places = rules.provenance(&meaning.rows);
+    assert_eq!(places.min_deviation.as_deref(), Some("d.yaml:2"));
+    assert!(places.direction.is_some_and(|place| place.starts_with("rules/detect/cpu.yaml (built in):")));
+    let (_, meaning, _) = spec_of(&rules, &[(NAME, "node_load5")]);
+    assert_eq!(meaning.spec.direction, Direction::Both, "a user's mapping still judges");
+    let mapped = Rules::load(&[("m.yaml", "metrics: [{metric: my_time, unit: seconds}]")], &[("d.yaml", detect)]);
+    let mapped = mapped.expect("rules");
+    assert_eq!(spec_of(&mapped, &[(NAME, "my_time")]).1.spec.direction, Direction::Up);
+    assert_eq!(spec_of(&mapped, &[(NAME, "my_other")]).1.spec.direction, Direction::Both, "of another unit");
+}
+
+#[test]
+fn all_problems_of_detect_files_with_their_lines() {
+    let text = "alerts: [{alert: X}]\nmetrics:\n  - {name: a, bad: sideways, min_deviation: -1}\n  - {bad: up}\n\
+                \x20 - {name: a, pattern: b, flatline: 3}\n  - {name: a, watch: false, colour: red}\n  - {name: a}\n\
+                \x20 - {pattern: '(', legal_min: 2, legal_max: [1]}\n  - {name: a, legal_min: 2, legal_max: 1, unit: ell}\n";
+    let problems = Rules::load(&[], &[("d.yaml", text)]).expect_err("problems");
+    let said: Vec<(usize, &str)> = problems.iter().map(|p| (p.line, p.field.as_str())).collect();
+    for want in [
+        (3, "metrics[0].bad"),
+        (3, "metrics[0].min_deviation"),
+        (4, "metrics[1]"),
+        (5, "metrics[2].flatline"),
+        (5, "metrics[2]"),
+        (6, "metrics[3].watch"),
+        (6, "metrics[3].colour"),
+        (7, "metrics[4]"),
+        (8, "metrics[5].pattern"),
+        (8, "metrics[5].legal_max"),
+        (9, "metrics[6]"),
+        (9, "metrics[6].unit"),
+    ] {
+        assert!(said.contains(&want), "{want:?} in {said:?}");
+    }
+    assert!(problems.iter().all(|p| p.file == "d.yaml"));
+    for fine in ["", "# a comment\n", "alerts: []\n", "not: [yaml"] {
+        assert!(Rules::load(&[], &[("d.yaml", fine)]).is_ok(), "{fine:?} is for others to tell of");
+    }
+    assert!(Rules::load(&[], &[("d.yaml", "metrics: {a: b}")]).is_err());
+}
+
+#[test]
+fn every_file_of_detect_is_compiled_in() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rules/detect");
+    for file in std::fs::read_dir(folder).expect("the folder of rules") {
+        let name = file.expect("a file").file_name().into_string().expect("UTF-8");
+        let known = BUILT_IN_DETECT.iter().any(|(known, _)| known.contains(&format!("/{name} ")));
+        assert!(known || name == "alerts.yaml", "{name} is asked by nobody");
+    }
 }

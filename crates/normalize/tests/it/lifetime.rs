@@ -98,7 +98,7 @@ fn new_rules_hold_for_series_that_are_there() {
     feed(&mut bench, 0);
     let (load, temp) = (bench.slot(text[0]), bench.slot(text[1]));
     let rules = "ignore: ['temp']\nmetrics: [{metric: load, bad: up, name: load.1m}, {metric: x_total, kind: gauge}]";
-    let rules = Arc::new(Rules::load(&[("new.yaml", rules)]).expect("rules"));
+    let rules = Arc::new(Rules::load(&[("new.yaml", rules)], &[]).expect("rules"));
     bench.normalizer.set_rules(rules, &mut bench.out);
     assert_eq!(bench.out.released, [temp]);
     let spec = bench.out.respecified.iter().find(|(slot, _)| *slot == load).expect("load").1.clone();
@@ -109,7 +109,7 @@ fn new_rules_hold_for_series_that_are_there() {
     assert_eq!((bench.values(), bench.normalizer.stats().unwatched), (vec![10.0, 10.0], 1));
     // And back: what was not watched is met anew; another entity is another series.
     let rules = "entity: [{label: pod}]";
-    let rules = Arc::new(Rules::load(&[("new.yaml", rules)]).expect("rules"));
+    let rules = Arc::new(Rules::load(&[("new.yaml", rules)], &[]).expect("rules"));
     bench.normalizer.set_rules(rules, &mut bench.out);
     assert_eq!((bench.out.released.len(), bench.out.admitted.len()), (2, 2));
     assert!(bench.out.admitted.iter().all(|a| !bench.out.released.contains(&a.slot)));

@@ -48,7 +48,7 @@ impl Bench {
     /// With user's rules and limits.
     pub(crate) fn with(rules: &str, limits: Limits) -> Self {
         static BUILT_IN: OnceLock<Arc<Rules>> = OnceLock::new();
-        let load = || Arc::new(Rules::load(&[("test.yaml", rules)]).expect("rules"));
+        let load = || Arc::new(Rules::load(&[("test.yaml", rules)], &[]).expect("rules"));
         let rules = if rules.is_empty() { Arc::clone(BUILT_IN.get_or_init(load)) } else { load() };
         let normalizer = Normalizer::new(rules, Shard::default(), limits);
         Self { normalizer, out: Normalized::default() }

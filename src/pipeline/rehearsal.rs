@@ -1,0 +1,152 @@
+//! The stages of `run` on one thread, step by step, in a time that is told: for tests of rules, and for a past
+//! minute that is asked about. The code is that of the service; only threads, logs and sinks are missing.
+
+use tokio::sync::mpsc;
+use watchbell_adapter_api::HostReading;
+use watchbell_detect::{CivilTime, EntityCount, Judge, JudgeConfig, host_score};
+use watchbell_normalize::{Limits, Normalizer, ReceiptPart, Rules, Shard as ShardOf};
+use watchbell_series::{RawBatch, Selector};
+
+use super::handle::ShardMeta;
+use super::insight::Found;
+use super::shard::{Event, Shard};
+use super::{alerts, civil, rules, service};
+use crate::alerting::{self, Book, Changes, RuleStanding, Track};
+use crate::config::Settings;
+
+/// Batches of events between two drains.
+const EVENTS: usize = 64;
+
+/// What a rehearsal works by.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// What rules say of metrics.
+    pub rules: std::sync::Arc<Rules>,
+    /// How series are judged.
+    pub judging: JudgeConfig,
+    /// Civil time.
+    pub time: CivilTime,
+    /// Which anomalies become alerts.
+    pub alerts: alerting::Rules,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+impl Setup {
+    /// As the service works with these settings.
+    ///
+    /// # Errors
+    /// All problems of all files of rules, a text each.
+    pub fn of(settings: &Settings) -> Result<Self, Vec<String>> {
+        let (rules, alerts) = (rules::load(settings), alerts::load_rules(settings));
+        match (rules, alerts) {
+            (Ok(rules), Ok(alerts)) => Ok(Self {
+                rules,
+                judging: service::judge_config(settings),
+                time: civil::table(&settings.timezone),
+                alerts,
+                limits: rules::limits(settings),
+            }),
+            (rules, alerts) => Err([rules.err(), alerts.err()].into_iter().flatten().flatten().collect()),
+        }
+    }
+}
+
+/// The stages.
+#[derive(Debug)]
+pub struct Rehearsal {
+    shard: Shard,
+    events: mpsc::Receiver<Vec<Event>>,
+    book: Book,
+}
+
+impl Rehearsal {
+    /// With nothing learned.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        let (alerts, events) = mpsc::channel(EVENTS);
+        let normalizer = Normalizer::new(setup.rules, ShardOf { index: 0, count: 1 }, setup.limits);
+        let judge = Judge::new(setup.judging, setup.time);
+        let shard = Shard::new(ShardMeta::new(0, 1), normalizer, judge, None, alerts, setup.limits.idle_ms);
+        Self { shard, events, book: Book::new(setup.alerts, "") }
+    }
+
+    /// Takes a batch as it arrives at its `received_ms`, then lets the clock tick: what became of its samples,
+    /// and what follows for alerts.
+    pub fn step(&mut self, batch: &RawBatch) -> (ReceiptPart, Changes) {
+        let which: Vec<u32> = (0..batch.series.len() as u32).collect();
+        let receipt = self.shard.ingest(batch, &which);
+        let mut changes = Changes::default();
+        self.drain(batch.received_ms, &mut changes);
+        self.tick(batch.received_ms, &mut changes);
+        (receipt.part, changes)
+    }
+
+    /// Lets the clock tick at `now_ms`, as the service does each second.
+    pub fn tick(&mut self, now_ms: i64, changes: &mut Changes) {
+        self.shard.sweep(now_ms);
+        self.drain(now_ms, changes);
+        let reading = |(host, count): (String, EntityCount)| HostReading {
+            host,
+            series: count.judged,
+            ready: count.ready,
+            anomalous: count.anomalous,
+            score: if count.ready == 0 { f32::NAN } else { host_score(count) },
+        };
+        let hosts: Vec<HostReading> =
+            self.shard.hosts().into_iter().filter(|(_, count)| count.judged > 0).map(reading).collect();
+        let before = changes.track.len();
+        self.book.tick(now_ms, &hosts, changes);
+        self.follow(&changes.track[before..]);
+    }
+
+    /// The judged series that `selectors` select as of `now_ms`, at most `most`, and how alert rules stand to
+    /// each.
+    #[must_use]
+    pub fn find(&self, selectors: &[Selector], now_ms: i64, most: usize) -> Vec<(Found, Vec<RuleStanding>)> {
+        let (mut found, mut matched, mut next) = (Vec::new(), 0, Some(0));
+        while let Some(slot) = next {
+            next = self.shard.find(selectors, slot, now_ms, most, &mut found, &mut matched);
+        }
+        let stand = |found: Found| {
+            let asked = found.question();
+            let standing = self.book.standing(asked.id, &asked.about, &asked.probe, now_ms);
+            (found, standing)
+        };
+        found.into_iter().map(stand).collect()
+    }
+
+    /// All alerts, firing or not.
+    #[must_use]
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// What is known of series and what is not judged.
+    #[must_use]
+    pub fn normalizer(&self) -> &Normalizer {
+        self.shard.parts().0
+    }
+
+    fn drain(&mut self, now_ms: i64, changes: &mut Changes) {
+        let before = changes.track.len();
+        while let Ok(events) = self.events.try_recv() {
+            for event in events {
+                match event {
+                    Event::Verdict(input) => self.book.observe(input, now_ms, changes),
+                    Event::Ended { id, ts_ms } => self.book.ended(id, ts_ms, now_ms, changes),
+                }
+            }
+        }
+        self.follow(&changes.track[before..]);
+    }
+
+    fn follow(&mut self, tracks: &[Track]) {
+        for Track { id, place, on } in tracks {
+            match place {
+                Some((_, slot)) => self.shard.track(*id, *slot, *on),
+                None => self.shard.track_by_id(*id, *on),
+            }
+        }
+    }
+}
