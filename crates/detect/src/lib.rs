@@ -11,10 +11,12 @@
 //! | [`judge`] | the shard's judge: slots, rules, verdicts, what is overdue |
 //! | [`table`] | the detectors, one row each: a new detector is a file, a `mod` line and a row there |
 //! | [`single`] | the detector of single series, step by step |
+//! | [`calibrate`] | from a budget of alerts to the edge of alerts, by improbability and by what happened |
 //! | [`entity`] | counts per host and the host's score |
 //! | [`civil`] | local civil time, for profiles of the day and the week |
 //! | [`checkpoint`] | the learned state as bytes and back |
 
+pub mod calibrate;
 pub mod checkpoint;
 pub mod civil;
 pub mod entity;

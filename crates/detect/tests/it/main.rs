@@ -1,5 +1,7 @@
 //! Tests of the judge through its public face.
 
+mod calibrate;
+mod incident;
 mod judge;
 mod properties;
 mod support;

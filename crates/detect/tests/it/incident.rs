@@ -1,0 +1,1 @@
+//! Flagged stretches do not poison learning.
