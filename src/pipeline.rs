@@ -28,6 +28,7 @@ pub mod rules;
 pub mod scores;
 pub mod service;
 pub mod shard;
+pub mod strikes;
 pub mod supervise;
 pub mod sweep;
 pub mod warm;

@@ -19,6 +19,7 @@ use super::handle::{ShardHandle, ShardMeta, ShardThread};
 use super::ingest::{Gate, NewHost, Router};
 use super::scores::ScoreView;
 use super::shard::{Event, Shard};
+use super::strikes::{self, Strikes};
 use super::supervise::{Component, Surroundings, start_score_sink, start_source};
 use super::sweep::Sweeper;
 use super::warm::WarmStart;
@@ -30,6 +31,7 @@ use crate::clock::Timer;
 use crate::config::{Checked, Config, Difference, Named, Outline, Overrides, Settings};
 use crate::registry::Registry;
 use crate::store::DataDir;
+use crate::store::journal::Journal;
 use crate::telemetry::{logging, metrics, process};
 
 /// Batches of verdicts that may wait for the alerting stage.
@@ -113,10 +115,12 @@ impl Service {
         let metrics = Metrics::default();
         process::register(&metrics);
         let data_dir = DataDir::open(&settings.data_dir)?;
+        let journal = Arc::new(Journal::open(&settings.data_dir).await?);
 
         let (stop, shutdown) = Shutdown::channel();
         let (verdicts, verdict_queue) = mpsc::channel(VERDICTS);
         let loaded = rules::load(&settings).map_err(|problems| anyhow!(problems.join("\n")))?;
+        let struck = strikes::shared(&journal, Arc::clone(&loaded)).await?;
         let current = Arc::new(Mutex::new(Current { rules: loaded, judging: judge_config(&settings) }));
         reshard::fold_log(&settings, &current, &clock, &metrics).await?;
         let (shards, threads) = start_shards(&settings, &current, &verdicts)?;
@@ -138,6 +142,11 @@ impl Service {
             reload,
             banner,
         });
+        let (sayings, judgements) = mpsc::channel(strikes::ORDERS);
+        let (orders, order_queue) = mpsc::channel(strikes::ORDERS);
+        let desk =
+            api::teach::Desk { journal: Arc::clone(&journal), clock: Arc::clone(&clock), judged: sayings, orders };
+        let own = own.merge(api::teach::router(desk));
         let routes = RouteTable::new(own, settings.http.basic_auth.clone());
         let tls = settings.http.tls.as_ref().map(api::tls::server_config).transpose().map_err(|e| anyhow!(e))?;
         let server =
@@ -162,7 +171,9 @@ impl Service {
 
         let ingest: Arc<dyn Ingest> = Arc::new(router.clone());
         let around = Surroundings { ingest, scores, clock: Arc::clone(&clock), metrics: metrics.clone(), routes };
-        let alerts = AlertStage::start(&settings, &around, Arc::clone(&shards), verdict_queue).await?;
+        let alerts =
+            AlertStage::start(&settings, &around, Arc::clone(&journal), Arc::clone(&shards), verdict_queue, judgements)
+                .await?;
         let limit = settings.series.max_series as u64;
         let mut sweeper =
             Sweeper::new(Arc::clone(&shards), Arc::clone(&clock), judged, Arc::clone(&checkpointer), &metrics, limit);
@@ -172,10 +183,27 @@ impl Service {
             tokio::spawn(Arc::clone(&checkpointer).run(settings.checkpoint_interval, shutdown.clone())),
         ];
         let warm = checked.history.map(|history| {
-            let (ingest, clock, metrics) = (Arc::clone(&around.ingest), Arc::clone(&around.clock), metrics.clone());
-            WarmStart::new(history.item, ingest, clock, metrics, shutdown.clone(), Arc::clone(&checkpointer))
+            let ingest = Arc::new(strikes::Stripped::new(Arc::clone(&around.ingest), Arc::clone(&struck)));
+            let (clock, metrics) = (Arc::clone(&around.clock), metrics.clone());
+            Arc::new(WarmStart::new(history.item, ingest, clock, metrics, shutdown.clone(), Arc::clone(&checkpointer)))
         });
+        let strikes = Strikes {
+            journal,
+            windows: struck,
+            rules: {
+                let current = Arc::clone(&current);
+                Arc::new(move || Arc::clone(&current.lock().unwrap_or_else(PoisonError::into_inner).rules))
+            },
+            warm: warm.clone(),
+            ingest: Arc::clone(&around.ingest),
+            shards: Arc::clone(&shards),
+            checkpointer: Arc::clone(&checkpointer),
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+        };
         tasks.push(start_history(warm, &gate, restored.last_ts_ms, hosts_seen, shutdown.clone()).await);
+
+        tasks.push(tokio::spawn(strikes.run(order_queue, shutdown.clone())));
 
         let mut service = Self {
             origin,
@@ -429,7 +457,7 @@ pub(super) fn start_shards(
 
 /// Catches up, or begins the warm start, and follows hosts that appear later.
 async fn start_history(
-    warm: Option<WarmStart>,
+    warm: Option<Arc<WarmStart>>,
     gate: &Gate,
     last_ts_ms: Option<i64>,
     hosts_seen: mpsc::Receiver<NewHost>,

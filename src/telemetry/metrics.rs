@@ -90,6 +90,9 @@ table! {
     WARM_START_SAMPLES = counter("watchbell_warm_start_samples_total", &[], "Samples read back from history.");
     /// History that could not be read.
     WARM_START_FAILURES = counter("watchbell_warm_start_failures_total", &[], "Times history could not be read back.");
+    /// Windows struck out.
+    STRIKES = gauge("watchbell_strikes", &["state"],
+        "Windows that models must not learn from, by state: pending, applied, failed, removing.");
     /// Reloads of the config.
     RELOADS = counter("watchbell_reloads_total", &["result"], "Reloads of the config: success or failure.");
     /// Whether the last reload went well.

@@ -15,3 +15,4 @@ mod reload;
 mod score;
 mod slow;
 mod support;
+mod teach;
