@@ -239,7 +239,7 @@ impl Default for AlertingConfig {
     fn default() -> Self {
         Self {
             enabled: true,
-            alert_budget: "1 per host per week".to_owned(),
+            alert_budget: "1 per host per day".to_owned(),
             false_discovery_rate: 0.1,
             retention: Span::seconds(90 * 86_400),
             max_per_host: 5,

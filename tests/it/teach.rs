@@ -235,9 +235,12 @@ impl Running {
             let (base, scores) = (format!("http://{}", service.address()), service.scores());
             let (stop, mut stopped) = mpsc::channel::<()>(1);
             let (_, hangup) = mpsc::channel(1);
-            let task = tokio::spawn(service.run(async move {
-                let _ = stopped.recv().await;
-            }, hangup));
+            let task = tokio::spawn(service.run(
+                async move {
+                    let _ = stopped.recv().await;
+                },
+                hangup,
+            ));
             Self { stop, task, scores, base }
         })
     }

@@ -98,7 +98,7 @@ impl<F: Fn(usize) -> f64> Fleet<F> {
 
 /// Most hosts ring a few times a week, one in ten thirty times.
 fn uneven(host: usize) -> f64 {
-    if host % 10 == 0 { 30.0 } else { 2.0 + (host % 7) as f64 }
+    if host.is_multiple_of(10) { 30.0 } else { 2.0 + (host % 7) as f64 }
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn the_edge_begins_at_the_nominal_one() {
 fn a_smaller_budget_never_lowers_an_edge() {
     let fleet = Fleet { hosts: 20, series: 40.0, noisy: uneven, power: 5.0 };
     let mut ledger = fleet.run(1.0, 6, 0, None).ledger;
-    let mut before = vec![MAX_EDGE; 20];
+    let mut before = [MAX_EDGE; 20];
     for budget in [0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 20.0, 1_000.0] {
         ledger.set_budget(budget);
         for (host, before) in before.iter_mut().enumerate() {

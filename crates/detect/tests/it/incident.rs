@@ -7,6 +7,9 @@ use crate::support::{Feed, noise};
 
 const DAY: u64 = 1_440;
 
+/// Values by minute.
+type Shape = fn(u64) -> f64;
+
 /// A daily rhythm of 20 around 100, with a spread of 1.
 fn usual(i: u64) -> f64 {
     let phase = (i % DAY) as f64 / DAY as f64 * std::f64::consts::TAU;
@@ -24,7 +27,7 @@ fn run(incident: impl Fn(u64) -> f64, rest: u64) -> (Feed, Vec<Verdict>) {
 
 /// What is judged on the day after: onsets, how far the expected value is from that of a clean past (mean, in
 /// spreads of the series), how wide the band is against it, and whether a spike of 40 is found.
-fn after(incident: fn(u64) -> f64, rest: u64) -> (usize, f64, f64, bool) {
+fn after(incident: Shape, rest: u64) -> (usize, f64, f64, bool) {
     let (feed, during) = run(incident, rest);
     assert!(during.iter().any(|verdict| verdict.onset), "it is flagged");
     let (clean, _) = run(usual, rest);
@@ -40,7 +43,7 @@ fn after(incident: fn(u64) -> f64, rest: u64) -> (usize, f64, f64, bool) {
 
 #[test]
 fn a_day_of_incident_is_not_taken_for_usual() {
-    let shapes: [(&str, fn(u64) -> f64); 3] =
+    let shapes: [(&str, Shape); 3] =
         [("higher", |i| usual(i) + 60.0), ("lower", |i| usual(i) * 0.1), ("stuck", |_| 100.0)];
     for (name, shape) in shapes {
         let (onsets, off, width, found) = after(shape, 2);
@@ -52,10 +55,8 @@ fn a_day_of_incident_is_not_taken_for_usual() {
 /// bursty series would ring for ever without) and is forgotten slowly: striking the window out is the remedy.
 #[test]
 fn a_day_of_noise_widens_the_band_and_leaves_the_expectation() {
-    let shapes: [(&str, fn(u64) -> f64); 2] = [
-        ("spikes", |i| usual(i) + if i % 20 < 3 { 80.0 } else { 0.0 }),
-        ("noise", |i| 100.0 + 30.0 * noise(i)),
-    ];
+    let shapes: [(&str, Shape); 2] =
+        [("spikes", |i| usual(i) + if i % 20 < 3 { 80.0 } else { 0.0 }), ("noise", |i| 100.0 + 30.0 * noise(i))];
     for (name, shape) in shapes {
         let (onsets, off, width, _) = after(shape, 7);
         assert!(onsets == 0 && off < 0.5 && width < 4.0, "{name}: {onsets} {off:.2} {width:.2}");
