@@ -106,12 +106,12 @@ impl Strikes {
     /// Takes orders, and lets series learn anew, until the shutdown. What was left undone is done first.
     pub async fn run(self, mut orders: mpsc::Receiver<Order>, mut shutdown: Shutdown) {
         let this = Arc::new(self);
-        let (due, mut work) = mpsc::unbounded_channel();
+        let (due, mut work) = mpsc::channel(2 * MAX_STRIKES);
         match this.journal.strikes().await {
             Ok(strikes) => {
                 let undone = strikes.iter().filter(|strike| strike.state != StrikeState::Applied);
                 for strike in undone {
-                    let _ = due.send(strike.id);
+                    later(&due, strike.id);
                 }
             }
             Err(error) => tracing::error!(%error, "strikes that were left undone are not known"),
@@ -144,14 +144,14 @@ impl Strikes {
                 Order::Add(strike, answer) => {
                     let added = this.add(strike).await;
                     if let Ok(strike) = &added {
-                        let _ = due.send(strike.id);
+                        later(&due, strike.id);
                     }
                     let _ = answer.send(added);
                 }
                 Order::Remove(id, answer) => {
                     let removed = this.remove(id).await;
                     if removed.is_ok() {
-                        let _ = due.send(id);
+                        later(&due, id);
                     }
                     let _ = answer.send(removed);
                 }
@@ -271,6 +271,13 @@ impl Strikes {
                 Ok((done as i64, format!("history does not hold {left} further series; they keep what they learned")))
             }
         }
+    }
+}
+
+/// Puts strike `id` in line.
+fn later(due: &mpsc::Sender<i64>, id: i64) {
+    if due.try_send(id).is_err() {
+        tracing::warn!(strike = id, "too many strikes wait; this one is applied at the next start");
     }
 }
 
