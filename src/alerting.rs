@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`rules`] | which anomalies become alerts, read from YAML |
 //! | [`lifecycle`] | pending, firing, resolved: one alert in time |
+//! | [`budget`] | how many alerts are wanted, and the edge that follows |
 //! | [`book`] | all alerts, what may fire at once, and the alerts of hosts |
 //! | [`identity`], [`annotate`] | the labels and the texts of an alert |
 //! | [`episode`] | one firing, for the journal and for sinks |
@@ -14,6 +15,7 @@
 
 pub mod annotate;
 pub mod book;
+pub mod budget;
 pub mod episode;
 pub mod identity;
 pub mod lifecycle;
@@ -21,6 +23,7 @@ pub mod metrics;
 pub mod rules;
 
 pub use book::{Book, Changes, Counts, Hold, Probe, RuleStanding, Standing, Track};
+pub use budget::{Budget, Judgement, Reason};
 pub use episode::{Change, Episode, Transition};
 pub use metrics::{AlertGauges, METRICS};
 pub use rules::{RuleProblem, Rules};

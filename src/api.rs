@@ -5,6 +5,7 @@ pub mod auth;
 mod explain;
 pub mod routes;
 pub mod server;
+pub mod teach;
 pub mod tls;
 
 use std::sync::{Arc, OnceLock};
@@ -70,11 +71,44 @@ pub const ROUTES: &[Route] = &[
         path: "/api/v1/explain",
         summary: "Why a series does or does not alert: `match[]` selects series by input labels, `time` (RFC 3339 or Unix seconds) asks for a past minute. See docs/explain.md.",
     },
+    Route {
+        method: "GET",
+        path: "/api/v1/alerts",
+        summary: "Alerts of the journal, newest first, with their ids; `state=fired`, `suppressed` or `all`, `before` (a time), `limit` (100).",
+    },
+    Route {
+        method: "POST",
+        path: "/api/v1/feedback",
+        summary: "Says what an anomaly was: JSON with `alert` (an id), or `series` (labels) and `time`; `verdict` (`false_alarm`, `confirmed`, `expected`) and `comment`.",
+    },
+    Route { method: "GET", path: "/api/v1/feedback", summary: "What was said, newest first; `limit` (100)." },
+    Route {
+        method: "POST",
+        path: "/api/v1/strikes",
+        summary: "Strikes a window out: JSON with `match[]` (selectors), `start`, `end` and `reason`; its series learn anew from history without it. 202 with its id; 409 where no `history:` is configured.",
+    },
+    Route { method: "GET", path: "/api/v1/strikes", summary: "Windows that are struck out, with how far each is." },
+    Route {
+        method: "DELETE",
+        path: "/api/v1/strikes/{id}",
+        summary: "Takes a strike back: its series learn anew from history with the window.",
+    },
 ];
 
-/// Paths of [`router`], which no source or sink may serve.
-pub const OWN_PATHS: [&str; 7] =
-    ["/", "/-/healthy", "/-/ready", "/-/reload", "/metrics", "/api/v1/hosts", "/api/v1/explain"];
+/// Paths of [`router`] and of [`teach`], which no source or sink may serve.
+pub const OWN_PATHS: [&str; 11] = [
+    "/",
+    "/-/healthy",
+    "/-/ready",
+    "/-/reload",
+    "/metrics",
+    "/api/v1/hosts",
+    "/api/v1/explain",
+    "/api/v1/alerts",
+    "/api/v1/feedback",
+    "/api/v1/strikes",
+    "/api/v1/strikes/{id}",
+];
 
 /// A request to reload, and where its outcome goes: what changed, or what is wrong.
 pub type ReloadRequest = oneshot::Sender<Result<Vec<String>, Vec<String>>>;

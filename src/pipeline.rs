@@ -35,6 +35,7 @@ pub mod segment;
 pub mod service;
 pub mod shard;
 mod source_watch;
+pub mod strikes;
 pub mod supervise;
 pub mod sweep;
 pub mod warm;

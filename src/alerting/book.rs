@@ -8,6 +8,7 @@
 //! series fire, further ones are held, and the alert of the host fires in their stead. A held alert fires
 //! when the alert of the host has resolved and it still stands.
 
+mod admit;
 mod hosts;
 mod standing;
 mod watched;
@@ -19,6 +20,7 @@ use std::collections::{BTreeMap, HashMap};
 use watchbell_adapter_api::HostReading;
 use watchbell_series::{Alert, Pattern, SeriesId};
 
+use super::budget::Budgets;
 use super::episode::{Change, Episode, Transition};
 use super::lifecycle::{Life, Step};
 use super::rules::{Rule, Rules};
@@ -41,7 +43,8 @@ pub struct Changes {
 impl Changes {
     /// The alerts that sinks are told of.
     pub fn alerts(&self) -> impl Iterator<Item = Alert> {
-        self.transitions.iter().map(|transition| transition.episode.alert())
+        let told = self.transitions.iter().filter(|transition| transition.change.suppressed().is_none());
+        told.map(|transition| transition.episode.alert())
     }
 
     /// Whether nothing follows.
@@ -75,6 +78,8 @@ pub struct Counts {
     pub firing: usize,
     /// Would fire, but a limit is reached.
     pub held: usize,
+    /// Would fire, but are under the edge of the budget.
+    pub suppressed: usize,
     /// Anomalous samples that could not begin an alert since the start, see [`MAX_WATCHED`].
     pub refused: u64,
 }
@@ -89,6 +94,7 @@ pub struct Book {
     hosts: Hosts,
     load: Load,
     refused: u64,
+    budgets: Budgets,
 }
 
 /// Alerts of series that fire or are held, by host.
@@ -129,6 +135,7 @@ impl Book {
     #[must_use]
     pub fn new(rules: Rules, external_url: &str) -> Self {
         Self {
+            budgets: Budgets::new(&rules),
             rules,
             external_url: external_url.to_owned(),
             watched: BTreeMap::new(),
@@ -188,6 +195,7 @@ impl Book {
         for rule in 0..self.rules.series.len() {
             let step = watched.feed(rule, &self.rules.series[rule], &verdict, now_ms);
             self.follow(id, &mut watched, rule, step, verdict.ts_ms, out);
+            self.grow(id, &mut watched, rule, verdict.ts_ms, out);
         }
         self.keep(id, watched, out);
     }
@@ -212,8 +220,12 @@ impl Book {
             self.keep(id, watched, out);
         }
         let mut of_hosts = std::mem::take(&mut self.hosts);
+        let before = out.transitions.len();
         of_hosts.tick(self, now_ms, hosts, out);
         self.hosts = of_hosts;
+        for fired in out.transitions[before..].iter().filter(|transition| transition.change == Change::Fired) {
+            self.budgets.host_fired(&fired.episode.host);
+        }
         if self.load.held > 0 {
             self.release(now_ms, out);
         }
@@ -221,6 +233,7 @@ impl Book {
 
     /// Goes on with other rules. Alerts of rules that are gone, or whose own labels changed, resolve now.
     pub fn set_rules(&mut self, rules: Rules, now_ms: i64, out: &mut Changes) {
+        self.budgets.set_rules(&rules);
         let old = std::mem::replace(&mut self.rules, rules);
         let renumber = |old: &[Rule], new: &[Rule]| -> Vec<Option<usize>> {
             let same = |a: &Rule, b: &Rule| a.name == b.name && a.severity == b.severity && a.labels == b.labels;
@@ -257,6 +270,7 @@ impl Book {
             match entry.stage {
                 Stage::Pending => counts.pending += 1,
                 Stage::Held => counts.held += 1,
+                Stage::Suppressed(..) => counts.suppressed += 1,
                 Stage::Open(_) => counts.firing += 1,
             }
         }
@@ -272,11 +286,7 @@ impl Book {
     fn follow(&mut self, id: SeriesId, watched: &mut Watched, rule: usize, step: Step, at_ms: i64, out: &mut Changes) {
         match step {
             Step::Stay => {}
-            Step::Fire if self.may_fire(&watched.host) => self.fire(id, watched, rule, at_ms, out),
-            Step::Fire => {
-                self.load.change(&watched.host, |_, held| *held += 1);
-                watched.set_stage(rule, Stage::Held);
-            }
+            Step::Fire => self.admit(id, watched, rule, at_ms, out),
             Step::Resolve | Step::Drop => {
                 if let Some(entry) = watched.remove(rule) {
                     let rule = self.rules.series[rule].clone();
@@ -306,27 +316,31 @@ impl Book {
     }
 
     fn fire(&mut self, id: SeriesId, watched: &mut Watched, rule: usize, at_ms: i64, out: &mut Changes) {
-        // Nothing begins for a series without words, so there is nothing to fire.
-        let Some(about) = &watched.about else { return };
+        let Some(episode) = self.episode(id, watched, rule, at_ms) else { return };
+        out.push(at_ms, Change::Fired, &episode);
+        watched.set_stage(rule, Stage::Open(Box::new(episode)));
+        self.load.change(&watched.host, |firing, _| *firing += 1);
+        self.note_fired(id, watched, rule);
+    }
+
+    /// The alert of `rule` as it is now. Nothing begins for a series without words, so there is none then.
+    fn episode(&self, id: SeriesId, watched: &Watched, rule: usize, at_ms: i64) -> Option<Episode> {
+        let about = watched.about.as_ref()?;
+        let entry = watched.entries.iter().find(|entry| entry.rule == rule)?;
         let row = &self.rules.series[rule];
-        let labels = identity::series_alert(row, about);
-        let Some(entry) = watched.entries.iter_mut().find(|entry| entry.rule == rule) else { return };
         let (annotations, generator_url) = watched::words(row, about, &entry.worst, &self.external_url);
-        let episode = Episode {
+        Some(Episode {
             rule: row.name.clone(),
             series: Some(id),
             host: watched.host.clone(),
-            labels,
+            labels: identity::series_alert(row, about),
             annotations,
             generator_url,
             starts_ms: at_ms,
             ends_ms: None,
             peak_score: entry.worst.score,
             pattern: entry.worst.pattern,
-        };
-        out.push(at_ms, Change::Fired, &episode);
-        entry.stage = Stage::Open(Box::new(episode));
-        self.load.change(&watched.host, |firing, _| *firing += 1);
+        })
     }
 
     /// Ends an alert of a series; one that sinks were told of resolves there, too.
@@ -334,6 +348,11 @@ impl Book {
         match entry.stage {
             Stage::Pending => {}
             Stage::Held => self.load.change(&watched.host, |_, held| *held -= 1),
+            Stage::Suppressed(mut episode, reason) => {
+                episode.peak_score = episode.peak_score.max(entry.worst.score);
+                episode.ends_ms = Some(at_ms.max(episode.starts_ms));
+                out.push(at_ms, Change::Over(reason), &episode);
+            }
             Stage::Open(mut episode) => {
                 self.load.change(&watched.host, |firing, _| *firing -= 1);
                 if let (Some(rule), Some(about), true) = (rule, &watched.about, entry.worse) {

@@ -3,6 +3,8 @@
 
 use watchbell_series::{Alert, AlertState, Labels, Pattern, SeriesId};
 
+use super::budget::Reason;
+
 /// An alert from when it fired until it resolved. Labels, `starts_ms`, rule and series never change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Episode {
@@ -50,15 +52,32 @@ pub enum Change {
     Fired,
     /// It resolved.
     Resolved,
+    /// It would have fired, but for this reason sinks are not told.
+    Suppressed(Reason),
+    /// It was suppressed and is over, or grew and fires now as an episode of its own.
+    Over(Reason),
 }
 
 impl Change {
+    /// Why sinks are not told; `None` if they are.
+    #[must_use]
+    pub fn suppressed(self) -> Option<Reason> {
+        match self {
+            Self::Fired | Self::Resolved => None,
+            Self::Suppressed(reason) | Self::Over(reason) => Some(reason),
+        }
+    }
+
     /// The word in the journal.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fired => "firing",
             Self::Resolved => "resolved",
+            Self::Suppressed(Reason::Budget) => "suppressed: budget",
+            Self::Suppressed(Reason::FalseDiscovery) => "suppressed: false_discovery",
+            Self::Suppressed(Reason::Feedback) => "suppressed: feedback",
+            Self::Over(_) => "over",
         }
     }
 }

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 pub use template::{PLACEHOLDERS, Template};
 use watchbell_series::{Labels, Pattern, Selector};
 
+use super::budget::Budget;
 use super::lifecycle::Terms;
 
 /// All rules, and the limits of the config that hold for all of them.
@@ -25,6 +26,10 @@ pub struct Rules {
     pub hosts: Vec<Rule>,
     /// Limits.
     pub limits: Limits,
+    /// How many alerts of series are accepted, where a rule says nothing else.
+    pub budget: Budget,
+    /// Accepted share of false ones among the alerts of the fleet, 0 to 1.
+    pub false_discovery_rate: f64,
 }
 
 /// How much may fire at once.
@@ -57,6 +62,8 @@ pub struct Rule {
     pub severity: String,
     /// Further labels, which never change while the alert lives.
     pub labels: Vec<(String, String)>,
+    /// A budget of its own.
+    pub budget: Option<Budget>,
     /// Texts, in order.
     pub annotations: Vec<(String, Template)>,
 }

@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 
+use watchbell_detect::calibrate::{NOMINAL_PER_WEEK, nominal_edge};
+
 use super::ConfigProblems;
+use crate::alerting::Budget;
+use crate::alerting::budget::Scope;
 use crate::config::Checked;
 use crate::pipeline::service::Origin;
 
@@ -40,12 +44,52 @@ fn summary(file: &Path, checked: &Checked) -> String {
     let sources = names(checked.sources.iter().map(|source| &*source.name).collect());
     let sinks = names(checked.sinks.iter().map(|sink| &*sink.name).collect());
     let history = checked.history.as_ref().map_or("none", |history| history.kind);
-    format!("{}: ok (sources: {sources}; sinks: {sinks}; history: {history})", file.display())
+    let budget = budget_words(checked.settings.alerting.budget);
+    format!("{}: ok (sources: {sources}; sinks: {sinks}; history: {history})\n  {budget}", file.display())
+}
+
+/// What a budget means before anything was seen of the fleet.
+fn budget_words(budget: Budget) -> String {
+    /// One sample a minute.
+    const SAMPLES: f64 = 10_080.0;
+    let (Some(per_week), Some(scope)) = (budget.per_week(SAMPLES), budget.scope()) else {
+        return "alert budget: none; every anomaly that a rule asks for becomes an alert".to_owned();
+    };
+    let begin = |series: f64| format!("{:.2}", nominal_edge(per_week, series));
+    let unit = scope.as_str();
+    match scope {
+        Scope::Series => format!(
+            "alert budget: {per_week:.3} a week for each series (1.0 alone gives {NOMINAL_PER_WEEK:.2}): alerts begin at score {}",
+            begin(1.0)
+        ),
+        Scope::Host | Scope::Service => format!(
+            "alert budget: {per_week:.2} a week for each {unit}; with 10, 100, 1000 series each has {:.3}, {:.4}, {:.5} a week (1.0 alone gives {NOMINAL_PER_WEEK:.2}): \
+             alerts begin at score {}, {}, {}, and then follow what happens",
+            per_week / 10.0,
+            per_week / 100.0,
+            per_week / 1_000.0,
+            begin(10.0),
+            begin(100.0),
+            begin(1_000.0)
+        ),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_budget_is_told_in_scores() {
+        let words = |text: &str| budget_words(text.parse().expect("a budget"));
+        let week = words("1 per host per week");
+        assert!(
+            week.contains("1.00 a week for each host") && week.contains("begin at score 1.12, 1.35, 1.57"),
+            "{week}"
+        );
+        assert!(words("0.01%").contains("begin at score 1.00"), "{}", words("0.01%"));
+        assert!(words("none").contains("none"));
+    }
 
     #[test]
     fn all_problems_of_all_files_are_told() {

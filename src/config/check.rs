@@ -40,6 +40,8 @@ pub(super) fn settings(raw: &Config, overrides: &Overrides, env: Lookup<'_>, pro
         },
         alerting: Alerting {
             enabled: raw.alerting.enabled,
+            budget: problems.take("alerting.alert_budget", raw.alerting.alert_budget.parse()).unwrap_or_default(),
+            false_discovery_rate: raw.alerting.false_discovery_rate,
             retention: at_least("alerting.retention", raw.alerting.retention, Duration::from_secs(3_600), problems),
             max_per_host: raw.alerting.max_per_host as usize,
             max_open: raw.alerting.max_open as usize,

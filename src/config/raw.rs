@@ -131,6 +131,14 @@ pub struct DetectConfig {
 pub struct AlertingConfig {
     /// Whether alerts are made at all; scores are made either way.
     pub enabled: bool,
+    /// How many alerts about series are accepted: `1 per host per week` (host, series or service; hour, day, week or
+    /// month), a share of the samples such as `0.01%`, or `none` for any number. What is over it is kept in the
+    /// journal as suppressed. A rule may have a `budget` of its own.
+    pub alert_budget: String,
+    /// Share of false ones that is accepted among the alerts of the whole fleet: the larger the fleet, the more
+    /// improbable a lone anomaly must be. `1` switches this off.
+    #[schemars(range(min = 0.001, max = 1.0))]
+    pub false_discovery_rate: f64,
     /// How long ended alerts are kept in the journal.
     pub retention: Span,
     /// Alerts open at once for one machine; beyond it the alert of the whole machine speaks for all.
@@ -229,7 +237,14 @@ impl Default for DetectConfig {
 
 impl Default for AlertingConfig {
     fn default() -> Self {
-        Self { enabled: true, retention: Span::seconds(90 * 86_400), max_per_host: 5, max_open: 1_000 }
+        Self {
+            enabled: true,
+            alert_budget: "1 per host per day".to_owned(),
+            false_discovery_rate: 0.1,
+            retention: Span::seconds(90 * 86_400),
+            max_per_host: 5,
+            max_open: 1_000,
+        }
     }
 }
 

@@ -8,6 +8,8 @@ use jiff::tz::TimeZone;
 use watchbell_adapter_api::Secret;
 use watchbell_series::Selector;
 
+use crate::alerting::Budget;
+
 use super::raw::{LogFormat, LogLevel, ServerTlsConfig};
 
 /// Everything in the config but sources, sinks and history.
@@ -95,10 +97,14 @@ pub struct Detect {
 }
 
 /// When an anomaly becomes an alert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Alerting {
     /// Whether alerts are made at all.
     pub enabled: bool,
+    /// How many alerts about series are accepted.
+    pub budget: Budget,
+    /// Accepted share of false ones among the alerts of the fleet.
+    pub false_discovery_rate: f64,
     /// How long ended alerts are kept.
     pub retention: Duration,
     /// Alerts open at once for one machine.

@@ -8,15 +8,16 @@ use anyhow::anyhow;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use watchbell_adapter_api::{AlertSink, Clock, Metrics, Scores};
+use watchbell_detect::calibrate::WEEK_MS;
 use watchbell_series::{Alert, AlertState, SeriesId};
 
 use super::handle::ShardHandle;
 use super::outbox::{CAPACITY, Outbox};
 use super::shard::Event;
 use super::supervise::Surroundings;
-use crate::alerting::metrics::AlertGauges;
+use crate::alerting::metrics::{self as own, AlertGauges};
 use crate::alerting::rules::Rule;
-use crate::alerting::{About, Book, Changes, Episode, Probe, RuleStanding, Rules, Track};
+use crate::alerting::{About, Book, Changes, Episode, Judgement, Probe, RuleStanding, Rules, Track};
 use crate::config::Settings;
 use crate::store::journal::Journal;
 use crate::telemetry::metrics;
@@ -27,6 +28,15 @@ const MESSAGES: usize = 16;
 const TICK: Duration = Duration::from_secs(1);
 /// How often the journal is pruned.
 const PRUNE: Duration = Duration::from_secs(3_600);
+/// How often budgets are shown, and what happened under them is kept.
+const SHOW: Duration = Duration::from_secs(10);
+const KEEP: Duration = Duration::from_secs(300);
+/// The name under which the journal keeps it.
+const BUDGETS: &str = "budgets";
+/// False alarms that people told of are remembered for this long.
+const FEEDBACK_MS: i64 = 240 * 86_400_000;
+/// And at most so many of them.
+const MAX_FEEDBACK: u32 = 100_000;
 /// How long sinks may take for what waits when they are removed.
 const FINISH: Duration = Duration::from_secs(5);
 /// Resolved alerts are told of again for this long, also after a restart, as Prometheus does.
@@ -43,6 +53,8 @@ pub fn load_rules(settings: &Settings) -> Result<Rules, Vec<String>> {
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     rules.limits.max_per_host = settings.alerting.max_per_host;
     rules.limits.max_firing = settings.alerting.max_open;
+    rules.budget = settings.alerting.budget;
+    rules.false_discovery_rate = settings.alerting.false_discovery_rate;
     if !settings.alerting.enabled {
         rules.series.clear();
         rules.hosts.clear();
@@ -115,6 +127,19 @@ impl Asker {
     }
 }
 
+/// A person said what an episode was.
+#[derive(Debug)]
+pub struct Judged {
+    /// The episode, with its greatest score.
+    pub episode: Episode,
+    /// Whether sinks were told of it.
+    pub fired: bool,
+    /// What was said.
+    pub judgement: Judgement,
+    /// Answered with whether an edge is higher for it from now on.
+    pub answer: oneshot::Sender<bool>,
+}
+
 /// The running stage.
 #[derive(Debug)]
 pub struct AlertStage {
@@ -123,18 +148,19 @@ pub struct AlertStage {
 }
 
 impl AlertStage {
-    /// Opens the journal, takes over the alerts that were open, and starts.
+    /// Takes over the alerts that were open by `journal`, and starts.
     ///
     /// # Errors
-    /// The journal can not be opened, or rules are not valid.
+    /// The journal can not be read, or rules are not valid.
     pub async fn start(
         settings: &Settings,
         around: &Surroundings,
+        journal: Arc<Journal>,
         shards: Arc<[ShardHandle]>,
         events: mpsc::Receiver<Vec<Event>>,
+        judged: mpsc::Receiver<Judged>,
     ) -> anyhow::Result<Self> {
         let rules = load_rules(settings).map_err(|problems| anyhow!(problems.join("\n")))?;
-        let journal = Journal::open(&settings.data_dir).await?;
         let mut stage = Stage {
             book: Book::new(rules, settings.external_url.as_deref().unwrap_or_default()),
             journal,
@@ -147,10 +173,11 @@ impl AlertStage {
             limits: Limits::of(settings),
             metrics: around.metrics.clone(),
             gauges: AlertGauges::new(&around.metrics),
+            started_ms: around.clock.now_ms(),
         };
         stage.restore().await?;
         let (messages, inbox) = mpsc::channel(MESSAGES);
-        Ok(Self { messages, task: tokio::spawn(stage.run(events, inbox)) })
+        Ok(Self { messages, task: tokio::spawn(stage.run(events, judged, inbox)) })
     }
 
     /// Sends alerts to these instances from now on, those that are open first.
@@ -192,7 +219,7 @@ impl AlertStage {
 
 struct Stage {
     book: Book,
-    journal: Journal,
+    journal: Arc<Journal>,
     scores: Arc<dyn Scores>,
     clock: Arc<dyn Clock>,
     shards: Arc<[ShardHandle]>,
@@ -204,6 +231,7 @@ struct Stage {
     limits: Limits,
     metrics: Metrics,
     gauges: AlertGauges,
+    started_ms: i64,
 }
 
 impl Stage {
@@ -218,10 +246,41 @@ impl Stage {
         let mut changes = Changes::default();
         self.book.restore(open, now_ms, &mut changes);
         self.apply(changes).await;
+        self.restore_budgets(now_ms).await?;
         Ok(())
     }
 
-    async fn run(mut self, mut events: mpsc::Receiver<Vec<Event>>, mut inbox: mpsc::Receiver<Message>) {
+    async fn restore_budgets(&mut self, now_ms: i64) -> anyhow::Result<()> {
+        self.journal.end_suppressed(now_ms).await?;
+        let budgets = self.book.budgets_mut();
+        for said in self.journal.feedback(now_ms - FEEDBACK_MS, MAX_FEEDBACK).await?.into_iter().rev() {
+            if let (Some(id), Judgement::FalseAlarm) = (said.series, said.judgement) {
+                budgets.remember(id, said.pattern, said.peak_score, said.said_ms);
+            }
+        }
+        if let Some(state) = self.journal.kept_state(BUDGETS).await?
+            && let Err(error) = budgets.load(&state)
+        {
+            tracing::warn!(%error, "what happened under the alert budget is not known any more; it is learned anew");
+        }
+        Ok(())
+    }
+
+    async fn keep_budgets(&self) {
+        let state = self.book.budgets().save();
+        if let Err(error) = self.journal.keep_state(BUDGETS, self.clock.now_ms(), &state).await {
+            tracing::warn!(%error, "what happened under the alert budget is not kept");
+        }
+    }
+
+    async fn run(
+        mut self,
+        mut events: mpsc::Receiver<Vec<Event>>,
+        mut judged: mpsc::Receiver<Judged>,
+        mut inbox: mpsc::Receiver<Message>,
+    ) {
+        let mut shows = tokio::time::interval(SHOW);
+        let mut keeps = tokio::time::interval_at(tokio::time::Instant::now() + KEEP, KEEP);
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut prunes = tokio::time::interval(PRUNE);
@@ -229,6 +288,14 @@ impl Stage {
             tokio::select! {
                 Some(batch) = events.recv() => self.observe(batch).await,
                 _ = ticks.tick() => self.tick().await,
+                Some(said) = judged.recv() => {
+                    let Judged { episode, fired, judgement, answer } = said;
+                    self.metrics.counter(&own::FEEDBACK, &[judgement.as_str()]).inc();
+                    // What was said is in the journal, whether or not somebody still waits.
+                    let _ = answer.send(self.book.judged(&episode, fired, judgement, self.clock.now_ms()));
+                }
+                _ = shows.tick() => own::show_budgets(&self.metrics, self.book.budgets()),
+                _ = keeps.tick() => self.keep_budgets().await,
                 _ = prunes.tick() => {
                     let kept_ms = i64::try_from(self.limits.retention.as_millis()).unwrap_or(i64::MAX);
                     self.journal.prune(self.clock.now_ms().saturating_sub(kept_ms));
@@ -262,6 +329,7 @@ impl Stage {
             self.observe(batch).await;
         }
         self.outbox.finish(FINISH).await;
+        self.keep_budgets().await;
         self.journal.close().await;
     }
 
@@ -290,6 +358,7 @@ impl Stage {
         let hosts = self.scores.hosts().await;
         let mut changes = Changes::default();
         let now_ms = self.clock.now_ms();
+        self.book.tick_budgets(now_ms, &hosts, self.scores.series(), self.samples_per_week(now_ms));
         self.book.tick(now_ms, &hosts, &mut changes);
         self.apply(changes).await;
         self.recent.retain(|alert| now_ms - alert.ends_ms < RESOLVED_MS);
@@ -299,6 +368,14 @@ impl Stage {
         self.refused = counts.refused;
         self.metrics.gauge(&metrics::LIMIT_REACHED, &["alerts"]).set(f64::from(u8::from(full)));
         self.gauges.set(counts);
+        own::show_suppressed(&self.metrics, self.book.budgets());
+    }
+
+    /// Samples of a judged series in a week, in the mean since the start; `None` in the first minute.
+    fn samples_per_week(&self, now_ms: i64) -> Option<f64> {
+        let (samples, series) = (self.metrics.counter(&metrics::SAMPLES_JUDGED, &[]).get(), self.scores.series());
+        let weeks = (now_ms - self.started_ms) as f64 / WEEK_MS;
+        (weeks * WEEK_MS > 60_000.0 && series > 0 && samples > 0.0).then(|| samples / series as f64 / weeks)
     }
 
     async fn apply(&mut self, changes: Changes) {
@@ -310,6 +387,12 @@ impl Stage {
             self.recent.drain(..over);
         }
         for transition in changes.transitions {
+            if let Some(reason) = transition.change.suppressed() {
+                let (alert, score) = (&transition.episode.labels, transition.episode.peak_score);
+                tracing::debug!(change = transition.change.as_str(), reason = reason.as_str(), %alert, score, "no alert");
+                self.journal.record(transition);
+                continue;
+            }
             tracing::info!(
                 change = transition.change.as_str(),
                 alert = %transition.episode.labels,

@@ -21,6 +21,7 @@ use super::ingest::{Gate, NewHost, Router};
 use super::scores::ScoreView;
 use super::shard::{Event, Shard};
 use super::source_watch::SourceRow;
+use super::strikes::{self, Strikes};
 use super::supervise::{Component, Surroundings, start_score_sink, start_source};
 use super::sweep::Sweeper;
 use super::warm::WarmStart;
@@ -32,6 +33,7 @@ use crate::clock::Timer;
 use crate::config::{Checked, Config, Difference, Named, Outline, Overrides, Settings};
 use crate::registry::Registry;
 use crate::store::DataDir;
+use crate::store::journal::Journal;
 use crate::telemetry::{logging, metrics, process};
 
 /// Batches of verdicts that may wait for the alerting stage.
@@ -115,10 +117,12 @@ impl Service {
         let metrics = Metrics::default();
         process::register(&metrics);
         let data_dir = DataDir::open(&settings.data_dir)?;
+        let journal = Arc::new(Journal::open(&settings.data_dir).await?);
 
         let (stop, shutdown) = Shutdown::channel();
         let (verdicts, verdict_queue) = mpsc::channel(VERDICTS);
         let loaded = rules::load(&settings).map_err(|problems| anyhow!(problems.join("\n")))?;
+        let struck = strikes::shared(&journal, Arc::clone(&loaded)).await?;
         let current = Arc::new(Mutex::new(Current {
             rules: loaded,
             judging: judge_config(&settings),
@@ -146,6 +150,11 @@ impl Service {
             reload,
             banner,
         });
+        let (sayings, judgements) = mpsc::channel(strikes::ORDERS);
+        let (orders, order_queue) = mpsc::channel(strikes::ORDERS);
+        let desk =
+            api::teach::Desk { journal: Arc::clone(&journal), clock: Arc::clone(&clock), judged: sayings, orders };
+        let own = own.merge(api::teach::router(desk));
         let routes = RouteTable::new(own, settings.http.basic_auth.clone());
         let tls = settings.http.tls.as_ref().map(api::tls::server_config).transpose().map_err(|e| anyhow!(e))?;
         let server =
@@ -170,7 +179,9 @@ impl Service {
 
         let ingest: Arc<dyn Ingest> = Arc::new(router.clone());
         let around = Surroundings { ingest, scores, clock: Arc::clone(&clock), metrics: metrics.clone(), routes };
-        let alerts = AlertStage::start(&settings, &around, Arc::clone(&shards), verdict_queue).await?;
+        let alerts =
+            AlertStage::start(&settings, &around, Arc::clone(&journal), Arc::clone(&shards), verdict_queue, judgements)
+                .await?;
         let asked = Explainer {
             shards: Arc::clone(&shards),
             alerts: alerts.asker(),
@@ -194,10 +205,27 @@ impl Service {
             tokio::spawn(Arc::clone(&checkpointer).run(settings.checkpoint_interval, shutdown.clone())),
         ];
         let warm = checked.history.map(|history| {
-            let (ingest, clock, metrics) = (Arc::clone(&around.ingest), Arc::clone(&around.clock), metrics.clone());
-            WarmStart::new(history.item, ingest, clock, metrics, shutdown.clone(), Arc::clone(&checkpointer))
+            let ingest = Arc::new(strikes::Stripped::new(Arc::clone(&around.ingest), Arc::clone(&struck)));
+            let (clock, metrics) = (Arc::clone(&around.clock), metrics.clone());
+            Arc::new(WarmStart::new(history.item, ingest, clock, metrics, shutdown.clone(), Arc::clone(&checkpointer)))
         });
+        let strikes = Strikes {
+            journal,
+            windows: struck,
+            rules: {
+                let current = Arc::clone(&current);
+                Arc::new(move || Arc::clone(&current.lock().unwrap_or_else(PoisonError::into_inner).rules))
+            },
+            warm: warm.clone(),
+            ingest: Arc::clone(&around.ingest),
+            shards: Arc::clone(&shards),
+            checkpointer: Arc::clone(&checkpointer),
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+        };
         tasks.push(start_history(warm, &gate, restored.last_ts_ms, hosts_seen, shutdown.clone()).await);
+
+        tasks.push(tokio::spawn(strikes.run(order_queue, shutdown.clone())));
 
         let mut service = Self {
             origin,
@@ -311,7 +339,7 @@ impl Service {
         let outline = Outline::of(&checked);
         let difference = Difference::between(&self.outline, &outline);
         let mut said = Vec::new();
-        said.extend(self.apply_settings(&checked, &difference).await?);
+        said.extend(self.apply_settings(&checked.settings, checked.source_limits().into(), &difference).await?);
 
         for name in difference.sources.removed.iter().chain(&difference.sources.changed) {
             if let Some(component) = self.sources.remove(name) {
@@ -350,14 +378,18 @@ impl Service {
     }
 
     /// Rules are read anew at each reload, since their files may have changed where the config did not.
-    async fn apply_settings(&mut self, checked: &Checked, difference: &Difference) -> Result<Vec<String>, Vec<String>> {
-        let new = &checked.settings;
+    async fn apply_settings(
+        &mut self,
+        new: &Settings,
+        sources: Arc<[SourceRow]>,
+        difference: &Difference,
+    ) -> Result<Vec<String>, Vec<String>> {
         let loaded = rules::load(new)?;
         self.alerts.set_rules(new).await?;
         let judging = judge_config(new);
         // The number of shards is that of the start, whatever the config says now.
-        let limits = rules::source_limits(&checked.source_limits(), self.shards.len());
-        let now = Current { rules: loaded, judging, sources: checked.source_limits().into() };
+        let limits = rules::source_limits(&sources, self.shards.len());
+        let now = Current { rules: loaded, judging, sources };
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = now.clone();
         for shard in self.shards.iter() {
             let (now, limits) = (now.clone(), limits.clone());
@@ -468,7 +500,7 @@ pub(super) fn start_shards(
 
 /// Catches up, or begins the warm start, and follows hosts that appear later.
 async fn start_history(
-    warm: Option<WarmStart>,
+    warm: Option<Arc<WarmStart>>,
     gate: &Gate,
     last_ts_ms: Option<i64>,
     hosts_seen: mpsc::Receiver<NewHost>,

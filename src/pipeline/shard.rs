@@ -4,6 +4,8 @@
 //! bounded in time: a batch, a page of readings, a slice of a checkpoint. So there are no locks, and a
 //! reader never holds up a batch for longer than one slice.
 
+mod relearn;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use watchbell_adapter_api::history::HistoryContext;
+use watchbell_adapter_api::history::{HistoryContext, HistoryDone, HistoryError};
 use watchbell_adapter_api::{Clock, History, HistoryRequest, Ingest, Metrics, Shutdown};
 
 use super::checkpoint::Checkpointer;
@@ -38,6 +38,8 @@ pub struct WarmStart {
     shutdown: Shutdown,
     checkpointer: Arc<Checkpointer>,
     pending: PathBuf,
+    /// Held while history is read: two readings of one series would get in each other's way.
+    reading: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for WarmStart {
@@ -58,7 +60,8 @@ impl WarmStart {
         checkpointer: Arc<Checkpointer>,
     ) -> Self {
         let pending = checkpointer.data_dir().join(PENDING);
-        Self { history, ingest, clock, metrics, shutdown, checkpointer, pending }
+        let reading = tokio::sync::Mutex::default();
+        Self { history, ingest, clock, metrics, shutdown, checkpointer, pending, reading }
     }
 
     /// Whether history was read, or begun to be read, that no checkpoint holds.
@@ -103,7 +106,7 @@ impl WarmStart {
 
     /// Reads the history of each host that is first seen from now on, until the shutdown. `whole` says that
     /// all history asked for so far was read.
-    pub async fn follow(self, mut new_hosts: mpsc::Receiver<NewHost>, mut whole: bool) {
+    pub async fn follow(&self, mut new_hosts: mpsc::Receiver<NewHost>, mut whole: bool) {
         let mut shutdown = self.shutdown.clone();
         let mut done: HashSet<String> = HashSet::new();
         loop {
@@ -137,10 +140,36 @@ impl WarmStart {
     }
 
     async fn read(&self, what: &str, request: HistoryRequest) -> bool {
+        match self.read_into(what, request, Arc::clone(&self.ingest)).await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::warn!(what, %error, "history could not be read back; series learn from live samples");
+                false
+            }
+        }
+    }
+
+    /// How far back it reads, milliseconds.
+    #[must_use]
+    pub fn lookback_ms(&self) -> i64 {
+        self.history.lookback_ms()
+    }
+
+    /// Reads `request` and hands it to `ingest`.
+    ///
+    /// # Errors
+    /// It could not be read to the end; what was read is handed over.
+    pub async fn read_into(
+        &self,
+        what: &str,
+        request: HistoryRequest,
+        ingest: Arc<dyn Ingest>,
+    ) -> Result<HistoryDone, HistoryError> {
+        let _alone = self.reading.lock().await;
         let timer = Timer::start();
         let gauge = self.metrics.gauge(&metrics::WARM_START_PROGRESS, &[]);
         let context = HistoryContext {
-            ingest: Arc::clone(&self.ingest),
+            ingest,
             clock: Arc::clone(&self.clock),
             shutdown: self.shutdown.clone(),
             metrics: self.metrics.clone(),
@@ -156,12 +185,11 @@ impl WarmStart {
                     "history read back"
                 );
                 self.metrics.counter(&metrics::WARM_START_SAMPLES, &[]).inc_by(done.samples as f64);
-                true
+                Ok(done)
             }
             Err(error) => {
-                tracing::warn!(what, %error, "history could not be read back; series learn from live samples");
                 self.metrics.counter(&metrics::WARM_START_FAILURES, &[]).inc();
-                false
+                Err(error)
             }
         }
     }
@@ -172,7 +200,6 @@ mod tests {
     use std::path::Path;
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use watchbell_adapter_api::history::{HistoryDone, HistoryError};
     use watchbell_adapter_api::{BoxFuture, Receipt};
     use watchbell_series::RawBatch;
 

@@ -6,6 +6,7 @@
 //! removed by [`Journal::prune`].
 
 mod row;
+mod taught;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use sqlx::{SqlSafeStr, SqlStr};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::alerting::{Episode, Transition};
+pub use taught::{Feedback, Kept, Strike, StrikeState, alert_id};
 use writer::{Command, Shared};
 
 /// File name of the database inside the data directory.
@@ -31,7 +33,10 @@ pub const QUEUE: usize = 10_000;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// Embedded migrations: version, description, text. Never changed once released, only added to.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "alerts", include_str!("migrations/sqlite/0001_alerts.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "alerts", include_str!("migrations/sqlite/0001_alerts.sql")),
+    (2, "feedback", include_str!("migrations/sqlite/0002_feedback.sql")),
+];
 
 /// Why the journal can not be used.
 #[derive(Debug, thiserror::Error)]
@@ -173,9 +178,10 @@ impl Journal {
     /// # Errors
     /// The database can not be read.
     pub async fn open_episodes(&self) -> Result<Vec<Episode>, JournalError> {
-        let rows = sqlx::query("SELECT * FROM episodes WHERE ends_ms IS NULL ORDER BY starts_ms, id")
-            .fetch_all(&self.pool)
-            .await;
+        let rows =
+            sqlx::query("SELECT * FROM episodes WHERE ends_ms IS NULL AND suppressed IS NULL ORDER BY starts_ms, id")
+                .fetch_all(&self.pool)
+                .await;
         self.episodes(rows)
     }
 
@@ -184,7 +190,7 @@ impl Journal {
     /// # Errors
     /// The database can not be read.
     pub async fn resolved_since(&self, since_ms: i64) -> Result<Vec<Episode>, JournalError> {
-        let rows = sqlx::query("SELECT * FROM episodes WHERE ends_ms >= ? ORDER BY ends_ms, id")
+        let rows = sqlx::query("SELECT * FROM episodes WHERE ends_ms >= ? AND suppressed IS NULL ORDER BY ends_ms, id")
             .bind(since_ms)
             .fetch_all(&self.pool)
             .await;

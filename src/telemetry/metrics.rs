@@ -100,6 +100,9 @@ table! {
     WARM_START_FAILURES = counter("watchbell_warm_start_failures_total", &[], "Times history could not be read back.");
     /// Answers to why a series does or does not alert.
     EXPLANATIONS = counter("watchbell_explanations_total", &["result"], "Answers to why a series does or does not alert: live, recomputed, or refused as bad_data, not_found or unavailable.");
+    /// Windows struck out.
+    STRIKES = gauge("watchbell_strikes", &["state"],
+        "Windows that models must not learn from, by state: pending, applied, failed, removing.");
     /// Reloads of the config.
     RELOADS = counter("watchbell_reloads_total", &["result"], "Reloads of the config: success or failure.");
     /// Whether the last reload went well.

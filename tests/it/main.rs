@@ -16,3 +16,4 @@ mod reload;
 mod score;
 mod slow;
 mod support;
+mod teach;

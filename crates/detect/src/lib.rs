@@ -12,10 +12,12 @@
 //! | [`table`] | the detectors, one row each: a new detector is a file, a `mod` line and a row there |
 //! | [`single`] | the detector of single series, step by step |
 //! | `explain` | why a verdict says what it says, and what a series remembers of its alarms |
+//! | [`calibrate`] | from a budget of alerts to the edge of alerts, by improbability and by what happened |
 //! | [`entity`] | counts per host and the host's score |
 //! | [`civil`] | local civil time, for profiles of the day and the week |
 //! | [`checkpoint`] | the learned state as bytes and back |
 
+pub mod calibrate;
 pub mod checkpoint;
 pub mod civil;
 pub mod entity;

@@ -46,7 +46,7 @@ const SMOOTH_GAIN: f32 = 0.1;
 /// The smoothed channel counts in full when the row itself is at this many scales, and this much then.
 const GATE: (f32, f32) = (TAIL, 0.95);
 /// Powers of ten that make 1.0 at one sample a minute; one more for each ten times as many.
-const EDGE_DECADES: f32 = 4.45;
+pub(crate) const EDGE_DECADES: f32 = 4.45;
 /// Scales are at least this part of the mean deviation.
 const SPREAD_FLOOR: f32 = 0.005;
 /// And at least this part of the level, under which lies the rounding of whoever computed the values.

@@ -316,7 +316,8 @@ impl Rules {
     }
 
     /// The entity of a series with these label values; empty where no label names one.
-    pub(crate) fn entity<'a>(&self, get: impl Fn(&str) -> &'a str) -> &'a str {
+    #[must_use]
+    pub fn entity<'a>(&self, get: impl Fn(&str) -> &'a str) -> &'a str {
         for by in &self.entity {
             let value = get(&by.label);
             let value = if by.address { crate::entities::host_of(value) } else { value };

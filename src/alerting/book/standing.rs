@@ -5,6 +5,7 @@ use watchbell_series::{Pattern, SeriesId};
 use super::Book;
 use super::watched::{Entry, Stage};
 use crate::alerting::About;
+use crate::alerting::budget::Reason;
 use crate::alerting::episode::Episode;
 use crate::alerting::lifecycle::{Level, Terms};
 use crate::alerting::rules::{Rule, Rules};
@@ -62,7 +63,7 @@ pub enum Standing {
     Begins,
 }
 
-/// What holds an alert back that would fire. Further limits (a budget of alerts) are further kinds of it.
+/// What holds an alert back that would fire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
     /// As many alerts of its host fire as may; the alert of the host stands for the rest.
@@ -75,6 +76,8 @@ pub enum Hold {
         /// The limit.
         limit: usize,
     },
+    /// It is under the edge of the budget of alerts, or what moves that edge.
+    Suppressed(Reason),
 }
 
 impl Book {
@@ -103,6 +106,7 @@ impl Book {
         match &entry.stage {
             Stage::Open(episode) => Standing::Firing(episode.clone()),
             Stage::Held => Standing::Held(self.hold()),
+            Stage::Suppressed(_, reason) => Standing::Held(Hold::Suppressed(*reason)),
             Stage::Pending => {
                 let Terms { at_least, of, for_ms, .. } = rule.terms;
                 let hits = entry.life.hits().min(of);

@@ -368,6 +368,7 @@ proptest! {
                     prop_assert_eq!(open.remove(&episode.labels), Some(episode.starts_ms));
                     prop_assert!(episode.ends_ms.is_some_and(|end| end >= episode.starts_ms && end <= *at_ms));
                 }
+                Change::Suppressed(_) | Change::Over(_) => prop_assert!(false, "there is no budget"),
             }
         }
         let mut left: Vec<&Labels> = bench.book.open().map(|episode| &episode.labels).collect();

@@ -5,6 +5,7 @@ use watchbell_series::{Labels, Pattern, Verdict, Why};
 
 use crate::alerting::About;
 use crate::alerting::annotate::{Facts, link, selector};
+use crate::alerting::budget::Reason;
 use crate::alerting::episode::Episode;
 use crate::alerting::lifecycle::{Level, Life, Step};
 use crate::alerting::rules::Rule;
@@ -33,6 +34,8 @@ pub(super) struct Entry {
     pub(super) worst: Verdict,
     /// Whether it changed since the texts were written.
     pub(super) worse: bool,
+    /// The score that the budget knows of.
+    pub(super) noted: f32,
 }
 
 /// What sinks know of an alert.
@@ -42,6 +45,8 @@ pub(super) enum Stage {
     Pending,
     /// Nothing: it fires, but a limit holds it back.
     Held,
+    /// Nothing: it fires, but is under the edge of the budget.
+    Suppressed(Box<Episode>, Reason),
     /// That it fires.
     Open(Box<Episode>),
 }
@@ -49,7 +54,7 @@ pub(super) enum Stage {
 impl Entry {
     pub(super) fn new(rule: usize, verdict: &Verdict, now_ms: i64) -> Self {
         let life = Life::begin(verdict.ts_ms, now_ms);
-        Self { rule, life, stage: Stage::Pending, worst: *verdict, worse: false }
+        Self { rule, life, stage: Stage::Pending, worst: *verdict, worse: false, noted: 0.0 }
     }
 
     pub(super) fn restored(rule: usize, life: Life, episode: Episode) -> Self {
@@ -67,13 +72,14 @@ impl Entry {
             upper: f64::NAN,
             why: Why::UNKNOWN,
         };
-        Self { rule, life, stage: Stage::Open(Box::new(episode)), worst, worse: false }
+        let noted = worst.score;
+        Self { rule, life, stage: Stage::Open(Box::new(episode)), worst, worse: false, noted }
     }
 
     pub(super) fn episode(&self) -> Option<&Episode> {
         match &self.stage {
             Stage::Open(episode) => Some(episode),
-            Stage::Pending | Stage::Held => None,
+            Stage::Pending | Stage::Held | Stage::Suppressed(..) => None,
         }
     }
 

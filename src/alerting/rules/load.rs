@@ -11,12 +11,13 @@ use watchbell_series::{Pattern, Selector};
 
 use super::node::{self, Node, Yaml};
 use super::{Limits, Rule, RuleProblem, Rules, Template};
+use crate::alerting::budget::Budget;
 use crate::alerting::lifecycle::Terms;
 
 const BUILTIN: &str = include_str!("../../../rules/detect/alerts.yaml");
 const MAX_FILE_BYTES: u64 = 1 << 20;
 const MAX_RULES: usize = 1_000;
-const ROW_FIELDS: [&str; 13] = [
+const ROW_FIELDS: [&str; 14] = [
     "alert",
     "scope",
     "enabled",
@@ -27,6 +28,7 @@ const ROW_FIELDS: [&str; 13] = [
     "for",
     "hits",
     "keep_firing_for",
+    "budget",
     "severity",
     "labels",
     "annotations",
@@ -49,7 +51,13 @@ impl Rules {
         if !loader.problems.is_empty() {
             return Err(loader.problems);
         }
-        let mut rules = Self { series: Vec::new(), hosts: Vec::new(), limits: Limits::default() };
+        let mut rules = Self {
+            series: Vec::new(),
+            hosts: Vec::new(),
+            limits: Limits::default(),
+            budget: Budget::None,
+            false_discovery_rate: 1.0,
+        };
         for row in loader.rows.into_iter().filter(|row| row.enabled) {
             if row.host { rules.hosts.push(row.rule) } else { rules.series.push(row.rule) }
         }
@@ -146,6 +154,10 @@ impl Loader {
             let message = format!("`clear` {} is over `score` {}", terms.clear, terms.score);
             self.add(Some(&node.referenced), path, &message, "an alert clears at or under the score it fires from");
         }
+        if row.host && row.rule.budget.is_some() {
+            let hint = "an alert about a machine always counts once for its machine; remove the field";
+            self.add(Some(&node.referenced), &format!("{path}.budget"), "a machine has no budget of its own", hint);
+        }
         let other = row.rule.select.matchers().iter().find(|matcher| row.host && matcher.name() != "host");
         if let Some(matcher) = other {
             let message = format!("a machine has no label `{}`", matcher.name());
@@ -183,6 +195,7 @@ impl Loader {
             "clear" => rule.terms.clear = self.score(node, path).unwrap_or(rule.terms.clear),
             "for" => rule.terms.for_ms = self.parsed(node, path).map_or(0, Span::millis),
             "keep_firing_for" => rule.terms.keep_firing_ms = self.parsed(node, path).map_or(0, Span::millis),
+            "budget" => rule.budget = self.parsed(node, path),
             "hits" => self.hits(&mut rule.terms, node, path),
             "severity" => rule.severity = self.string(node, path).unwrap_or_default(),
             "labels" => {
@@ -365,6 +378,7 @@ fn new_row(name: String) -> Row {
         terms,
         severity: "warning".to_owned(),
         labels: Vec::new(),
+        budget: None,
         annotations: Vec::new(),
     };
     Row { host: false, enabled: true, rule }

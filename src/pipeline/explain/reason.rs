@@ -4,6 +4,7 @@ use watchbell_detect::Cap;
 use watchbell_series::{Direction, NotReady, Pattern, Reading};
 
 use crate::alerting::annotate::{compared, last_seen, raised};
+use crate::alerting::budget::Reason;
 use crate::alerting::{Hold, RuleStanding, Standing};
 use crate::pipeline::insight::Found;
 use crate::words::{duration, quantity, rarity, time};
@@ -146,6 +147,18 @@ pub(super) fn standing(rule: &RuleStanding) -> String {
         }
         Standing::Held(Hold::Total { limit }) => {
             format!("`{name}` is held back, because {limit} alerts fire (`alerting.max_open`)")
+        }
+        Standing::Held(Hold::Suppressed(reason)) => {
+            let because = match reason {
+                Reason::Budget => {
+                    "its score is under the edge that keeps the budget of alerts (`alerting.alert_budget`)"
+                }
+                Reason::FalseDiscovery => {
+                    "chance alone gives as much in a fleet of this size (`alerting.false_discovery_rate`)"
+                }
+                Reason::Feedback => "people said that such anomalies of the series are nothing (`/api/v1/feedback`)",
+            };
+            format!("`{name}` is suppressed: {because}")
         }
         Standing::Pending { hits, at_least, of, wait_ms } => {
             let wait = if *wait_ms > 0 {

@@ -5,7 +5,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Row, query, query_scalar};
 use watchbell_series::{Labels, Pattern, SeriesId};
 
-use crate::alerting::{Episode, Transition};
+use crate::alerting::{Episode, Reason, Transition};
 
 /// Why a row is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -22,11 +22,12 @@ pub(super) async fn write(connection: &mut SqliteConnection, transition: &Transi
     let episode = &transition.episode;
     let id: i64 = query_scalar(
         "INSERT INTO episodes
-             (fingerprint, starts_ms, ends_ms, rule, host, series, labels, annotations, generator_url, peak_score, pattern)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             (fingerprint, starts_ms, ends_ms, rule, host, series, labels, annotations, generator_url, peak_score, pattern, suppressed)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (fingerprint, starts_ms) DO UPDATE SET
              ends_ms = excluded.ends_ms, annotations = excluded.annotations,
-             peak_score = excluded.peak_score, pattern = excluded.pattern
+             peak_score = excluded.peak_score, pattern = excluded.pattern,
+             suppressed = excluded.suppressed
          RETURNING id",
     )
     .bind(episode.labels.id().0.cast_signed())
@@ -41,6 +42,7 @@ pub(super) async fn write(connection: &mut SqliteConnection, transition: &Transi
     // SQLite stores NaN as NULL, which the column refuses.
     .bind(if episode.peak_score.is_finite() { f64::from(episode.peak_score) } else { 0.0 })
     .bind(i64::from(episode.pattern as u8))
+    .bind(transition.change.suppressed().map(Reason::as_str))
     .fetch_one(&mut *connection)
     .await?;
     query("INSERT INTO events (episode, at_ms, state) VALUES (?, ?, ?)")

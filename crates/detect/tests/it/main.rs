@@ -1,6 +1,8 @@
 //! Tests of the judge through its public face.
 
+mod calibrate;
 mod explain;
+mod incident;
 mod judge;
 mod properties;
 mod support;

@@ -62,6 +62,31 @@ impl Normalizer {
         self.derive_anew(out);
     }
 
+    /// Forgets what samples taught `raw` series, and the groups that they are parts of: their next samples, or history
+    /// that comes in their place, begin them anew. Clears `out` first.
+    pub fn restart(&mut self, raw: &[u32], out: &mut Normalized) {
+        self.start(out);
+        for raw in raw.iter().copied() {
+            let Some(Hot { role, link, .. }) = self.hot.get(raw).copied() else { continue };
+            if !role.judged() && !role.grouped() {
+                continue;
+            }
+            self.hot[raw].restart();
+            self.cold[raw].first_ms = i64::MAX;
+            if role.judged() {
+                out.restarted.push(link);
+            } else {
+                self.restart_group(link, out);
+            }
+        }
+    }
+
+    /// Whether `raw` is not judged itself, but what comes of it and its like is: a part of a histogram.
+    #[must_use]
+    pub fn is_part(&self, raw: u32) -> bool {
+        self.hot.get(raw).is_some_and(|hot| hot.role.grouped())
+    }
+
     fn decide_anew(&mut self, raw: u32, out: &mut Normalized) {
         let ids = self.spans.get(self.cold[raw].labels_at, self.cold[raw].labels_len);
         let pairs: Vec<(&str, &str)> = ids.iter().map(|id| self.pairs.get(*id)).collect();
