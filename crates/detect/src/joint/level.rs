@@ -6,7 +6,7 @@
 //! marginalised: the distance is that of the others, as if there were no more.
 
 use super::inputs::Inputs;
-use super::matrix::inverse;
+use super::matrix::eigenpairs;
 use super::moments::Moments;
 use super::spread::Spread;
 use super::state::{JointStateError, Reader, Writer};
@@ -42,6 +42,8 @@ pub(crate) struct Level {
 #[derive(Debug, Clone, PartialEq)]
 struct Span {
     smooth: Vec<f32>,
+    /// Ticks for which each channel is there without a gap.
+    there: Vec<f32>,
     count: Vec<f32>,
     mean: Vec<f32>,
     variance: Vec<f32>,
@@ -63,6 +65,7 @@ impl Level {
     pub(crate) fn new() -> Self {
         let span = Span {
             smooth: Vec::new(),
+            there: Vec::new(),
             count: Vec::new(),
             mean: Vec::new(),
             variance: Vec::new(),
@@ -91,7 +94,7 @@ impl Level {
         let mut squares = 0.0;
         let mut known = true;
         for (span, length) in self.spans.iter_mut().zip(SPANS) {
-            span.follow(inputs, (2.0 / (length + 1.0)).max(1.0 / self.ticks));
+            span.follow(inputs, length);
             match span.ratio() {
                 Some(ratio) => squares += ratio * ratio / SPANS.len() as f32,
                 None => known = false,
@@ -104,8 +107,8 @@ impl Level {
         if !odd || self.odd >= patience {
             self.learned += 1.0;
             let least = cadence_s / MEMORY_S;
-            for span in &mut self.spans {
-                span.learn(inputs, (1.0 / self.learned).max(least), least);
+            for (span, length) in self.spans.iter_mut().zip(SPANS) {
+                span.learn(length, (1.0 / self.learned).max(least), least);
             }
         }
         ratio
@@ -126,8 +129,8 @@ impl Level {
 
     /// Centres, scales and the inverse anew from what was seen.
     pub(crate) fn fit(&mut self, inputs: &Inputs) {
-        for span in &mut self.spans {
-            span.fit(inputs, self.learned >= LEAST_TICKS);
+        for (span, length) in self.spans.iter_mut().zip(SPANS) {
+            span.fit(inputs, length, self.learned >= LEAST_TICKS);
         }
     }
 
@@ -148,6 +151,7 @@ impl Span {
         let old = self.z.len();
         for numbers in [
             &mut self.smooth,
+            &mut self.there,
             &mut self.count,
             &mut self.mean,
             &mut self.variance,
@@ -169,41 +173,49 @@ impl Span {
         self.moments.grow(count);
     }
 
-    fn follow(&mut self, inputs: &Inputs, gain: f32) {
-        for (c, value) in inputs.now.iter().enumerate().filter(|(_, value)| value.is_finite()) {
-            let gain = if self.count[c] == 0.0 { 1.0 } else { gain };
-            self.smooth[c] += gain * (value - self.smooth[c]);
-        }
+    fn follow(&mut self, inputs: &Inputs, length: f32) {
         let mut turned = false;
-        for c in 0..self.z.len() {
-            let there = inputs.now[c].is_finite() && self.scale[c] > 0.0;
+        for (c, value) in inputs.now.iter().enumerate() {
+            if value.is_nan() {
+                self.there[c] = 0.0;
+            } else {
+                self.there[c] += 1.0;
+                let gain = (2.0 / (length + 1.0)).max(1.0 / self.there[c]);
+                self.smooth[c] += gain * (value - self.smooth[c]);
+            }
+            // A level that was not smoothed as long as the others disagrees with them, however usual it is.
+            let smoothed = self.there[c] >= length;
             let z = || squash((self.smooth[c] - self.centre[c]) / self.scale[c]) - self.shift[c];
-            self.z[c] = if there { z() } else { 0.0 };
-            turned |= (there && self.moments.known(c)) != self.used[c];
+            self.z[c] = if smoothed && self.scale[c] > 0.0 { z() } else { 0.0 };
+            turned |= (smoothed && self.scale[c] > 0.0 && self.moments.known(c)) != self.used[c];
         }
         if turned && !self.precision.is_empty() {
-            self.invert(|c| inputs.now[c].is_finite());
+            self.invert(length);
         }
     }
 
     /// Inverts the covariance of the channels that are there and known.
-    fn invert(&mut self, there: impl Fn(usize) -> bool) {
+    fn invert(&mut self, length: f32) {
         let d = self.z.len();
         for c in 0..d {
-            self.used[c] = there(c) && self.scale[c] > 0.0 && self.moments.known(c);
+            self.used[c] = self.there[c] >= length && self.scale[c] > 0.0 && self.moments.known(c);
         }
         let used: Vec<usize> = (0..d).filter(|c| self.used[*c]).collect();
         let n = used.len();
         let covariance = |i: usize, j: usize| (self.moments.get(0, i, j) + self.moments.get(0, j, i)) / 2.0;
-        let mut a: Vec<f64> = used.iter().flat_map(|i| used.iter().map(move |j| covariance(*i, *j))).collect();
+        let a: Vec<f64> = used.iter().flat_map(|i| used.iter().map(move |j| covariance(*i, *j))).collect();
         let ridge = RIDGE * (0..n).map(|i| a[i * n + i]).sum::<f64>() / n.max(1) as f64 + 1e-9;
-        (0..n).for_each(|i| a[i * n + i] += ridge);
-        let inverse = inverse(a, n);
+        // By eigenpairs: where channels were missing at different times, the entries were learned from
+        // different ticks, and together they need not make a covariance. What is negative counts as 0.
+        let (values, vectors) = eigenpairs(a, n);
         self.precision.clear();
         self.precision.resize(d * d, 0.0);
-        for (p, i) in used.iter().enumerate() {
-            for (q, j) in used.iter().enumerate() {
-                self.precision[i * d + j] = inverse[p * n + q] as f32;
+        for (value, vector) in values.iter().zip(vectors.chunks_exact(n.max(1))) {
+            let weight = 1.0 / (value.max(0.0) + ridge);
+            for (i, x) in used.iter().zip(vector) {
+                for (j, y) in used.iter().zip(vector) {
+                    self.precision[i * d + j] += (weight * x * y) as f32;
+                }
             }
         }
     }
@@ -233,12 +245,12 @@ impl Span {
         (self.distance.seen() >= 10.0).then(|| distance / exp(self.distance.ln_quantile(0.5)))
     }
 
-    fn learn(&mut self, inputs: &Inputs, rate: f32, least: f32) {
+    fn learn(&mut self, length: f32, rate: f32, least: f32) {
         if let Some(distance) = self.distance_now() {
             self.distance.add(distance, least);
         }
         let mut rates = vec![0.0; self.z.len()];
-        for c in (0..self.z.len()).filter(|c| inputs.now[*c].is_finite()) {
+        for c in (0..self.z.len()).filter(|c| self.there[*c] >= length) {
             self.count[c] += 1.0;
             let own = (1.0 / self.count[c]).max(least);
             let off = self.smooth[c] - self.mean[c];
@@ -252,7 +264,7 @@ impl Span {
         self.moments.learn(&self.z, &rates);
     }
 
-    fn fit(&mut self, inputs: &Inputs, enough: bool) {
+    fn fit(&mut self, inputs: &Inputs, length: f32, enough: bool) {
         for c in 0..self.z.len() {
             let range = inputs.range(c);
             let new = self.variance[c].sqrt() + FLOOR * range;
@@ -267,12 +279,12 @@ impl Span {
             (self.centre[c], self.scale[c]) = (self.mean[c], new);
         }
         if enough && (0..self.z.len()).any(|c| self.moments.known(c)) {
-            self.invert(|c| inputs.now[c].is_finite());
+            self.invert(length);
         }
     }
 
     fn write(&self, w: &mut Writer<'_>) {
-        for numbers in [&self.smooth, &self.count, &self.mean, &self.variance, &self.centre, &self.scale] {
+        for numbers in [&self.smooth, &self.there, &self.count, &self.mean, &self.variance, &self.centre, &self.scale] {
             w.slice(numbers);
         }
         w.slice(&self.shift);
@@ -286,9 +298,9 @@ impl Span {
 
     fn read(r: &mut Reader<'_>, count: usize) -> Result<Self, JointStateError> {
         let mut numbers = || r.slice("levels", count);
-        let (smooth, seen, mean) = (numbers()?, numbers()?, numbers()?);
+        let (smooth, there, seen, mean) = (numbers()?, numbers()?, numbers()?, numbers()?);
         let (variance, centre, scale, shift) = (numbers()?, numbers()?, numbers()?, numbers()?);
-        if variance.iter().chain(&scale).chain(&seen).any(|x| *x < 0.0) {
+        if variance.iter().chain(&scale).chain(&seen).chain(&there).any(|x| *x < 0.0) {
             return Err(JointStateError::Damaged("levels"));
         }
         let moments = Moments::read(r, 1, count)?;
@@ -297,6 +309,20 @@ impl Span {
         let precision = r.slice("precision", fitted * count * count)?;
         let used = r.byte_slice(count)?.iter().map(|used| *used != 0).collect();
         let distance = Spread::of_energy().read(r)?;
-        Ok(Self { smooth, count: seen, mean, variance, centre, scale, shift, moments, z, precision, used, distance })
+        Ok(Self {
+            smooth,
+            there,
+            count: seen,
+            mean,
+            variance,
+            centre,
+            scale,
+            shift,
+            moments,
+            z,
+            precision,
+            used,
+            distance,
+        })
     }
 }

@@ -1,8 +1,8 @@
-//! Small dense symmetric matrices: eigenpairs and inverses, in f64, row by row.
+//! Small dense symmetric matrices: eigenpairs, in f64, row by row.
 //!
 //! Householder's reduction to a tridiagonal matrix and the implicit QL method (Golub and Van Loan, Matrix
-//! Computations, sections 8.3 and 8.4), and Cholesky's factors for inverses. Sizes are a few hundred at
-//! most; a general library would be larger than the rest of this crate.
+//! Computations, sections 8.3 and 8.4). Sizes are a few hundred at most; a general library would be larger than the rest
+//! of this crate.
 
 /// Most sweeps of QL for one eigenvalue; two or three are usual.
 const MAX_SWEEPS: usize = 60;
@@ -151,45 +151,6 @@ fn sweep(d: &mut [f64], e: &mut [f64], vectors: &mut [f64], n: usize, (l, m): (u
     e[m] = 0.0;
 }
 
-/// The inverse of the positive definite `n` x `n` matrix `a`; pivots are kept over a least one.
-pub(crate) fn inverse(mut a: Vec<f64>, n: usize) -> Vec<f64> {
-    for j in 0..n {
-        for k in 0..j {
-            let f = a[j * n + k];
-            for i in j..n {
-                a[i * n + j] -= a[i * n + k] * f;
-            }
-        }
-        let pivot = a[j * n + j].max(1e-12).sqrt();
-        for i in j + 1..n {
-            a[i * n + j] /= pivot;
-        }
-        a[j * n + j] = pivot;
-    }
-    let mut out = vec![0.0; n * n];
-    let mut y = vec![0.0; n];
-    for column in 0..n {
-        for i in 0..n {
-            let mut sum = if i == column { 1.0 } else { 0.0 };
-            for k in column..i {
-                sum -= a[i * n + k] * y[k];
-            }
-            y[i] = if i < column { 0.0 } else { sum / a[i * n + i] };
-        }
-        for i in (0..n).rev() {
-            let mut sum = y[i];
-            for k in i + 1..n {
-                sum -= a[k * n + i] * y[k];
-            }
-            y[i] = sum / a[i * n + i];
-        }
-        for i in 0..n {
-            out[i * n + column] = y[i];
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,19 +192,5 @@ mod tests {
         let (values, vectors) = eigenpairs(vec![1.0; 9], 3);
         assert!((values[0] - 3.0).abs() < 1e-12 && values[2].abs() < 1e-12);
         assert!(vectors.iter().all(|x| x.is_finite()));
-    }
-
-    #[test]
-    fn inverse_inverts() {
-        let n = 12;
-        let mut a = matrix(n);
-        (0..n).for_each(|i| a[i * n + i] += 0.1);
-        let b = inverse(a.clone(), n);
-        for i in 0..n {
-            for j in 0..n {
-                let product: f64 = (0..n).map(|k| a[i * n + k] * b[k * n + j]).sum();
-                assert!((product - f64::from(u8::from(i == j))).abs() < 1e-9);
-            }
-        }
     }
 }
