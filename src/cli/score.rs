@@ -3,7 +3,7 @@
 //! A file is one entity: `timestamp,value[,label]` or `timestamp,<m1>,<m2>,...[,label]`, plain or gzipped.
 //! Each row is judged by itself and earlier rows only; a column `label` is never read. For each file one
 //! `timestamp,score,is_anomaly` is written, row by row the same as the input. Several columns are judged
-//! one by one and rolled up to the score of the host.
+//! one by one and then together, as the series of one host.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use flate2::read::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressStyle};
-use watchbell_detect::{CivilTime, EntityCount, Judge, JudgeConfig, host_score};
+use watchbell_detect::{ChannelTick, CivilTime, JointConfig, JointHost, Judge, JudgeConfig};
 use watchbell_normalize::Cadence;
 use watchbell_series::{Sample, SeriesSpec, Verdict};
 
@@ -43,8 +43,8 @@ pub enum Mark {
 /// A series is judged from its eleventh row on, whatever its cadence: files may be short.
 const CONFIG: JudgeConfig =
     JudgeConfig { warmup_s: 0.0, warmup_samples: 10, edge: 1.0, report_edge: 0.8, t_shift: 0.0, hold: 0.95 };
-/// An alarm of a host closes after more rows than this under the edge.
-const HOST_LATCH_ROWS: u32 = 5;
+/// Taken for the cadence of the first rows of several columns, seconds.
+const UNKNOWN_CADENCE_S: f32 = 60.0;
 /// Faults of one file that are told one by one.
 const TOLD_FAULTS: u64 = 3;
 
@@ -277,8 +277,9 @@ struct Entity {
     columns: Vec<(Cadence, Option<i64>)>,
     samples: Vec<Sample>,
     verdicts: Vec<Verdict>,
-    /// Rows for which the open alarm of several columns was under the edge.
-    under: Option<u32>,
+    /// All columns together, where there are several.
+    host: JointHost,
+    ticks: Vec<ChannelTick>,
 }
 
 impl Entity {
@@ -287,8 +288,10 @@ impl Entity {
         for slot in 0..columns as u32 {
             judge.admit(slot, &SeriesSpec::default(), 0);
         }
+        let ticks = vec![ChannelTick::MISSING; columns];
         let columns = vec![(Cadence::default(), None); columns];
-        Self { judge, columns, samples: Vec::new(), verdicts: Vec::new(), under: None }
+        let host = JointHost::new(JointConfig::default());
+        Self { judge, columns, samples: Vec::new(), verdicts: Vec::new(), host, ticks }
     }
 
     fn begin_row(&mut self) {
@@ -309,7 +312,7 @@ impl Entity {
             return Outcome { score: None, onset: false, alarm: false };
         }
         self.judge.judge(&self.samples, &mut self.verdicts);
-        if self.columns.len() > 1 { self.roll_up() } else { self.single(ts_ms) }
+        if self.columns.len() > 1 { self.together(ts_ms) } else { self.single(ts_ms) }
     }
 
     fn single(&self, ts_ms: i64) -> Outcome {
@@ -319,20 +322,23 @@ impl Entity {
         Outcome { score, onset, alarm: reading.alarm }
     }
 
-    fn roll_up(&mut self) -> Outcome {
-        let count = self.judge.entities().fold(EntityCount::default(), |sum, (_, count)| sum.plus(count));
-        if count.ready == 0 {
-            return Outcome { score: None, onset: false, alarm: false };
+    fn together(&mut self, ts_ms: i64) -> Outcome {
+        self.ticks.fill(ChannelTick::MISSING);
+        let mut cadence_s = 0.0;
+        for sample in &self.samples {
+            let reading = self.judge.reading(sample.slot, ts_ms);
+            let score = if reading.not_ready.is_none() { reading.score } else { f32::NAN };
+            let onset = self.verdicts.iter().any(|verdict| verdict.slot == sample.slot && verdict.onset);
+            self.ticks[sample.slot as usize] = ChannelTick { value: sample.value as f32, score, onset };
+            cadence_s = sample.cadence_s.max(cadence_s);
         }
-        let score = host_score(count);
-        let was_open = self.under.is_some();
-        self.under = match self.under {
-            _ if score >= 1.0 => Some(0),
-            Some(rows) if rows < HOST_LATCH_ROWS => Some(rows + 1),
-            _ => None,
-        };
-        let alarm = self.under.is_some();
-        Outcome { score: Some(score), onset: alarm && !was_open, alarm }
+        let cadence_s = if cadence_s > 0.0 { cadence_s } else { UNKNOWN_CADENCE_S };
+        let verdict = self.host.tick(ts_ms, cadence_s, &self.ticks);
+        if self.host.fit_due() {
+            self.host.fit();
+        }
+        let score = (!verdict.score.is_nan()).then_some(verdict.score);
+        Outcome { score, onset: verdict.onset, alarm: verdict.alarm }
     }
 }
 
@@ -381,10 +387,19 @@ mod tests {
     }
 
     #[test]
-    fn several_columns_are_rolled_up() {
-        let (lines, _) = score(&gauge(220, 3), Mark::Onset).expect("scored");
-        assert!(lines[199].ends_with(",0,0"), "{}", lines[199]);
-        let (_, score) = lines[200].strip_suffix(",1").and_then(|l| l.split_once(',')).expect("an onset");
+    fn several_columns_are_judged_together_after_a_day() {
+        // Two days of minutes; all columns jump in the same row of the second.
+        let mut text = "timestamp,a,b,c\n".to_owned();
+        for i in 0..2880i64 {
+            let jump = if i == 2500 { 300 } else { 0 };
+            let cell = |k: i64| 100 + jump + ((i * 7919 + k * 104_729) ^ (i * k * 31)) % 13;
+            text.push_str(&format!("{},{},{},{}\n", 1_600_000_000 + 60 * i, cell(1), cell(2), cell(3)));
+        }
+        let (lines, _) = score(&text, Mark::Onset).expect("scored");
+        assert!(lines[1000].ends_with(",,0"), "{}", lines[1000]);
+        let onsets: Vec<usize> = (0..lines.len()).filter(|i| lines[*i].ends_with(",1")).collect();
+        assert_eq!(onsets.first(), Some(&2500), "{onsets:?}");
+        let (_, score) = lines[2500].strip_suffix(",1").and_then(|l| l.split_once(',')).expect("an onset");
         assert!(score.parse::<f32>().expect("a score") > 1.0);
     }
 

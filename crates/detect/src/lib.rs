@@ -14,6 +14,7 @@
 //! | `explain` | why a verdict says what it says, and what a series remembers of its alarms |
 //! | [`calibrate`] | from a budget of alerts to the edge of alerts, by improbability and by what happened |
 //! | [`entity`] | counts per host and the host's score |
+//! | [`joint`] | joint detection of one host: all its series together |
 //! | [`civil`] | local civil time, for profiles of the day and the week |
 //! | [`checkpoint`] | the learned state as bytes and back |
 
@@ -22,6 +23,7 @@ pub mod checkpoint;
 pub mod civil;
 pub mod entity;
 mod explain;
+pub mod joint;
 pub mod judge;
 mod math;
 mod paged;
@@ -32,5 +34,6 @@ pub mod table;
 pub use checkpoint::StateError;
 pub use civil::CivilTime;
 pub use entity::{EntityCount, host_score};
+pub use joint::{ChannelTick, HostVerdict, JointConfig, JointHost, JointStateError, Parts};
 pub use judge::{Cap, Insight, Judge, JudgeConfig, Warming};
 pub use table::{DETECTORS, DetectorInfo};
