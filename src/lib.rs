@@ -11,6 +11,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod offline;
 pub mod pipeline;
 pub mod registry;
 pub mod store;
