@@ -3,6 +3,7 @@
 //! One file a command. Exit codes: 0 done, 1 failed, 2 wrong usage or config. What was asked for goes to
 //! standard output, everything else to standard error.
 
+pub mod bench;
 pub mod check;
 pub mod demo;
 pub mod healthy;
@@ -33,6 +34,7 @@ enum Command {
     Check(check::CheckArgs),
     Demo(demo::DemoArgs),
     Score(score::ScoreArgs),
+    Bench(bench::BenchArgs),
     Healthy(healthy::HealthyArgs),
     Reference(reference::ReferenceArgs),
 }
@@ -53,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Check(args) => check::run(&args),
         Command::Score(args) => score::run(args),
+        Command::Bench(args) => bench::run(&args),
         Command::Healthy(args) => healthy::run(&args),
         Command::Reference(args) => reference::run(&args),
     };

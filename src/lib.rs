@@ -14,5 +14,6 @@ pub mod demo;
 pub mod offline;
 pub mod pipeline;
 pub mod registry;
+pub mod report;
 pub mod store;
 pub mod telemetry;
