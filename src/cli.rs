@@ -8,6 +8,7 @@ pub mod check;
 pub mod demo;
 pub mod healthy;
 pub mod reference;
+pub mod replay;
 pub mod run;
 pub mod score;
 
@@ -35,6 +36,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Score(score::ScoreArgs),
     Bench(bench::BenchArgs),
+    Replay(replay::ReplayArgs),
     Healthy(healthy::HealthyArgs),
     Reference(reference::ReferenceArgs),
 }
@@ -56,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Score(args) => score::run(args),
         Command::Bench(args) => bench::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Healthy(args) => healthy::run(&args),
         Command::Reference(args) => reference::run(&args),
     };

@@ -14,6 +14,7 @@ pub mod demo;
 pub mod offline;
 pub mod pipeline;
 pub mod registry;
+pub mod replay;
 pub mod report;
 pub mod store;
 pub mod telemetry;

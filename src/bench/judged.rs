@@ -12,6 +12,12 @@ use crate::clock::Timer;
 use crate::offline::{Entity, Outcome, Rows, files};
 use crate::report::{Plot, Trace};
 
+/// NAB counts every row over its threshold that lies in no window, so an alarm must be one row: rows that raise none
+/// stay under this in what NAB's threshold is searched over. The score itself is held for a while after each
+/// alarm, for people; thresholds over it would count the same alarm many times.
+const QUIET: f64 = 0.9;
+/// Edges among which the best for NAB is searched: one for all files, as NAB searches its threshold.
+pub const EDGES: [f32; 15] = [0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.3, 1.5, 2.0];
 /// A gap counts as so many intervals of watched time at most.
 const GAP_INTERVALS: f64 = 5.0;
 const DAY_S: f64 = 86_400.0;
@@ -67,10 +73,13 @@ pub struct Ranking {
 /// A file as NAB scores it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NabFile {
-    /// The score of each row, NaN where there is none.
+    /// What its threshold search sees: the score of rows that raise an alarm, and a number under [`QUIET`] for all
+    /// others, the higher the higher their score; NaN where there is none.
     pub score: Vec<f64>,
     /// 1 at the rows that raise an alarm, else 0.
     pub raised: Vec<f64>,
+    /// The rows that would raise an alarm at each edge of [`EDGES`].
+    pub raised_at: Vec<Vec<u32>>,
     /// Windows as first and last row.
     pub windows: Vec<(usize, usize)>,
 }
@@ -102,6 +111,13 @@ impl Data {
 
     fn row(&self, at: usize) -> &[f64] {
         &self.values[at * self.columns..(at + 1) * self.columns]
+    }
+
+    /// The rows that raise an alarm at another edge.
+    fn raised_at(&self, edge: f32) -> Vec<u32> {
+        let mut entity = Entity::with_edge(self.columns, edge);
+        let rows = 0..self.ts_ms.len();
+        rows.filter(|row| entity.judge_row(self.ts_ms[*row], self.row(*row)).onset).map(|row| row as u32).collect()
     }
 
     /// Seconds between two rows: what the manifest says, or the median.
@@ -196,10 +212,16 @@ fn nab_file(shown: &str, data: &Data, outcomes: &[Outcome], windows: &[(f64, f64
         found.push(window);
     }
     Ok(NabFile {
-        score: outcomes.iter().map(|row| row.score.map_or(f64::NAN, f64::from)).collect(),
+        score: outcomes.iter().map(nab_score).collect(),
         raised: outcomes.iter().map(|row| f64::from(u8::from(row.onset))).collect(),
+        raised_at: EDGES.iter().map(|edge| data.raised_at(*edge)).collect(),
         windows: found,
     })
+}
+
+fn nab_score(row: &Outcome) -> f64 {
+    let score = row.score.map_or(f64::NAN, f64::from);
+    if row.onset { score } else { QUIET * score / (1.0 + score) }
 }
 
 /// Alarms with an event near are right. For the picture it is enough to ask for a label in the rows around.
@@ -270,7 +292,12 @@ mod tests {
         assert!((got.days - 200.0 * 60.0 / 86_400.0).abs() < 1e-12 && got.answered == 1.0);
         assert!(got.open.fp >= got.raised.fp && got.raised.tp >= 1);
         assert!(got.ranking.is_some_and(|ranking| ranking.vus_pr > 0.3), "{:?}", got.ranking);
-        assert_eq!(got.nab.expect("windows").windows, [(290, 310)]);
+        let nab = got.nab.expect("windows");
+        assert_eq!((&nab.windows, nab.raised_at.len()), (&vec![(290, 310)], EDGES.len()));
+        assert!(nab.raised_at[0].len() >= nab.raised_at[EDGES.len() - 1].len(), "{:?}", nab.raised_at);
+        let raised: Vec<u32> = (0..400).filter(|row| nab.raised[*row as usize] > 0.0).collect();
+        let own = EDGES.iter().position(|edge| *edge == 1.0).expect("the own edge");
+        assert_eq!(nab.raised_at[own], raised);
         assert!(
             got.svg.contains("class='hit'") && got.svg.contains("class='wrong'") && got.svg.contains("class='band'")
         );

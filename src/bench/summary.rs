@@ -1,6 +1,6 @@
 //! Many series together: counts are summed, what a score is worth is averaged over the series that have labels.
 
-use super::judged::{Judged, Ranking};
+use super::judged::{EDGES, Judged, NabFile, Ranking};
 use super::measure::nab::{Corpus, NabScore, PROFILES};
 use super::measure::{EventCounts, PointCounts, Prf, quantile};
 
@@ -37,10 +37,12 @@ pub struct Summary {
 /// NAB's score in one profile.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Nab {
-    /// At the one threshold that is best for all files, which is how NAB compares detectors.
-    pub best: NabScore,
     /// At the detector's own decisions.
     pub own: NabScore,
+    /// At the one threshold over the scores of alarms that is best for all files.
+    pub searched: NabScore,
+    /// At the one edge that is best for all files; the threshold is the edge.
+    pub edge: NabScore,
 }
 
 impl Summary {
@@ -112,14 +114,33 @@ fn mean(all: &[&Judged]) -> Ranking {
 }
 
 fn nab(all: &[&Judged]) -> Option<[Nab; 3]> {
-    let (mut scores, mut flags) = (Corpus::default(), Corpus::default());
-    let files: Vec<_> = all.iter().filter_map(|series| series.nab.as_ref()).collect();
-    for file in &files {
-        scores.add(&file.score, &file.windows);
-        flags.add(&file.raised, &file.windows);
-    }
+    let files: Vec<&NabFile> = all.iter().filter_map(|series| series.nab.as_ref()).collect();
+    let corpus = |score: &dyn Fn(&NabFile) -> Vec<f64>| {
+        let mut corpus = Corpus::default();
+        files.iter().for_each(|file| corpus.add(&score(file), &file.windows));
+        corpus
+    };
+    let at_edge = |at: usize| {
+        corpus(&|file| {
+            let mut flags = vec![0.0; file.raised.len()];
+            file.raised_at[at].iter().for_each(|row| flags[*row as usize] = 1.0);
+            flags
+        })
+    };
     let any = files.iter().any(|file| !file.windows.is_empty());
-    any.then(|| PROFILES.map(|profile| Nab { best: scores.best(&profile), own: flags.at(&profile, FLAGGED) }))
+    any.then(|| {
+        let (own, scores) = (corpus(&|file| file.raised.clone()), corpus(&|file| file.score.clone()));
+        let edges: Vec<Corpus> = (0..EDGES.len()).map(at_edge).collect();
+        PROFILES.map(|profile| {
+            let at = |(edge, corpus): (&f32, &Corpus)| NabScore {
+                threshold: f64::from(*edge),
+                ..corpus.at(&profile, FLAGGED)
+            };
+            let own = own.at(&profile, FLAGGED);
+            let best = EDGES.iter().zip(&edges).map(at).max_by(|a, b| a.score.total_cmp(&b.score));
+            Nab { own, searched: scores.best(&profile), edge: best.unwrap_or(own) }
+        })
+    })
 }
 
 /// The odd and the even ones in the order of names: two halves that were chosen by nobody.
@@ -131,7 +152,6 @@ pub fn halves(all: &[Judged]) -> [Summary; 2] {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::bench::judged::NabFile;
 
     /// A made-up result: events found of two, false alarms, in a day of minutes.
     pub(in crate::bench) fn judged(name: &str, found: u64, false_alarms: u64) -> Judged {
@@ -162,7 +182,12 @@ pub(super) mod tests {
                 best_f1: 0.5,
                 best_event_f1: 0.5,
             }),
-            nab: Some(NabFile { raised: score.clone(), score, windows: vec![(900, 910)] }),
+            nab: Some(NabFile {
+                raised: score.clone(),
+                score,
+                raised_at: vec![if found > 0 { vec![900] } else { Vec::new() }; EDGES.len()],
+                windows: vec![(900, 910)],
+            }),
             samples: 2_000,
             seconds: 4e-4,
             svg: String::new(),
@@ -183,7 +208,8 @@ pub(super) mod tests {
         assert!((sum.ns_per_sample - 200.0).abs() < 1e-9);
         // Two of three windows are found, the rest is quiet.
         let nab = sum.nab.expect("windows");
-        assert!((nab[0].own.score - 200.0 / 3.0).abs() < 1.0 && nab[0].best.score >= nab[0].own.score, "{nab:?}");
+        assert!((nab[0].own.score - 200.0 / 3.0).abs() < 1.0 && nab[0].searched.score >= nab[0].own.score, "{nab:?}");
+        assert_eq!(nab[0].edge.score, nab[0].own.score, "all edges find the same");
     }
 
     #[test]

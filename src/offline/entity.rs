@@ -46,7 +46,13 @@ impl Entity {
     /// Nothing is known yet of so many columns.
     #[must_use]
     pub fn new(columns: usize) -> Self {
-        let mut judge = Judge::new(CONFIG, CivilTime::utc());
+        Self::with_edge(columns, CONFIG.edge)
+    }
+
+    /// One whose series raise alarms from another score on, as a search for the best edge needs it.
+    #[must_use]
+    pub fn with_edge(columns: usize, edge: f32) -> Self {
+        let mut judge = Judge::new(JudgeConfig { edge, ..CONFIG }, CivilTime::utc());
         for slot in 0..columns as u32 {
             judge.admit(slot, &SeriesSpec::default(), 0);
         }

@@ -49,24 +49,30 @@ impl ScoreView {
     }
 
     async fn all_hosts(&self) -> Vec<HostReading> {
-        let mut hosts: BTreeMap<String, EntityCount> = BTreeMap::new();
+        let mut hosts = Vec::new();
         for shard in self.shards.iter() {
-            for (host, count) in shard.call(|shard| shard.hosts()).await.unwrap_or_default() {
-                let sum = hosts.entry(host).or_default();
-                sum.judged += count.judged;
-                sum.ready += count.ready;
-                sum.anomalous += count.anomalous;
-            }
+            hosts.extend(shard.call(|shard| shard.hosts()).await.unwrap_or_default());
         }
-        let reading = |(host, count): (String, EntityCount)| HostReading {
-            host,
-            series: count.judged,
-            ready: count.ready,
-            anomalous: count.anomalous,
-            score: if count.ready == 0 { f32::NAN } else { host_score(count) },
-        };
-        hosts.into_iter().filter(|(_, count)| count.judged > 0).map(reading).collect()
+        readings(hosts)
     }
+}
+
+/// What is said of each host, from its counts in all shards.
+#[must_use]
+pub fn readings(counts: Vec<(String, EntityCount)>) -> Vec<HostReading> {
+    let mut hosts: BTreeMap<String, EntityCount> = BTreeMap::new();
+    for (host, count) in counts {
+        let sum = hosts.entry(host).or_default();
+        *sum = sum.plus(count);
+    }
+    let reading = |(host, count): (String, EntityCount)| HostReading {
+        host,
+        series: count.judged,
+        ready: count.ready,
+        anomalous: count.anomalous,
+        score: if count.ready == 0 { f32::NAN } else { host_score(count) },
+    };
+    hosts.into_iter().filter(|(_, count)| count.judged > 0).map(reading).collect()
 }
 
 impl Scores for ScoreView {

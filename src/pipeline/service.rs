@@ -384,7 +384,8 @@ fn own_value(mut fingerprint: serde_json::Value) -> serde_json::Value {
     fingerprint
 }
 
-fn judge_config(settings: &Settings) -> JudgeConfig {
+/// How `settings` say that series are judged.
+pub(crate) fn judge_config(settings: &Settings) -> JudgeConfig {
     JudgeConfig {
         warmup_s: settings.detect.warmup.as_secs_f32(),
         // Twice the sensitivity accepts twice the false alarms; see `JudgeConfig::t_shift`.
