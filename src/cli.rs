@@ -36,7 +36,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Score(score::ScoreArgs),
     Bench(bench::BenchArgs),
-    Replay(replay::ReplayArgs),
+    Replay(Box<replay::ReplayArgs>),
     Healthy(healthy::HealthyArgs),
     Reference(reference::ReferenceArgs),
 }

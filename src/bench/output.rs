@@ -47,10 +47,6 @@ const HEAD: &[&str] = &[
     "#delay p50",
     "#delay p90",
     "#VUS-PR",
-    "#best F1 in hindsight",
-    "#normal rows flagged",
-    "#normal rows in alarm",
-    "#ns/sample",
 ];
 
 fn row(name: &str, sum: &Summary) -> Vec<Cell> {
@@ -66,12 +62,36 @@ fn row(name: &str, sum: &Summary) -> Vec<Cell> {
         span(sum.delay_s(0.5)),
         span(sum.delay_s(0.9)),
         number(sum.ranking.vus_pr, 3),
-        number(sum.ranking.best_event_f1, 3),
-        percent(sum.raised.false_positive_rate()),
-        percent(sum.open.false_positive_rate()),
-        number(sum.ns_per_sample, 0),
     ];
     cells.into_iter().map(Cell::from).collect()
+}
+
+/// What else is measured of each set: scores at other thresholds, rows, and the cost.
+#[must_use]
+pub fn further_table(all: &[Measured]) -> Table {
+    let head = [
+        "set",
+        "#average precision",
+        "#best row F1 in hindsight",
+        "#best event F1 in hindsight",
+        "#normal rows that raise an alarm",
+        "#normal rows in an alarm",
+        "#ns/sample",
+    ];
+    let mut table = Table::new(&head);
+    for measured in all {
+        let sum = measured.summary();
+        table.row([
+            measured.set.name.clone(),
+            number(sum.ranking.auc_pr, 3),
+            number(sum.ranking.best_f1, 3),
+            number(sum.ranking.best_event_f1, 3),
+            percent(sum.raised.false_positive_rate()),
+            percent(sum.open.false_positive_rate()),
+            number(sum.ns_per_sample, 0),
+        ]);
+    }
+    table
 }
 
 /// The odd and the even series of each set apart.
@@ -126,8 +146,11 @@ pub fn write(all: &[Measured], folder: &Path) -> anyhow::Result<()> {
     std::fs::write(&path, page(all)).with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-/// Columns of both CSV files after the two that name a row.
-const COLUMNS: &[(&str, fn(&Summary) -> f64)] = &[
+/// A column of both CSV files: its name, and its number.
+type Column = (&'static str, fn(&Summary) -> f64);
+
+/// Columns after the two that name a row.
+const COLUMNS: &[Column] = &[
     ("count", |s| s.series as f64),
     ("rows", |s| s.rows as f64),
     ("days", |s| s.days),
@@ -202,6 +225,7 @@ fn page(all: &[Measured]) -> String {
     let mut page = Page::new("Accuracy on labelled sets");
     page.text("Every series went through the engine of the service, sample by sample, with one configuration for all.");
     page.table(&table(all));
+    page.table(&further_table(all));
     let nab = nab_table(all);
     if !nab.is_empty() {
         page.heading("NAB");
@@ -256,6 +280,8 @@ mod tests {
         let text = table(&measured()).text();
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.contains("0.333") && text.contains("0.500") && text.contains("2.000"), "{text}");
+        let further = further_table(&measured()).text();
+        assert!(further.contains("200") && further.contains("0.500"), "{further}");
         let halves = halves_table(&measured()).markdown();
         assert!(halves.contains("| kpi, odd | 1 |") && halves.contains("| kpi, even | 1 |"), "{halves}");
         assert_eq!(nab_table(&measured()).text().lines().count(), 4);

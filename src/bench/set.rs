@@ -192,7 +192,8 @@ mod tests {
 
     #[test]
     fn what_is_broken_is_told() {
-        let cases: [(&[(&str, &str)], &[&str], &str); 9] = [
+        type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], &'a str);
+        let cases: [Case<'_>; 9] = [
             (&[("x.csv", "")], &[], "holds no set"),
             (&[("a/manifest.json", "{\n  oops")], &[], "manifest.json:2:"),
             (&[("a/manifest.json", r#"{"series": {"x": {}}}"#)], &[], "there is no `x.csv`"),

@@ -88,6 +88,7 @@ fn print(measured: &[Measured], format: Format) {
         Format::Markdown => println!("### {title}\n\n{}", table.markdown()),
     };
     show("By set", &output::table(measured));
+    show("Further measures", &output::further_table(measured));
     show("NAB", &output::nab_table(measured));
     show("Odd and even series", &output::halves_table(measured));
 }

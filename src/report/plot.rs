@@ -48,7 +48,7 @@ impl Plot {
     /// The SVG; `title` is what it is called for those who do not see it.
     #[must_use]
     pub fn svg(&self, title: &str) -> String {
-        let values = if self.values.len() == 1 { TALL } else { THIN * self.values.len() as f64 };
+        let values = if self.values.len() == 1 { TALL } else { THIN * self.values.len().max(1) as f64 };
         let score = if self.score.is_some() { GAP + SHORT } else { 0.0 };
         let (top, bottom) = (10.0, 10.0 + values + score);
         let mut out = String::with_capacity(32 << 10);

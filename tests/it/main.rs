@@ -7,11 +7,13 @@
 //! `make test-all` runs them.
 
 mod bad_input;
+mod bench;
 mod cli;
 mod crash;
 mod outage;
 mod peers;
 mod reload;
+mod replay;
 mod score;
 mod slow;
 mod support;
