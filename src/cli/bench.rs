@@ -85,7 +85,7 @@ fn print(measured: &[Measured], format: Format) {
     let show = |title: &str, table: &Table| match format {
         _ if table.is_empty() => {}
         Format::Text => println!("{title}\n{}", table.text()),
-        Format::Markdown => println!("### {title}\n\n{}", table.markdown()),
+        Format::Markdown => println!("## {title}\n\n{}", table.markdown()),
     };
     show("By set", &output::table(measured));
     show("Further measures", &output::further_table(measured));
