@@ -96,12 +96,15 @@ struct Data {
 }
 
 impl Data {
-    fn read(name: &str, from: impl Read) -> anyhow::Result<Self> {
+    fn read(name: &str, from: impl Read, windows: Option<&[(f64, f64)]>) -> anyhow::Result<Self> {
         let mut rows = Rows::open(name, from)?;
-        ensure!(rows.has_labels(), "{name}:1: there is no column `label`");
+        ensure!(rows.has_labels() || windows.is_some(), "{name}:1: there is no column `label`");
         let mut data = Self { columns: rows.columns().len(), ..Self::default() };
         while let Some(row) = rows.next_row()? {
-            data.label.push(row.label()? == Some(true));
+            // NAB's own files have windows in place of labels.
+            let second = row.ts_ms as f64 / 1000.0;
+            let within = || windows.is_some_and(|all| all.iter().any(|(from, to)| (*from..=*to).contains(&second)));
+            data.label.push(row.label()?.unwrap_or_else(within));
             data.ts_ms.push(row.ts_ms);
             data.values.extend_from_slice(row.values);
         }
@@ -136,8 +139,9 @@ impl Data {
 /// The file can not be read or does not fit what the manifest says of it.
 pub fn judge(file: &SeriesFile, progress: &ProgressBar, with_plot: bool) -> anyhow::Result<Judged> {
     let shown = file.path.display().to_string();
-    let data = Data::read(&shown, files::open(&file.path, progress)?)?;
-    let (rows, train) = (data.ts_ms.len(), file.train_rows);
+    let data = Data::read(&shown, files::open(&file.path, progress)?, file.windows.as_deref())?;
+    let rows = data.ts_ms.len();
+    let train = file.history.of(rows);
     ensure!(rows > 0, "{shown}: no rows");
     ensure!(train < rows, "{shown}: all `{rows}` rows are to be learned from (`train_rows` is `{train}`)");
     let mut entity = Entity::new(data.columns);
@@ -261,6 +265,7 @@ fn plot(data: &Data, outcomes: &[Outcome], train: usize) -> Plot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::set::History;
 
     /// Minutes of a gauge that jumps in the labelled rows 300 to 304 and, without a label, at row 350.
     fn csv(columns: usize) -> String {
@@ -276,7 +281,8 @@ mod tests {
     fn file(folder: &std::path::Path, text: &str, train_rows: usize) -> SeriesFile {
         let path = folder.join("s.csv");
         std::fs::write(&path, text).expect("written");
-        SeriesFile { name: "s".to_owned(), path, train_rows, interval_s: Some(60.0), windows: None }
+        let history = History::Rows(train_rows);
+        SeriesFile { name: "s".to_owned(), path, history, interval_s: Some(60.0), windows: None }
     }
 
     #[test]
@@ -326,6 +332,12 @@ mod tests {
             let error = format!("{:#}", judge(&file, &ProgressBar::hidden(), false).expect_err(want));
             assert!(error.contains(want), "{want}: {error}");
         }
+        let unlabelled = SeriesFile {
+            windows: Some(vec![(120.0, 180.0)]),
+            ..file(temp.path(), "timestamp,value\n60,1\n120,2\n180,1\n240,1\n", 0)
+        };
+        let judged = judge(&unlabelled, &ProgressBar::hidden(), false).expect("windows are labels");
+        assert_eq!(judged.label_points, 2);
         for (text, want) in [("timestamp,value\n1,2\n", "no column `label`"), ("timestamp,value,label\n", "no rows")] {
             let error = judge(&file(temp.path(), text, 0), &ProgressBar::hidden(), false).expect_err(want);
             assert!(format!("{error:#}").contains(want), "{error:#}");

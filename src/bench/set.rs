@@ -1,4 +1,6 @@
-//! A labelled set: a folder with `manifest.json` and a CSV for each series.
+//! A labelled set: a folder with `manifest.json` and a CSV for each series; or a clone of NAB's repository.
+
+mod nab;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,11 +37,31 @@ pub struct SeriesFile {
     /// The CSV.
     pub path: PathBuf,
     /// Leading rows that are learned from and not scored.
-    pub train_rows: usize,
+    pub history: History,
     /// Seconds between two rows, where the manifest says so.
     pub interval_s: Option<f64>,
     /// NAB's windows, first and last second each, where the set has them.
     pub windows: Option<Vec<(f64, f64)>>,
+}
+
+/// Leading rows of a file that are not scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum History {
+    /// So many, as the manifest says.
+    Rows(usize),
+    /// NAB's probationary period.
+    Probation,
+}
+
+impl History {
+    /// The number of them in a file of `rows`.
+    #[must_use]
+    pub fn of(self, rows: usize) -> usize {
+        match self {
+            Self::Rows(train) => train,
+            Self::Probation => super::measure::nab::probation(rows),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -67,6 +89,10 @@ pub fn find(folder: &Path, wanted: &[String]) -> anyhow::Result<Vec<Set>> {
     if folder.join(MANIFEST).is_file() {
         ensure!(wanted.is_empty(), "`{shown}` is a set itself; name the folder above it, or leave out --set");
         return Ok(vec![open(folder)?]);
+    }
+    if nab::is_nab(folder) {
+        ensure!(wanted.is_empty(), "`{shown}` is NAB, a set itself; leave out --set");
+        return Ok(vec![nab::open(folder)?]);
     }
     let mut folders = BTreeMap::new();
     for entry in folder.read_dir().with_context(|| format!("cannot read folder `{shown}`"))? {
@@ -144,7 +170,7 @@ fn open(folder: &Path) -> anyhow::Result<Set> {
         let windows = windows.as_mut().map(of_this).transpose()?;
         series.push(SeriesFile {
             path: path.clone(),
-            train_rows: entry.train_rows,
+            history: History::Rows(entry.train_rows),
             interval_s: entry.interval_s,
             windows,
             name,
@@ -185,9 +211,23 @@ mod tests {
         assert_eq!((sets.len(), sets[0].name.as_str(), sets[0].title.as_str()), (1, "a", "A set"));
         assert_eq!(sets[0].series.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["x", "y"]);
         assert_eq!(sets[0].series[0].windows, Some(vec![(1.0, 2.0)]));
-        assert_eq!((sets[0].series[1].train_rows, sets[0].series[1].interval_s), (5, Some(60.0)));
+        assert_eq!((sets[0].series[1].history, sets[0].series[1].interval_s), (History::Rows(5), Some(60.0)));
         assert!(sets[0].remarks[0].contains("stray.csv"), "{:?}", sets[0].remarks);
         assert_eq!(find(&temp.path().join("a"), &[]).expect("a set itself")[0].name, "a");
+    }
+
+    #[test]
+    fn a_clone_of_nab_is_a_set() {
+        let labels =
+            r#"{"real/x.csv": [["2014-04-10 07:15:00.000000", "2014-04-11 16:45:00.000000"]], "art/y.csv": []}"#;
+        let files = [("labels/combined_windows.json", labels), ("data/real/x.csv", ""), ("data/art/y.csv", "")];
+        let sets = find(folder(&files).path(), &[]).expect("NAB");
+        let names: Vec<&str> = sets[0].series.iter().map(|series| series.name.as_str()).collect();
+        assert_eq!((sets[0].name.as_str(), names), ("nab", vec!["art__y", "real__x"]));
+        assert_eq!(sets[0].series[1].windows, Some(vec![(1_397_114_100.0, 1_397_234_700.0)]));
+        assert_eq!((sets[0].series[1].history.of(1_000), sets[0].series[1].history.of(10_000)), (150, 750));
+        let error = find(folder(&files[..2]).path(), &[]).expect_err("a file is missing").to_string();
+        assert!(error.contains("`art/y.csv`: there is no file"), "{error}");
     }
 
     #[test]

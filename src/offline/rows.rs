@@ -1,6 +1,6 @@
 //! The rows of one file: `timestamp,value[,label]` or `timestamp,<m1>,<m2>,...[,label]`.
 //!
-//! `timestamp` is in unix seconds or as RFC 3339 has it. A cell that is no number and a row that is not after
+//! `timestamp` is in unix seconds, or a date and time, which is of UTC unless it says otherwise. A cell that is no number and a row that is not after
 //! the one above count as missing and are told; a row with too few or too many cells ends the file.
 
 use std::io::Read;
@@ -181,11 +181,15 @@ fn value_columns(header: &csv::StringRecord) -> anyhow::Result<Vec<usize>> {
     Ok(columns)
 }
 
-/// Milliseconds since the Unix epoch of a time in unix seconds, or as RFC 3339 has it.
+/// Milliseconds since the Unix epoch of a time in unix seconds, as RFC 3339 has it, or without a zone in UTC.
 #[must_use]
 pub fn timestamp_ms(text: &str) -> Option<i64> {
     let Ok(seconds) = text.parse::<f64>() else {
-        return text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond);
+        let at = text.parse::<jiff::Timestamp>().or_else(|_| {
+            let local: jiff::civil::DateTime = text.parse()?;
+            jiff::tz::TimeZone::UTC.to_timestamp(local)
+        });
+        return at.ok().map(jiff::Timestamp::as_millisecond);
     };
     // Years up to 9999, in which milliseconds are exact.
     (seconds.abs() < 2.6e11).then(|| (seconds * 1000.0).round() as i64)
@@ -218,7 +222,7 @@ mod tests {
 
     #[test]
     fn times_values_and_labels() {
-        let text = b"\xef\xbb\xbftimestamp,a,label, b\n10,1,0,2\n10.5,,1,x\n1970-01-01T00:00:11Z,3,0,4\n11,9,1,9\n";
+        let text = b"\xef\xbb\xbftimestamp,a,label, b\n10,1,0,2\n10.5,,1,x\n1970-01-01T00:00:11Z,3,0,4\n1970-01-01 00:00:11,9,1,9\n";
         let (rows, faults) = read(text).expect("rows");
         let times: Vec<i64> = rows.iter().map(|row| row.0).collect();
         assert_eq!(times, [10_000, 10_500, 11_000, 11_000]);
@@ -226,7 +230,7 @@ mod tests {
         assert!(rows[1].1.iter().all(|value| value.is_nan()) && rows[1].2 == Some(true));
         assert!(rows[3].1.iter().all(|value| value.is_nan()), "not after the row above");
         assert_eq!(faults[0], "x.csv:3: `x` in ` b` is no number, taken as missing");
-        assert_eq!(faults[1], "x.csv:5: time `11` is not after the row above, row not judged");
+        assert_eq!(faults[1], "x.csv:5: time `1970-01-01 00:00:11` is not after the row above, row not judged");
         let columns = Rows::open("x", &text[..]).expect("a header");
         assert_eq!(columns.columns().collect::<Vec<_>>(), ["a", "b"]);
     }
