@@ -6,9 +6,10 @@ use watchbell_series::{Sample, SeriesSpec, Verdict};
 
 use super::host::Host;
 
-/// A series is judged from its eleventh row on, whatever its cadence: files may be short.
-const CONFIG: JudgeConfig =
-    JudgeConfig { warmup_s: 0.0, warmup_samples: 10, edge: 1.0, report_edge: 0.8, t_shift: 0.0, hold: 0.95 };
+/// As the service judges, but from the eleventh row on, whatever the cadence: files may be short.
+fn config() -> JudgeConfig {
+    JudgeConfig { warmup_s: 0.0, warmup_samples: 10, ..JudgeConfig::default() }
+}
 
 /// What is said of one row.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,13 +47,13 @@ impl Entity {
     /// Nothing is known yet of so many columns.
     #[must_use]
     pub fn new(columns: usize) -> Self {
-        Self::with_edge(columns, CONFIG.edge)
+        Self::with_edge(columns, config().edge)
     }
 
     /// One whose series raise alarms from another score on, as a search for the best edge needs it.
     #[must_use]
     pub fn with_edge(columns: usize, edge: f32) -> Self {
-        let mut judge = Judge::new(JudgeConfig { edge, ..CONFIG }, CivilTime::utc());
+        let mut judge = Judge::new(JudgeConfig { edge, ..config() }, CivilTime::utc());
         for slot in 0..columns as u32 {
             judge.admit(slot, &SeriesSpec::default(), 0);
         }
