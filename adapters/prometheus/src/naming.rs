@@ -454,8 +454,8 @@ mod tests {
             let names: Vec<_> = naming.choose(listed, expected, &mut problems).into_iter().map(|(_, n)| n).collect();
             (names, problems.len())
         };
-        assert_eq!(choose(Naming::Watchbell, None, true).0.len(), 6);
-        let few = (vec!["watchbell_anomaly_score", "watchbell_series_ready"], 0);
+        assert_eq!(choose(Naming::Watchbell, None, true).0.len(), 7);
+        let few = (vec!["watchbell_anomaly_score", "watchbell_series_ready", "watchbell_peer_score"], 0);
         assert_eq!(choose(Naming::Watchbell, None, false), few);
         assert_eq!(choose(Naming::Vmanomaly, Some(vec![Family::Upper]), true), (vec!["yhat_upper"], 0));
         assert_eq!(choose(Naming::Promql, Some(vec![Family::Score]), true), (vec![], 2));
