@@ -12,6 +12,7 @@
 //! | [`table`] | the detectors, one row each: a new detector is a file, a `mod` line and a row there |
 //! | [`single`] | the detector of single series, step by step |
 //! | [`entity`] | counts per host and the host's score |
+//! | [`joint`] | joint detection of one host: all its series together |
 //! | [`peers`] | a series against the same series of its group |
 //! | [`ensemble`] | several verdicts on one thing as one score |
 //! | [`civil`] | local civil time, for profiles of the day and the week |
@@ -21,6 +22,7 @@ pub mod checkpoint;
 pub mod civil;
 pub mod ensemble;
 pub mod entity;
+pub mod joint;
 pub mod judge;
 mod math;
 mod paged;
@@ -32,5 +34,6 @@ pub mod table;
 pub use checkpoint::StateError;
 pub use civil::CivilTime;
 pub use entity::{EntityCount, host_score};
+pub use joint::{ChannelTick, HostVerdict, JointConfig, JointHost, JointStateError, Parts};
 pub use judge::{Donor, Judge, JudgeConfig, Seeded, SlotTick};
 pub use table::{DETECTORS, DetectorInfo};

@@ -67,30 +67,26 @@ impl Judge {
         let usual = typical.season.map_or(0.0, |season| season.at(&self.bins, hot.cadence_s));
         // What it is off by at this time of the day is not its level.
         let recent = hot.level + f64::from(hot.fast);
-        let own = *hot;
         *hot = Hot {
             level: recent - f64::from(usual),
-            value: own.value,
-            ts_ms: own.ts_ms,
             fast: 0.0,
             smooth: 0.0,
             mean: typical.hot.mean,
+            spread: typical.hot.spread,
             errors: [0.0; 2],
+            channels: typical.hot.channels,
             alarm: Alarm::NEW,
             sum: [0.0; 2],
             visit: [0; 2],
+            hour_factor: typical.hot.hour_factor,
             rows: SEED_ROWS,
             born: now.saturating_sub(now.saturating_sub(typical.hot.born).min(SEED_AGE_S)),
-            same: own.same,
-            cadence_s: own.cadence_s,
-            entity: own.entity,
-            rules: own.rules,
-            season: own.season,
-            flags: own.flags | flag::VARIED | flag::WARM | flag::INHERITED,
+            longest: typical.hot.longest,
+            flags: hot.flags | flag::VARIED | flag::WARM | flag::INHERITED,
             quarter: self.bins.quarter,
             hour: self.bins.hour,
-            peak: 0.0,
-            ..typical.hot
+            // What is not named here is its own, or of no use to another.
+            ..*hot
         };
         self.seasons.take(hot);
         if let Some(season) = typical.season {
