@@ -42,7 +42,7 @@ impl Hosts {
         // Series that belong to no host are no machine, however many of them fire.
         let untold = |host: &&String| !host.is_empty() && !seen.contains(host.as_str()) && book.is_overloaded(host);
         for host in book.load.hosts.keys().filter(untold) {
-            let reading = HostReading { host: host.clone(), series: 0, ready: 0, anomalous: 0, score: f32::NAN };
+            let reading = HostReading { host: host.clone(), ..HostReading::default() };
             self.look(book, &reading, now_ms, out);
         }
         // Hosts whose last series is gone.

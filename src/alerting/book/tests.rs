@@ -31,7 +31,7 @@ fn input(about: &About, slot: u32, ts_s: i64, score: f32, pattern: Pattern) -> A
 }
 
 fn reading(host: &str, score: f32, anomalous: u32) -> HostReading {
-    HostReading { host: host.to_owned(), series: 100, ready: 90, anomalous, score }
+    HostReading { host: host.to_owned(), series: 100, ready: 90, anomalous, score, ..HostReading::default() }
 }
 
 /// A book with what it said, in short words.
