@@ -41,7 +41,8 @@ use crate::telemetry::metrics;
 pub use board::{Board, HostState};
 use fleet::{Counts, Fleet, FleetConfig, ForShard, Seed};
 use saved::BUCKETS;
-use thread::{FleetFailed, FleetThread};
+pub use thread::FleetFailed;
+use thread::FleetThread;
 
 /// How often the shards are asked for new series: a new one that can take over its group's state has a score
 /// this soon.
@@ -225,6 +226,9 @@ impl Ticker {
     }
 
     /// One tick at `now_ms`, which may be the time of samples in place of the clock's.
+    ///
+    /// # Errors
+    /// The judge of hosts failed at it, and is empty now.
     pub async fn tick(&mut self, now_ms: i64) -> Result<(), FleetFailed> {
         let timer = Timer::start();
         let first = !self.began;

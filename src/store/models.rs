@@ -144,7 +144,7 @@ mod tests {
 
         let file = models.path(3);
         let mut bytes = fs::read(&file).expect("read");
-        for (at, what) in [(12, "checksum"), (45, "checksum"), (8, "version"), (0, "no models")] {
+        for (at, what) in [(12, "checksum"), (44, "checksum"), (8, "version"), (0, "no models")] {
             bytes[at] ^= 1;
             let why = payload(&bytes).expect_err("damaged");
             assert!(why.contains(what), "{why}");

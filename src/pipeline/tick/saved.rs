@@ -14,7 +14,7 @@ use super::fleet::Fleet;
 use super::host::{Channel, Host};
 
 /// Buckets of all hosts and groups.
-pub const BUCKETS: u32 = 64;
+pub(super) const BUCKETS: u32 = 64;
 
 const HOST: u8 = 1;
 const GROUP: u8 = 2;

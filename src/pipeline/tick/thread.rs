@@ -25,7 +25,7 @@ pub(super) struct FleetThread {
 /// It panicked at this work, and began anew with nothing; or it has stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the judge of hosts failed at this work")]
-pub(super) struct FleetFailed;
+pub struct FleetFailed;
 
 impl FleetThread {
     /// Starts it with an empty fleet.
