@@ -19,7 +19,7 @@ use super::settings::{Alerting, Credentials, Detect, Http, Joint, Log, Peers, Se
 
 /// The shortest checkpoint interval: writing takes seconds with a million series.
 const MIN_CHECKPOINT: Duration = Duration::from_secs(5);
-const MIN_TICK: Duration = Duration::from_secs(1);
+const MIN_TICK: Duration = Duration::from_millis(100);
 const MAX_TICK: Duration = Duration::from_secs(3_600);
 
 /// Most threads taken without being told to.

@@ -123,7 +123,7 @@ pub struct DetectConfig {
     /// Verdicts with at least this score are reported to alerting and the API (1.0 is the edge of what is normal).
     #[schemars(range(min = 0.1, max = 1.0))]
     pub report_edge: f64,
-    /// Time between two looks at whole machines and at groups of peers; at least 1s.
+    /// Time between two looks at whole machines and at groups of peers, 100ms to 1h.
     pub tick: Span,
     /// The series of a machine, judged together.
     pub joint: JointConfig,

@@ -119,7 +119,7 @@ impl Family {
             (Self::Expected, Shown::Ready) => reading.expected,
             (Self::Lower, Shown::Ready) => reading.lower,
             (Self::Upper, Shown::Ready) => reading.upper,
-            (Self::Peers, Shown::Ready) => f64::from(reading.peers),
+            (Self::Peers, Shown::Ready) => reading.peers.map_or(f64::NAN, f64::from),
         };
         Some(value).filter(|v| !v.is_nan())
     }
@@ -391,7 +391,7 @@ mod tests {
             alarm: false,
             not_ready,
             inherited: false,
-            peers: f32::NAN,
+            peers: None,
             cadence_s: 15.0,
         }
     }

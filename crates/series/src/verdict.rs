@@ -129,9 +129,9 @@ pub struct Reading {
     pub not_ready: Option<NotReady>,
     /// Whether it still goes by what it took over from its group.
     pub inherited: bool,
-    /// How much it is unlike the same series of its group, on the scale of the score; NaN where it is not
+    /// How much it is unlike the same series of its group, on the scale of the score; nothing where it is not
     /// compared, or is like the others. It is in the score already.
-    pub peers: f32,
+    pub peers: Option<f32>,
     /// Learned cadence, seconds.
     pub cadence_s: f32,
 }

@@ -138,7 +138,7 @@ impl TickState {
         let Some(&peers) = self.peers.get(&slot).filter(|_| reading.not_ready.is_none()) else { return reading };
         let leads = peers >= 1.0 && peers > reading.score;
         Reading {
-            peers,
+            peers: Some(peers),
             score: ensemble::of_series(reading.score, peers),
             pattern: if leads { Pattern::PeerOutlier } else { reading.pattern },
             alarm: reading.alarm || leads,

@@ -24,7 +24,7 @@ impl Judge {
                 alarm: false,
                 not_ready: Some(NotReady::Warming),
                 inherited: false,
-                peers: f32::NAN,
+                peers: None,
                 cadence_s: 0.0,
             },
         }
@@ -58,7 +58,7 @@ impl Judge {
             alarm: missing || hot.alarm.open,
             not_ready,
             inherited: hot.inherits(),
-            peers: f32::NAN,
+            peers: None,
             cadence_s: hot.cadence_s,
         }
     }
