@@ -8,8 +8,8 @@ use serde_json::Value;
 use watchbell::clock::SystemClock;
 use watchbell_adapter_api::Clock;
 
-use crate::support::alertmanager::Alertmanager;
 use crate::support::load::{Noise, Series};
+use crate::support::server::Inbox;
 use crate::support::wait;
 use crate::support::watchbell::{Home, Watchbell, sum};
 
@@ -69,12 +69,12 @@ fn joint_score(service: &Watchbell, name: &str) -> f64 {
 
 #[test]
 fn a_host_is_judged_as_a_whole_and_its_model_survives_a_kill() {
-    let alertmanager = Alertmanager::start();
+    let inbox = Inbox::start();
     let home = Home::new(&format!(
         "sources: [{{type: prometheus_remote_write_in}}]\n\
          sinks: [{{type: prometheus_exposition}}, {{type: alertmanager, urls: ['{}']}}]\n\
          detect: {{warmup: 2s, tick: 100ms, joint: {{warmup: 4s}}}}\ncheckpoint: {{interval: 5s}}\n",
-        alertmanager.url()
+        inbox.base()
     ));
     let service = home.start();
     let mad = AtomicBool::new(false);
@@ -109,7 +109,10 @@ fn a_host_is_judged_as_a_whole_and_its_model_survives_a_kill() {
         assert!(host(&service, "host-4").is_ok_and(|host| host["score"].as_f64() < Some(1.0)));
 
         let alert = wait::until("the alert", || {
-            alertmanager.told("firing", &[("alertname", "HostAnomalous"), ("host", "host-2")])
+            let told: Vec<Value> = inbox.documents().iter().filter_map(Value::as_array).flatten().cloned().collect();
+            let about =
+                |alert: &&Value| alert["labels"]["alertname"] == "HostAnomalous" && alert["labels"]["host"] == "host-2";
+            told.iter().find(about).cloned().ok_or_else(|| format!("{told:?}"))
         });
         let texts = &alert["annotations"];
         let named = texts["top_contributors"].as_str().unwrap_or_default();
