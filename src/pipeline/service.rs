@@ -21,6 +21,7 @@ use super::scores::ScoreView;
 use super::shard::{Event, Shard};
 use super::supervise::{Component, Surroundings, start_score_sink, start_source};
 use super::sweep::Sweeper;
+use super::tick::{Board, Ticker};
 use super::warm::WarmStart;
 use super::{civil, reshard, rules};
 use crate::api::routes::RouteTable;
@@ -126,9 +127,9 @@ impl Service {
         let (new_hosts, hosts_seen) = mpsc::channel(NEW_HOSTS);
         let seconds = metrics.histogram(&metrics::INGEST_SECONDS, &[]);
         let router = Router::new(Arc::clone(&shards), Arc::clone(&gate), seconds, new_hosts);
-        let judged = Arc::new(AtomicU64::new(0));
+        let (judged, board) = (Arc::new(AtomicU64::new(0)), Board::default());
         let scores: Arc<dyn Scores> =
-            Arc::new(ScoreView::new(Arc::clone(&shards), Arc::clone(&clock), Arc::clone(&judged)));
+            Arc::new(ScoreView::new(Arc::clone(&shards), Arc::clone(&clock), Arc::clone(&judged), board.clone()));
 
         let (reload, reloads) = mpsc::channel(4);
         let own = api::router(Api {
@@ -171,6 +172,8 @@ impl Service {
             tokio::spawn(sweeper.run(shutdown.clone())),
             tokio::spawn(Arc::clone(&checkpointer).run(settings.checkpoint_interval, shutdown.clone())),
         ];
+        let ticker = Ticker::start(&settings, Arc::clone(&shards), Arc::clone(&clock), board, &metrics).await?;
+        tasks.extend(ticker.map(|ticker| tokio::spawn(ticker.run(shutdown.clone()))));
         let warm = checked.history.map(|history| {
             let (ingest, clock, metrics) = (Arc::clone(&around.ingest), Arc::clone(&around.clock), metrics.clone());
             WarmStart::new(history.item, ingest, clock, metrics, shutdown.clone(), Arc::clone(&checkpointer))

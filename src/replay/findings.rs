@@ -74,7 +74,7 @@ impl Findings {
         let (early, alerts): (Vec<Episode>, Vec<Episode>) =
             std::mem::take(&mut played.alerts).into_iter().partition(|alert| alert.starts_ms < counted_from_ms);
         let status = stages.status();
-        let hosts = stages.hosts().into_iter().map(|host| host.host);
+        let hosts = stages.hosts().iter().map(|host| host.host.clone());
         // A host whose series are all gone by the end was there, too.
         let hosts = hosts.chain(alerts.iter().map(|alert| alert.host.clone())).filter(|host| !host.is_empty());
         Some(Self {

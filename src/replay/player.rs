@@ -287,6 +287,25 @@ mod tests {
     }
 
     #[test]
+    fn hosts_are_compared_with_their_peers_as_in_the_service() {
+        let mut batch = RawBatch::default();
+        for host in 0..6i64 {
+            let labels = labels("load").with("host", &format!("web-{host}"));
+            let up = |i: i64| if host == 5 && i > 900 { 400.0 } else { 0.0 };
+            let value = |i: i64| 50.0 + ((i * 7919 + host * 31) % 13) as f64 + up(i);
+            let samples: Vec<RawSample> =
+                (0..1_000).map(|i| RawSample { ts_ms: T + 15_000 * i, value: value(i) }).collect();
+            batch.push(&labels, MetricKind::Gauge, &samples);
+        }
+        let settings = Config::built_in(&Overrides::default()).expect("settings").settings;
+        let player = Player::new(Stages::new(&settings).expect("rules"), false);
+        let (_, stages) = player.play(&mut Once(vec![Stretch { batches: vec![batch] }])).expect("played");
+        let peers: Vec<f32> = stages.hosts().iter().map(|host| host.parts.peers).collect();
+        assert!(peers.len() == 6 && peers[..5].iter().all(|score| *score < 1.0), "{peers:?}");
+        assert!(peers[5] >= 1.0, "{peers:?}");
+    }
+
+    #[test]
     fn nothing_is_nothing() {
         let played = play(Vec::new());
         assert_eq!((played.span_ms, played.samples, played.alerts.len()), (None, 0, 0));

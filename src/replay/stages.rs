@@ -13,7 +13,12 @@ use crate::pipeline::handle::ShardMeta;
 use crate::pipeline::scores::readings;
 use crate::pipeline::service::judge_config;
 use crate::pipeline::shard::{Event, Shard, ShardStatus};
+use crate::pipeline::tick::board::Hosts;
+use crate::pipeline::tick::local::LocalTicker;
 use crate::pipeline::{alerts, civil, rules};
+
+/// A host under this score can not begin an alert by any rule that is worth having.
+const QUIET: f32 = 0.5;
 
 /// One shard and the book that its verdicts go to.
 #[derive(Debug)]
@@ -21,6 +26,7 @@ pub struct Stages {
     shard: Shard,
     events: mpsc::Receiver<Vec<Event>>,
     book: Book,
+    ticker: Option<LocalTicker>,
     hosts: Vec<HostReading>,
     /// Whether samples came since `hosts` were looked at.
     stale: bool,
@@ -43,7 +49,8 @@ impl Stages {
         let judge = Judge::new(judge_config(&settings), civil::table(&settings.timezone));
         let shard = Shard::new(ShardMeta::new(0, 1), normalizer, judge, None, sender, limits.idle_ms);
         let book = Book::new(alerting, settings.external_url.as_deref().unwrap_or_default());
-        Ok(Self { shard, events, book, hosts: Vec::new(), stale: true })
+        let ticker = LocalTicker::new(&settings);
+        Ok(Self { shard, events, book, ticker, hosts: Vec::new(), stale: true })
     }
 
     /// Judges `batch` as it is received at `batch.received_ms`; what follows for alerts goes to `out`.
@@ -58,9 +65,10 @@ impl Stages {
     /// The clock moves on to `now_ms`: samples that did not come are noticed, alerts ripen and end.
     pub fn tick(&mut self, now_ms: i64, out: &mut Vec<Transition>) {
         self.shard.sweep(now_ms);
-        self.stale |= self.observe(now_ms, out);
+        let ticked = self.ticker.as_mut().is_some_and(|ticker| ticker.tick(&mut self.shard, now_ms));
+        self.stale |= self.observe(now_ms, out) || ticked;
         if std::mem::take(&mut self.stale) {
-            self.hosts = readings(self.shard.hosts());
+            self.hosts = self.look(now_ms);
         }
         let mut changes = Changes::default();
         self.book.tick(now_ms, &self.hosts, &mut changes);
@@ -72,7 +80,8 @@ impl Stages {
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         let counts = self.book.counts();
-        counts.pending + counts.firing + counts.held == 0 && self.hosts.iter().all(|host| host.anomalous == 0)
+        counts.pending + counts.firing + counts.held == 0
+            && self.hosts.iter().all(|host| host.anomalous == 0 && !(host.score >= QUIET))
     }
 
     /// The alerts that fire now.
@@ -86,10 +95,16 @@ impl Stages {
         self.shard.status()
     }
 
-    /// What is known of each host.
+    /// The hosts that were looked at last.
     #[must_use]
-    pub fn hosts(&self) -> Vec<HostReading> {
-        readings(self.shard.hosts())
+    pub fn hosts(&self) -> &[HostReading] {
+        &self.hosts
+    }
+
+    fn look(&self, now_ms: i64) -> Vec<HostReading> {
+        let none = Hosts::new();
+        let board = self.ticker.as_ref().map_or(&none, LocalTicker::board);
+        readings(self.shard.hosts(), board, now_ms)
     }
 
     /// Hands what the shard has to tell to the book; whether there was anything.

@@ -10,6 +10,7 @@ mod bad_input;
 mod bench;
 mod cli;
 mod crash;
+mod hosts;
 mod outage;
 mod peers;
 mod reload;

@@ -15,9 +15,14 @@ use crate::single::hot::{Hot, flag};
 use crate::single::season::Seasons;
 use crate::single::{self, Context};
 
+mod gather;
 mod overdue;
 mod reading;
+mod seed;
 mod state;
+
+pub use gather::SlotTick;
+pub use seed::{Donor, Seeded};
 
 /// The least edge: under it everything is an anomaly.
 const MIN_EDGE: f32 = 0.1;
@@ -226,6 +231,12 @@ fn step(
     let row = single::judge(hot, season, value, ctx);
     let turn = single::alarm(hot, season, &row, ctx);
     let known = hot.ready() || row.illegal;
+    if known && row.score > hot.peak {
+        hot.peak = row.score;
+    }
+    if turn.onset {
+        hot.set(flag::RANG, true);
+    }
     let worth = (known && row.score >= ctx.config.report_edge)
         || turn.onset
         || turn.closed

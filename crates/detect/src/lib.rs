@@ -12,15 +12,21 @@
 //! | [`table`] | the detectors, one row each: a new detector is a file, a `mod` line and a row there |
 //! | [`single`] | the detector of single series, step by step |
 //! | [`entity`] | counts per host and the host's score |
+//! | [`joint`] | joint detection of one host: all its series together |
+//! | [`peers`] | a series against the same series of its group |
+//! | [`ensemble`] | several verdicts on one thing as one score |
 //! | [`civil`] | local civil time, for profiles of the day and the week |
 //! | [`checkpoint`] | the learned state as bytes and back |
 
 pub mod checkpoint;
 pub mod civil;
+pub mod ensemble;
 pub mod entity;
+pub mod joint;
 pub mod judge;
 mod math;
 mod paged;
+pub mod peers;
 mod rules;
 pub mod single;
 pub mod table;
@@ -28,5 +34,6 @@ pub mod table;
 pub use checkpoint::StateError;
 pub use civil::CivilTime;
 pub use entity::{EntityCount, host_score};
-pub use judge::{Judge, JudgeConfig};
+pub use joint::{ChannelTick, HostVerdict, JointConfig, JointHost, JointStateError, Parts};
+pub use judge::{Donor, Judge, JudgeConfig, Seeded, SlotTick};
 pub use table::{DETECTORS, DetectorInfo};

@@ -49,17 +49,30 @@ impl Rules {
         if !loader.problems.is_empty() {
             return Err(loader.problems);
         }
-        let mut rules = Self { series: Vec::new(), hosts: Vec::new(), limits: Limits::default() };
+        let (series, hosts, fleet) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rules = Self { series, hosts, fleet, limits: Limits::default() };
         for row in loader.rows.into_iter().filter(|row| row.enabled) {
-            if row.host { rules.hosts.push(row.rule) } else { rules.series.push(row.rule) }
+            match row.scope {
+                Scope::Series => rules.series.push(row.rule),
+                Scope::Host => rules.hosts.push(row.rule),
+                Scope::Fleet => rules.fleet.push(row.rule),
+            }
         }
         Ok(rules)
     }
 }
 
+/// What a rule is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Series,
+    Host,
+    Fleet,
+}
+
 #[derive(Clone)]
 struct Row {
-    host: bool,
+    scope: Scope,
     enabled: bool,
     rule: Rule,
 }
@@ -145,15 +158,20 @@ impl Loader {
             let message = format!("`clear` {} is over `score` {}", terms.clear, terms.score);
             self.add(Some(&node.referenced), path, &message, "an alert clears at or under the score it fires from");
         }
-        let other = row.rule.select.matchers().iter().find(|matcher| row.host && matcher.name() != "host");
+        let other =
+            row.rule.select.matchers().iter().find(|matcher| row.scope != Scope::Series && matcher.name() != "host");
         if let Some(matcher) = other {
             let message = format!("a machine has no label `{}`", matcher.name());
             self.add(
                 Some(&node.referenced),
                 &format!("{path}.select"),
                 &message,
-                "with `scope: host` select by `host`",
+                "with `scope: host` and `scope: fleet` select by `host`",
             );
+        }
+        if row.rule.patterns.contains(&Pattern::PeerOutlier) && !row.rule.is_about_peers() {
+            let hint = "make a rule of its own for it: it is found by the tick, the others sample by sample";
+            self.add(Some(&node.referenced), &format!("{path}.patterns"), "`peer_outlier` stands beside others", hint);
         }
         match known {
             Some(at) => self.rows[at] = row,
@@ -165,10 +183,12 @@ impl Loader {
         let rule = &mut row.rule;
         match field {
             "scope" => match self.string(node, path).as_deref() {
-                Some("series") => row.host = false,
-                Some("host") => row.host = true,
+                Some("series") => row.scope = Scope::Series,
+                Some("host") => row.scope = Scope::Host,
+                Some("fleet") => row.scope = Scope::Fleet,
                 Some(other) => {
-                    self.add(Some(&node.referenced), path, &format!("unknown scope `{other}`"), "known: series, host");
+                    let hint = "known: series, host, fleet";
+                    self.add(Some(&node.referenced), path, &format!("unknown scope `{other}`"), hint);
                 }
                 None => {}
             },
@@ -360,11 +380,11 @@ fn new_row(name: String) -> Row {
     let rule = Rule {
         name,
         select: Selector::default(),
-        patterns: begins().filter(|pattern| *pattern != Pattern::Missing).collect(),
+        patterns: begins().filter(|pattern| !matches!(pattern, Pattern::Missing | Pattern::PeerOutlier)).collect(),
         terms,
         severity: "warning".to_owned(),
         labels: Vec::new(),
         annotations: Vec::new(),
     };
-    Row { host: false, enabled: true, rule }
+    Row { scope: Scope::Series, enabled: true, rule }
 }

@@ -2,4 +2,5 @@
 
 mod judge;
 mod properties;
+mod seed;
 mod support;
