@@ -81,7 +81,7 @@ impl Stages {
     pub fn is_quiet(&self) -> bool {
         let counts = self.book.counts();
         counts.pending + counts.firing + counts.held == 0
-            && self.hosts.iter().all(|host| host.anomalous == 0 && !(host.score >= QUIET))
+            && self.hosts.iter().all(|host| host.anomalous == 0 && (host.score.is_nan() || host.score < QUIET))
     }
 
     /// The alerts that fire now.
