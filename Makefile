@@ -61,6 +61,16 @@ bench: ## benchmarks of every step of the path
 	@.ci/setup build
 	cargo bench --workspace --benches
 
+# Folder of labelled sets, as docs/bench.md describes them: make accuracy DATA=~/sets
+DATA ?=
+.PHONY: accuracy
+accuracy: has-data build ## the tables of docs/accuracy.md, from the labelled sets in DATA; a page with plots in target/accuracy
+	$(WATCHBELL) bench "$(DATA)" --format markdown --out target/accuracy
+
+.PHONY: has-data
+has-data:
+	@test -n "$(DATA)" || { echo "say where the labelled sets are: make accuracy DATA=FOLDER (docs/bench.md has their layout)"; exit 1; }
+
 .PHONY: reference
 reference: ## write docs/reference from the tables in the code
 	cargo run --quiet -- reference --out docs/reference

@@ -8,6 +8,7 @@ pub mod server;
 pub mod teach;
 pub mod tls;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use axum::extract::{Query, State};
@@ -19,7 +20,7 @@ use prometheus::{Encoder, TextEncoder};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use watchbell_adapter_api::sink::{Cursor, ScoreQuery};
-use watchbell_adapter_api::{Metrics, Scores};
+use watchbell_adapter_api::{Contributor, HostReading, Metrics, Scores};
 use watchbell_series::{Labels, Reading};
 
 use crate::pipeline::explain::Explainer;
@@ -64,7 +65,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: "GET",
         path: "/api/v1/hosts",
-        summary: "Hosts with their numbers of series, of anomalous ones, and their score; `anomalous=true` for those over 1.0 only.",
+        summary: "Hosts with their numbers of series, of anomalous ones, their score, its parts and the series it comes from; `anomalous=true` for those over 1.0 only.",
     },
     Route {
         method: "GET",
@@ -194,13 +195,30 @@ struct Host {
     series: u32,
     ready: u32,
     anomalous: u32,
-    /// `null` while no series of the host has a score.
+    /// `null` while nothing of the host has a score.
     score: Option<f32>,
+    /// What the score is made of; a part without a score is `null`.
+    parts: BTreeMap<&'static str, Option<f32>>,
+    /// Share of the host's channels that the last joint look saw.
+    confidence: Option<f32>,
+    /// Series that make the joint score.
+    contributors: Vec<Contributing>,
+}
+
+#[derive(Debug, Serialize)]
+struct Contributing {
+    series: String,
+    share: f32,
 }
 
 async fn host_list(api: &Api) -> Vec<Host> {
-    let host = |h: watchbell_adapter_api::HostReading| Host {
-        score: h.score.is_finite().then_some(h.score),
+    let known = |x: f32| x.is_finite().then_some(x);
+    let contributing = |c: &Contributor| Contributing { series: c.series.clone(), share: c.share };
+    let host = |h: HostReading| Host {
+        score: known(h.score),
+        parts: h.parts.named().into_iter().map(|(name, part)| (name, known(part))).collect(),
+        confidence: known(h.confidence),
+        contributors: h.contributors.iter().map(contributing).collect(),
         host: h.host,
         series: h.series,
         ready: h.ready,
@@ -257,22 +275,23 @@ fn series_row(Top { labels, reading }: &Top) -> String {
     )
 }
 
+fn host_row(host: &Host) -> String {
+    let score = host.score.map_or("warming".to_owned(), |score| format!("{score:.2}"));
+    let class = if host.score.is_some_and(|score| score > 1.0) { " class=anomalous" } else { "" };
+    let parts = host.parts.iter().filter_map(|(name, part)| Some(format!("{name} {:.2}", (*part)?)));
+    let parts = parts.collect::<Vec<_>>().join(", ");
+    let from = host.contributors.iter().map(|c| format!("{} ({:.0} %)", escape(&c.series), 100.0 * c.share));
+    let from = from.collect::<Vec<_>>().join("<br>");
+    let (name, Host { anomalous, ready, series, .. }) = (escape(&host.host), host);
+    format!(
+        "<tr{class}><td>{name}</td><td>{score}</td><td class=text>{parts}</td><td class=text>{from}</td><td>{anomalous}</td><td>{ready}</td><td>{series}</td></tr>\n"
+    )
+}
+
 async fn page(State(api): State<Api>) -> Html<String> {
     let mut hosts = host_list(&api).await;
     hosts.sort_by(|a, b| b.score.unwrap_or(-1.0).total_cmp(&a.score.unwrap_or(-1.0)).then(a.host.cmp(&b.host)));
-    let rows: String = hosts
-        .iter()
-        .take(200)
-        .map(|h| {
-            let score = h.score.map_or("warming".to_owned(), |score| format!("{score:.2}"));
-            let class = if h.score.is_some_and(|score| score > 1.0) { " class=anomalous" } else { "" };
-            let host = escape(&h.host);
-            format!(
-                "<tr{class}><td>{host}</td><td>{score}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-                h.anomalous, h.ready, h.series
-            )
-        })
-        .collect();
+    let rows: String = hosts.iter().take(200).map(host_row).collect();
     let banner = api.banner.map_or(String::new(), |text| format!("<p class=banner>{}</p>", escape(text)));
     let series: String = top_series(&api).await.iter().map(series_row).collect();
     let page = include_str!("api/page.html").replace("<!--banner-->", &banner);

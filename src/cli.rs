@@ -3,11 +3,13 @@
 //! One file a command. Exit codes: 0 done, 1 failed, 2 wrong usage or config. What was asked for goes to
 //! standard output, everything else to standard error.
 
+pub mod bench;
 pub mod check;
 pub mod demo;
 pub mod explain;
 pub mod healthy;
 pub mod reference;
+pub mod replay;
 pub mod rules;
 pub mod run;
 pub mod score;
@@ -37,6 +39,8 @@ enum Command {
     Score(score::ScoreArgs),
     Explain(explain::ExplainArgs),
     Rules(rules::RulesArgs),
+    Bench(bench::BenchArgs),
+    Replay(Box<replay::ReplayArgs>),
     Healthy(healthy::HealthyArgs),
     Reference(reference::ReferenceArgs),
 }
@@ -59,6 +63,8 @@ pub fn main() -> ExitCode {
         Command::Score(args) => score::run(args),
         Command::Explain(args) => explain::run(&args),
         Command::Rules(args) => rules::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Healthy(args) => healthy::run(&args),
         Command::Reference(args) => reference::run(&args),
     };

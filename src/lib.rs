@@ -6,12 +6,16 @@
 
 pub mod alerting;
 pub mod api;
+pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod offline;
 pub mod pipeline;
 pub mod registry;
+pub mod replay;
+pub mod report;
 pub mod store;
 pub mod telemetry;
 pub mod words;

@@ -6,6 +6,7 @@
 //! | [`arrivals`] | senders that are away or behind, told apart from series that are missing |
 //! | [`ingest`] | the way in: a batch is split over the shards |
 //! | [`scores`] | the way out for scores, page by page |
+//! | [`tick`] | what series of several shards say together: hosts, peers |
 //! | [`alerts`] | the task of the alerting stage |
 //! | [`outbox`] | a queue for each alert sink |
 //! | [`sweep`], `source_watch` | what happens because time passes; what each source holds |
@@ -38,4 +39,5 @@ mod source_watch;
 pub mod strikes;
 pub mod supervise;
 pub mod sweep;
+pub mod tick;
 pub mod warm;

@@ -4,12 +4,14 @@
 //! | --- | --- | --- |
 //! | [`journal`] | the history of alerts, in SQLite | by one task behind a bounded queue |
 //! | [`checkpoint`] | detector state, in files by generation | slice by slice, every few minutes |
+//! | [`models`] | what was learned of hosts and groups, in files by bucket | every few minutes, in turn |
 //! | [`wal`] | samples accepted since the last checkpoint | before they are acknowledged |
 //!
 //! Nothing here deletes what it can not read: such a file is moved to `set-aside/` and reported.
 
 pub mod checkpoint;
 pub mod journal;
+pub mod models;
 pub mod wal;
 
 use std::fs::{self, File, TryLockError};

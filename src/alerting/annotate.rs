@@ -228,7 +228,7 @@ mod tests {
             dashboard: "http://x/",
         };
         let pairs = facts.annotations();
-        assert_eq!(pairs[0].1, "web-1: 34 of 120 series are anomalous or missing at once");
+        assert_eq!(pairs[0].1, "web-1 is anomalous as a whole; 34 of 120 series are so by themselves or missing");
         let names: Vec<&str> = pairs.iter().map(|(n, _)| n.as_str()).collect();
         assert_eq!(names, ["summary", "description", "value", "score", "kind", "top_contributors", "dashboard"]);
         assert_eq!(pairs[2].1, "34 of 120 series");

@@ -6,9 +6,11 @@
 //!
 //! A mad host is one page: where a rule about hosts selects a host, only `max_per_host` alerts of its
 //! series fire, further ones are held, and the alert of the host fires in their stead. A held alert fires
-//! when the alert of the host has resolved and it still stands.
+//! when the alert of the host has resolved and it still stands. Where many hosts are mad at once, a rule about
+//! the fleet does the same one step up: one alert for all, and those of the hosts it is about are held.
 
 mod admit;
+mod fleet;
 mod hosts;
 mod standing;
 mod watched;
@@ -25,6 +27,7 @@ use super::episode::{Change, Episode, Transition};
 use super::lifecycle::{Life, Step};
 use super::rules::{Rule, Rules};
 use super::{AlertInput, identity};
+use fleet::Fleet;
 use hosts::Hosts;
 use watched::{Entry, Stage, Watched};
 
@@ -74,7 +77,7 @@ pub struct Track {
 pub struct Counts {
     /// Waiting for `for` or for further hits.
     pub pending: usize,
-    /// Firing, of series and hosts.
+    /// Firing, of series, hosts and the fleet.
     pub firing: usize,
     /// Would fire, but a limit is reached.
     pub held: usize,
@@ -92,6 +95,7 @@ pub struct Book {
     // In order, so that equal input makes equal decisions.
     watched: BTreeMap<SeriesId, Watched>,
     hosts: Hosts,
+    fleet: Fleet,
     load: Load,
     refused: u64,
     budgets: Budgets,
@@ -140,6 +144,7 @@ impl Book {
             external_url: external_url.to_owned(),
             watched: BTreeMap::new(),
             hosts: Hosts::default(),
+            fleet: Fleet::default(),
             load: Load::default(),
             refused: 0,
         }
@@ -151,13 +156,19 @@ impl Book {
         for episode in episodes {
             let missing = episode.pattern == Pattern::Missing;
             let life = Life::restored(episode.starts_ms, missing, now_ms);
-            let rules = if episode.series.is_some() { &self.rules.series } else { &self.rules.hosts };
+            let of_fleet = episode.series.is_none() && episode.host.is_empty();
+            let rules = match episode.series {
+                Some(_) => &self.rules.series,
+                None if of_fleet => &self.rules.fleet,
+                None => &self.rules.hosts,
+            };
             let Some(rule) = rules.iter().position(|rule| rule.name == episode.rule) else {
                 let episode = Episode { ends_ms: Some(now_ms.max(episode.starts_ms)), ..episode };
                 out.push(now_ms, Change::Resolved, &episode);
                 continue;
             };
             match episode.series {
+                None if of_fleet => self.fleet.restore(rule, life, episode),
                 None => self.hosts.restore(rule, life, episode),
                 Some(id) => {
                     out.track.push(Track { id, place: None, on: true });
@@ -219,6 +230,9 @@ impl Book {
             }
             self.keep(id, watched, out);
         }
+        let mut fleet = std::mem::take(&mut self.fleet);
+        fleet.tick(self, now_ms, hosts, out);
+        self.fleet = fleet;
         let mut of_hosts = std::mem::take(&mut self.hosts);
         let before = out.transitions.len();
         of_hosts.tick(self, now_ms, hosts, out);
@@ -253,12 +267,13 @@ impl Book {
             self.keep(id, watched, out);
         }
         self.hosts.renumber(&renumber(&old.hosts, &self.rules.hosts), now_ms, out);
+        self.fleet.renumber(&renumber(&old.fleet, &self.rules.fleet), now_ms, out);
     }
 
-    /// The episodes that fire now, of series and hosts.
+    /// The episodes that fire now, of series, hosts and the fleet.
     pub fn open(&self) -> impl Iterator<Item = &Episode> {
         let series = self.watched.values().flat_map(|watched| &watched.entries);
-        series.chain(self.hosts.entries()).filter_map(Entry::episode)
+        series.chain(self.hosts.entries()).chain(self.fleet.entries()).filter_map(Entry::episode)
     }
 
     /// How many alerts there are.
@@ -266,7 +281,7 @@ impl Book {
     pub fn counts(&self) -> Counts {
         let series = self.watched.values().flat_map(|watched| &watched.entries);
         let mut counts = Counts { refused: self.refused, ..Counts::default() };
-        for entry in series.chain(self.hosts.entries()) {
+        for entry in series.chain(self.hosts.entries()).chain(self.fleet.entries()) {
             match entry.stage {
                 Stage::Pending => counts.pending += 1,
                 Stage::Held => counts.held += 1,
@@ -300,6 +315,7 @@ impl Book {
     fn may_fire(&self, host: &str) -> bool {
         let limits = self.rules.limits;
         self.load.firing < limits.max_firing
+            && !self.fleet.speaks_for(host)
             && (self.load.host(host).firing < limits.max_per_host || !self.is_guarded(host))
     }
 

@@ -24,6 +24,8 @@ pub struct Rules {
     pub series: Vec<Rule>,
     /// Enabled rules about hosts.
     pub hosts: Vec<Rule>,
+    /// Enabled rules about all hosts together.
+    pub fleet: Vec<Rule>,
     /// Limits.
     pub limits: Limits,
     /// How many alerts of series are accepted, where a rule says nothing else.
@@ -52,7 +54,7 @@ impl Default for Limits {
 pub struct Rule {
     /// Label `alertname`.
     pub name: String,
-    /// Which series; for a rule about hosts only `host` can be selected.
+    /// Which series; for a rule about hosts or the fleet only `host` can be selected.
     pub select: Selector,
     /// Which kinds of anomaly begin it.
     pub patterns: Vec<Pattern>,
@@ -74,9 +76,17 @@ impl Rule {
     #[must_use]
     pub fn wants(&self, pattern: Pattern) -> bool {
         match pattern {
-            Pattern::None | Pattern::Host => self.patterns.iter().any(|known| *known != Pattern::Missing),
+            Pattern::None | Pattern::Host => {
+                self.patterns.iter().any(|known| !matches!(known, Pattern::Missing | Pattern::PeerOutlier))
+            }
             known => self.patterns.contains(&known),
         }
+    }
+
+    /// Whether it is about the comparison with peers, and nothing else: samples by themselves say nothing of that.
+    #[must_use]
+    pub fn is_about_peers(&self) -> bool {
+        self.patterns == [Pattern::PeerOutlier]
     }
 
     /// Whether a series with these labels of this host is selected; `host` is the entity, whatever label of
@@ -90,7 +100,9 @@ impl Rule {
 impl Rules {
     /// The rules about series that would miss samples because the detector reports scores from `edge` on only.
     pub fn under(&self, edge: f64) -> impl Iterator<Item = &Rule> {
-        self.series.iter().filter(move |rule| f64::from(rule.terms.score) < edge - 1e-6)
+        let under = move |rule: &&Rule| f64::from(rule.terms.score) < edge - 1e-6;
+        // What peers say does not come sample by sample.
+        self.series.iter().filter(|rule| !rule.is_about_peers()).filter(under)
     }
 
     /// The rules that are compiled in.

@@ -14,11 +14,13 @@ use watchbell_series::Selector;
 use super::Overrides;
 use super::env::Lookup;
 use super::nearest::nearest;
-use super::raw::{Config, HttpConfig, SeriesConfig, ServerAuthConfig, ServerTlsConfig};
-use super::settings::{Alerting, Credentials, Detect, Http, Log, Series, Settings};
+use super::raw::{Config, DetectConfig, HttpConfig, SeriesConfig, ServerAuthConfig, ServerTlsConfig};
+use super::settings::{Alerting, Credentials, Detect, Http, Joint, Log, Peers, Series, Settings};
 
 /// The shortest checkpoint interval: writing takes seconds with a million series.
 const MIN_CHECKPOINT: Duration = Duration::from_secs(5);
+const MIN_TICK: Duration = Duration::from_millis(100);
+const MAX_TICK: Duration = Duration::from_secs(3_600);
 
 /// Most threads taken without being told to.
 const MAX_DEFAULT_SHARDS: usize = 16;
@@ -33,11 +35,7 @@ pub(super) fn settings(raw: &Config, overrides: &Overrides, env: Lookup<'_>, pro
         external_url: raw.external_url.as_deref().and_then(|url| external_url(url, problems)),
         shards: raw.shards.map_or_else(default_shards, usize::from),
         series: series(&raw.series, problems),
-        detect: Detect {
-            sensitivity: raw.detect.sensitivity,
-            warmup: raw.detect.warmup.0,
-            report_edge: raw.detect.report_edge,
-        },
+        detect: detect(&raw.detect, problems),
         alerting: Alerting {
             enabled: raw.alerting.enabled,
             budget: problems.take("alerting.alert_budget", raw.alerting.alert_budget.parse()).unwrap_or_default(),
@@ -48,6 +46,30 @@ pub(super) fn settings(raw: &Config, overrides: &Overrides, env: Lookup<'_>, pro
         },
         rules_dir: raw.rules_dir.clone().inspect(|dir| rules_dir(dir, problems)),
         checkpoint_interval: at_least("checkpoint.interval", raw.checkpoint.interval, MIN_CHECKPOINT, problems),
+    }
+}
+
+fn detect(raw: &DetectConfig, problems: &mut Problems) -> Detect {
+    let tick = at_least("detect.tick", raw.tick, MIN_TICK, problems);
+    if tick > MAX_TICK {
+        problems.add("detect.tick", format!("{} is more than {}", raw.tick, Span(MAX_TICK)));
+    }
+    if let Some(at) = raw.peers.group_by.iter().position(String::is_empty) {
+        let hint = "name a label, or leave the entry out";
+        problems.hint(format!("detect.peers.group_by[{at}]"), "the label name is empty", hint);
+    }
+    Detect {
+        sensitivity: raw.sensitivity,
+        warmup: raw.warmup.0,
+        report_edge: raw.report_edge,
+        tick,
+        joint: Joint {
+            enabled: raw.joint.enabled,
+            channels: raw.joint.channels as usize,
+            max_hosts: raw.joint.max_hosts as usize,
+            warmup: raw.joint.warmup.0,
+        },
+        peers: Peers { enabled: raw.peers.enabled, group_by: raw.peers.group_by.clone() },
     }
 }
 

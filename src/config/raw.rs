@@ -123,6 +123,41 @@ pub struct DetectConfig {
     /// Verdicts with at least this score are reported to alerting and the API (1.0 is the edge of what is normal).
     #[schemars(range(min = 0.1, max = 1.0))]
     pub report_edge: f64,
+    /// Time between two looks at whole machines and at groups of peers, 100ms to 1h.
+    pub tick: Span,
+    /// The series of a machine, judged together.
+    pub joint: JointConfig,
+    /// A series, compared with the same series of the other machines of its group.
+    pub peers: PeersConfig,
+}
+
+/// The series of a machine, judged together.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct JointConfig {
+    /// Whether machines are judged as a whole. If not, their score is that of the share of their series that is
+    /// anomalous.
+    pub enabled: bool,
+    /// Series of one machine that are looked at together, at most. Of more those that mapping rules know come
+    /// first, spread over their metrics.
+    #[schemars(range(min = 2, max = 512))]
+    pub channels: u32,
+    /// Machines with a model, at most: each takes up to 128 KB. Further ones have no joint score.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_hosts: u32,
+    /// A machine has no joint score before it was watched for this long.
+    pub warmup: Span,
+}
+
+/// A series, compared with the same series of the other machines of its group.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PeersConfig {
+    /// Whether series are compared, and whether new ones take over what their group knows.
+    pub enabled: bool,
+    /// Labels of the machine that must be equal in a group, such as `job`, `role`, `cluster` or `template`.
+    /// Other labels that name or place a machine do not count; all other labels of a series must be equal.
+    pub group_by: Vec<String>,
 }
 
 /// When an anomaly becomes an alert. The rules themselves are in `rules_dir`, under `detect/`.
@@ -231,7 +266,26 @@ impl Default for SeriesConfig {
 
 impl Default for DetectConfig {
     fn default() -> Self {
-        Self { sensitivity: 1.0, warmup: Span::seconds(60), report_edge: 0.8 }
+        Self {
+            sensitivity: 1.0,
+            warmup: Span::seconds(60),
+            report_edge: 0.8,
+            tick: Span::seconds(60),
+            joint: JointConfig::default(),
+            peers: PeersConfig::default(),
+        }
+    }
+}
+
+impl Default for JointConfig {
+    fn default() -> Self {
+        Self { enabled: true, channels: 64, max_hosts: 5_000, warmup: Span::seconds(86_400) }
+    }
+}
+
+impl Default for PeersConfig {
+    fn default() -> Self {
+        Self { enabled: true, group_by: vec!["job".to_owned()] }
     }
 }
 

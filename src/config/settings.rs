@@ -86,7 +86,7 @@ pub struct Series {
 }
 
 /// How series are judged.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Detect {
     /// 0.1 to 10; more finds more.
     pub sensitivity: f64,
@@ -94,6 +94,34 @@ pub struct Detect {
     pub warmup: Duration,
     /// Least score that is reported.
     pub report_edge: f64,
+    /// Time between looks at whole hosts and groups.
+    pub tick: Duration,
+    /// How hosts are judged.
+    pub joint: Joint,
+    /// How series are compared with their peers.
+    pub peers: Peers,
+}
+
+/// How the series of a host are judged together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joint {
+    /// Whether they are.
+    pub enabled: bool,
+    /// Most series of a host that are looked at together.
+    pub channels: usize,
+    /// Most hosts.
+    pub max_hosts: usize,
+    /// Least time of learning before the first score of a host.
+    pub warmup: Duration,
+}
+
+/// How a series is compared with those of its group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peers {
+    /// Whether they are.
+    pub enabled: bool,
+    /// Labels of the target that are equal in a group.
+    pub group_by: Vec<String>,
 }
 
 /// When an anomaly becomes an alert.

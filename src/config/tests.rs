@@ -364,7 +364,7 @@ fn a_reload_sees_what_changed() {
     assert_eq!(difference.sources.removed, ["a"]);
     assert_eq!(difference.sources.changed, ["b"]);
     assert!(difference.sinks.is_empty() && difference.history);
-    assert_eq!(difference.settings, ["detect"]);
+    assert_eq!(difference.settings, ["detect.sensitivity"]);
     assert_eq!(difference.restart, ["http.listen", "shards"]);
     assert!(Difference::between(&new, &new).is_empty());
 }

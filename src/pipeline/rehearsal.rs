@@ -92,6 +92,7 @@ impl Rehearsal {
             ready: count.ready,
             anomalous: count.anomalous,
             score: if count.ready == 0 { f32::NAN } else { host_score(count) },
+            ..HostReading::default()
         };
         let hosts: Vec<HostReading> =
             self.shard.hosts().into_iter().filter(|(_, count)| count.judged > 0).map(reading).collect();

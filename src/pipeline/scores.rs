@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use watchbell_adapter_api::sink::{Cursor, HostReading, ScorePage, ScoreQuery};
+use watchbell_adapter_api::sink::{Cursor, HostParts, HostReading, ScorePage, ScoreQuery};
 use watchbell_adapter_api::{BoxFuture, Clock, Scores};
-use watchbell_detect::{EntityCount, host_score};
+use watchbell_detect::{EntityCount, ensemble, host_score};
 
 use super::handle::ShardHandle;
+use super::tick::board::{Board, HostState, Hosts};
 
 /// Reads scores from the shards. Cheap to clone.
 #[derive(Clone)]
@@ -16,6 +17,7 @@ pub struct ScoreView {
     shards: Arc<[ShardHandle]>,
     clock: Arc<dyn Clock>,
     judged: Arc<AtomicU64>,
+    board: Board,
 }
 
 impl std::fmt::Debug for ScoreView {
@@ -25,10 +27,10 @@ impl std::fmt::Debug for ScoreView {
 }
 
 impl ScoreView {
-    /// A view over `shards`; `judged` is kept up to date by the sweep.
+    /// A view over `shards`; `judged` is kept up to date by the sweep, `board` by the tick stage.
     #[must_use]
-    pub fn new(shards: Arc<[ShardHandle]>, clock: Arc<dyn Clock>, judged: Arc<AtomicU64>) -> Self {
-        Self { shards, clock, judged }
+    pub fn new(shards: Arc<[ShardHandle]>, clock: Arc<dyn Clock>, judged: Arc<AtomicU64>, board: Board) -> Self {
+        Self { shards, clock, judged, board }
     }
 
     async fn read(&self, query: Arc<ScoreQuery>, cursor: Cursor) -> ScorePage {
@@ -49,23 +51,40 @@ impl ScoreView {
     }
 
     async fn all_hosts(&self) -> Vec<HostReading> {
-        let mut hosts: BTreeMap<String, EntityCount> = BTreeMap::new();
+        let mut hosts = Vec::new();
         for shard in self.shards.iter() {
-            for (host, count) in shard.call(|shard| shard.hosts()).await.unwrap_or_default() {
-                let sum = hosts.entry(host).or_default();
-                sum.judged += count.judged;
-                sum.ready += count.ready;
-                sum.anomalous += count.anomalous;
-            }
+            hosts.extend(shard.call(|shard| shard.hosts()).await.unwrap_or_default());
         }
-        let reading = |(host, count): (String, EntityCount)| HostReading {
-            host,
-            series: count.judged,
-            ready: count.ready,
-            anomalous: count.anomalous,
-            score: if count.ready == 0 { f32::NAN } else { host_score(count) },
-        };
-        hosts.into_iter().filter(|(_, count)| count.judged > 0).map(reading).collect()
+        readings(hosts, &self.board.hosts(), self.clock.now_ms())
+    }
+}
+
+/// What is said of each host, from its counts in all shards and from the last tick.
+#[must_use]
+pub fn readings(counts: Vec<(String, EntityCount)>, board: &Hosts, now_ms: i64) -> Vec<HostReading> {
+    let mut hosts: BTreeMap<String, EntityCount> = BTreeMap::new();
+    for (host, count) in counts {
+        let sum = hosts.entry(host).or_default();
+        *sum = sum.plus(count);
+    }
+    let seen = hosts.into_iter().filter(|(_, count)| count.judged > 0);
+    seen.map(|(host, count)| reading(board.get(host.as_str()), host, count, now_ms)).collect()
+}
+
+/// What is known of a host: its roll-up of this moment, and what its last tick said while that holds.
+fn reading(state: Option<&HostState>, host: String, count: EntityCount, now_ms: i64) -> HostReading {
+    let rollup = if count.ready == 0 { f32::NAN } else { host_score(count) };
+    let state = state.filter(|state| now_ms.saturating_sub(state.ts_ms) <= state.holds_ms);
+    let state = state.cloned().unwrap_or_default();
+    HostReading {
+        host,
+        series: count.judged,
+        ready: count.ready,
+        anomalous: count.anomalous,
+        score: ensemble::combine([state.joint, rollup, state.parts.peers]),
+        parts: HostParts { rollup, ..state.parts },
+        confidence: state.confidence,
+        contributors: state.contributors,
     }
 }
 

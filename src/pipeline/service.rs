@@ -24,6 +24,7 @@ use super::source_watch::SourceRow;
 use super::strikes::{self, Strikes};
 use super::supervise::{Component, Surroundings, start_score_sink, start_source};
 use super::sweep::Sweeper;
+use super::tick::{Board, Ticker};
 use super::warm::WarmStart;
 use super::{civil, reshard, rules};
 use crate::api::routes::RouteTable;
@@ -136,9 +137,9 @@ impl Service {
         let (new_hosts, hosts_seen) = mpsc::channel(NEW_HOSTS);
         let seconds = metrics.histogram(&metrics::INGEST_SECONDS, &[]);
         let router = Router::new(Arc::clone(&shards), Arc::clone(&gate), seconds, new_hosts);
-        let judged = Arc::new(AtomicU64::new(0));
+        let (judged, board) = (Arc::new(AtomicU64::new(0)), Board::default());
         let scores: Arc<dyn Scores> =
-            Arc::new(ScoreView::new(Arc::clone(&shards), Arc::clone(&clock), Arc::clone(&judged)));
+            Arc::new(ScoreView::new(Arc::clone(&shards), Arc::clone(&clock), Arc::clone(&judged), board.clone()));
 
         let (reload, reloads) = mpsc::channel(4);
         let explainer = Arc::new(OnceLock::new());
@@ -204,6 +205,8 @@ impl Service {
             tokio::spawn(sweeper.run(shutdown.clone())),
             tokio::spawn(Arc::clone(&checkpointer).run(settings.checkpoint_interval, shutdown.clone())),
         ];
+        let ticker = Ticker::start(&settings, Arc::clone(&shards), Arc::clone(&clock), board, &metrics).await?;
+        tasks.extend(ticker.map(|ticker| tokio::spawn(ticker.run(shutdown.clone()))));
         let warm = checked.history.map(|history| {
             let ingest = Arc::new(strikes::Stripped::new(Arc::clone(&around.ingest), Arc::clone(&struck)));
             let (clock, metrics) = (Arc::clone(&around.clock), metrics.clone());
@@ -445,7 +448,7 @@ fn own_value(mut fingerprint: serde_json::Value) -> serde_json::Value {
 }
 
 /// How `settings` ask series to be judged.
-pub(super) fn judge_config(settings: &Settings) -> JudgeConfig {
+pub(crate) fn judge_config(settings: &Settings) -> JudgeConfig {
     JudgeConfig {
         warmup_s: settings.detect.warmup.as_secs_f32(),
         // Twice the sensitivity accepts twice the false alarms; see `JudgeConfig::t_shift`.

@@ -21,6 +21,10 @@ use super::{handle::ShardMeta, record};
 use crate::alerting::{About, AlertInput};
 use crate::store::wal::{SegmentNo, Wal};
 
+mod tick;
+
+pub use tick::{Grouping, Place, Sighting};
+
 /// Raw series of one checkpoint segment.
 pub const SEGMENT: u32 = 4096;
 /// Events held while the alerting stage is behind; of more the oldest are dropped and counted.
@@ -50,6 +54,7 @@ pub struct Shard {
     idle_ms: i64,
     last_ts_ms: i64,
     arrivals: Arrivals,
+    tick: tick::TickState,
 }
 
 /// Whether a shard's state is all there.
@@ -149,6 +154,7 @@ impl Shard {
             idle_ms,
             last_ts_ms: i64::MIN,
             arrivals: Arrivals::default(),
+            tick: tick::TickState::default(),
         }
     }
 
@@ -214,6 +220,7 @@ impl Shard {
             self.note_ends();
         }
         let (judge, normalized) = (&mut self.judge, &self.normalized);
+        self.tick.note(normalized);
         for slot in &normalized.released {
             judge.release(*slot);
         }
@@ -357,7 +364,7 @@ impl Shard {
                 return Some(slot);
             }
             let Some(raw) = self.normalizer.slot_raw(slot) else { continue };
-            let reading = self.judge.reading(slot, now_ms);
+            let reading = self.tick.with_peers(slot, self.judge.reading(slot, now_ms));
             if query.anomalous_only && !(reading.alarm || reading.score > 1.0) {
                 continue;
             }
@@ -496,6 +503,7 @@ impl Shard {
         let (_, restored) = self.normalizer.load(normal).map_err(|e| e.to_string())?;
         let Some(slot) = restored.slot else { return Ok(()) };
         self.judge.admit(slot, &restored.spec, restored.entity);
+        self.tick.note_one(slot);
         self.meta.note_host(restored.entity);
         if judged.is_empty() || restored.changed {
             return Ok(());

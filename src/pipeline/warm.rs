@@ -173,6 +173,7 @@ impl WarmStart {
             clock: Arc::clone(&self.clock),
             shutdown: self.shutdown.clone(),
             metrics: self.metrics.clone(),
+            patient: true,
             progress: Arc::new(move |share| gauge.set(share)),
         };
         match self.history.read(request, context).await {

@@ -71,6 +71,21 @@ table! {
     VERDICTS = counter("watchbell_verdicts_total", &["pattern"], "Verdicts reported, by the pattern of the anomaly.");
     /// Verdicts that alerting never saw.
     VERDICTS_LOST = counter("watchbell_verdicts_lost_total", &[], "Verdicts that could not become alerts because alerting was too far behind.");
+    /// Ticks.
+    TICKS = counter("watchbell_ticks_total", &[], "Looks at all hosts and groups of peers.");
+    /// Time a tick takes.
+    TICK_SECONDS = seconds("watchbell_tick_seconds", &[], "Seconds to gather and judge all hosts and groups of peers once.");
+    /// Time a fit takes.
+    FIT_SECONDS = seconds("watchbell_fit_seconds", &[], "Seconds to fit the model of one host.");
+    /// Models of hosts.
+    JOINT_MODELS = gauge("watchbell_joint_models", &["of"], "Hosts that are judged as a whole, and their channels.");
+    /// Groups of peers.
+    PEER_GROUPS = gauge("watchbell_peer_groups", &[], "Groups of series that are large enough to be compared.");
+    /// Outliers among them.
+    PEER_OUTLIERS = gauge("watchbell_peer_outliers", &[], "Series that are unlike those of their group.");
+    /// New series with their group's state.
+    SERIES_INHERITED = counter("watchbell_series_inherited_total", &[],
+        "New series that took over scale, tail and season of their group.");
     /// Whether a source or score sink runs.
     COMPONENT_UP = gauge("watchbell_source_up", &["source"],
         "1 while the source, or sink of scores, of this name runs; 0 while it waits to be started again.");

@@ -25,7 +25,7 @@ const HELD: usize = 40;
 
 fn config(shards: usize) -> String {
     format!(
-        "sources: [{{type: prometheus_remote_write_in}}]\ndetect: {{warmup: 10s}}\nshards: {shards}\n\
+        "sources: [{{type: prometheus_remote_write_in}}]\ndetect: {{warmup: 10s, tick: 1h}}\nshards: {shards}\n\
          checkpoint: {{interval: 5s}}\n"
     )
 }

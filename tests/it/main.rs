@@ -7,12 +7,15 @@
 //! `make test-all` runs them.
 
 mod bad_input;
+mod bench;
 mod cli;
 mod crash;
 mod explain;
+mod hosts;
 mod outage;
 mod peers;
 mod reload;
+mod replay;
 mod score;
 mod slow;
 mod support;

@@ -29,6 +29,8 @@ pub(crate) fn reading(ts_ms: i64, score: f32) -> Reading {
         pattern: Pattern::None,
         alarm: score > 1.0,
         not_ready: None,
+        inherited: false,
+        peers: None,
         cadence_s: 15.0,
     }
 }
@@ -57,6 +59,7 @@ impl FakeScores {
             ready: 500,
             anomalous: 5,
             score: 0.25,
+            ..HostReading::default()
         });
         fleet.set_hosts(hosts.collect());
         fleet

@@ -46,6 +46,8 @@ pub enum Family {
     Upper,
     /// 1 if the series has a score, else 0 with the reason in label `reason`.
     Ready,
+    /// How much the series is unlike the same series of its group; only for those that are.
+    Peers,
 }
 
 /// What a judged series gives at this moment.
@@ -53,6 +55,8 @@ pub enum Family {
 pub(crate) enum Shown {
     /// All families.
     Ready,
+    /// All families; it goes by what it took over from its group.
+    Inherited,
     /// Only [`Family::Ready`], with this reason.
     NotReady(NotReady),
     /// Nothing: it ended, or its last sample is too old.
@@ -61,6 +65,8 @@ pub(crate) enum Shown {
 
 /// Label that says why a series is not ready.
 pub(crate) const REASON: &str = "reason";
+/// The reason of a series that has a score by what it took over from its group.
+pub(crate) const INHERITED: &str = "inherited";
 /// 1 where only anomalous series are exported because there are too many.
 pub(crate) const LIMITED: (&str, &str) =
     ("watchbell_scores_limited", "Whether only anomalous series are exported because there are more than max_series.");
@@ -72,7 +78,8 @@ const FRESH_CADENCES: f64 = 5.0;
 
 impl Family {
     /// All families, in the order in which they are written.
-    pub const ALL: [Self; 6] = [Self::Score, Self::Value, Self::Expected, Self::Lower, Self::Upper, Self::Ready];
+    pub const ALL: [Self; 7] =
+        [Self::Score, Self::Value, Self::Expected, Self::Lower, Self::Upper, Self::Ready, Self::Peers];
 
     /// One sentence for `# HELP`.
     pub(crate) fn help(self) -> &'static str {
@@ -82,25 +89,28 @@ impl Family {
             Self::Expected => "The value that was expected.",
             Self::Lower => "Lower end of the band that was expected.",
             Self::Upper => "Upper end of the band that was expected.",
-            Self::Ready => "Whether the series has a score; label reason says why not.",
+            Self::Ready => "Whether the series has a score; label reason says why not, or that it is inherited.",
+            Self::Peers => "How much the series is unlike the same series of its group: above 1 is anomalous.",
         }
     }
 
     /// The line of this family for a series that is `shown`: `None` if it has none, else the reason in its
     /// labels, if any.
-    pub(crate) fn line(self, shown: Shown) -> Option<Option<NotReady>> {
+    pub(crate) fn line(self, shown: Shown) -> Option<Option<&'static str>> {
         match (self, shown) {
             (_, Shown::Gone) => None,
-            (_, Shown::Ready) => Some(None),
-            (Self::Ready, Shown::NotReady(reason)) => Some(Some(reason)),
+            (Self::Ready, Shown::NotReady(reason)) => Some(Some(reason.as_str())),
+            (Self::Ready, Shown::Inherited) => Some(Some(INHERITED)),
+            (_, Shown::Ready | Shown::Inherited) => Some(None),
             (_, Shown::NotReady(_)) => None,
         }
     }
 
     /// The value of this family for a series that is `shown`; `None` if it has no line.
     pub(crate) fn value(self, reading: &Reading, shown: Shown) -> Option<f64> {
+        let shown = if shown == Shown::Inherited { Shown::Ready } else { shown };
         let value = match (self, shown) {
-            (_, Shown::Gone) => return None,
+            (_, Shown::Gone | Shown::Inherited) => return None,
             (Self::Ready, Shown::Ready) => 1.0,
             (Self::Ready, Shown::NotReady(_)) => 0.0,
             (_, Shown::NotReady(_)) => return None,
@@ -109,6 +119,7 @@ impl Family {
             (Self::Expected, Shown::Ready) => reading.expected,
             (Self::Lower, Shown::Ready) => reading.lower,
             (Self::Upper, Shown::Ready) => reading.upper,
+            (Self::Peers, Shown::Ready) => reading.peers.map_or(f64::NAN, f64::from),
         };
         Some(value).filter(|v| !v.is_nan())
     }
@@ -124,6 +135,7 @@ pub(crate) fn shown(reading: &Reading, now_ms: i64) -> Shown {
     match reading.not_ready {
         Some(reason) => Shown::NotReady(reason),
         None if reading.score.is_nan() => Shown::NotReady(NotReady::Warming),
+        None if reading.inherited => Shown::Inherited,
         None => Shown::Ready,
     }
 }
@@ -134,6 +146,7 @@ impl Naming {
     pub fn metric(self, family: Family) -> Option<&'static str> {
         Some(match (self, family) {
             (_, Family::Ready) => "watchbell_series_ready",
+            (_, Family::Peers) => "watchbell_peer_score",
             (Self::Watchbell, Family::Score) => "watchbell_anomaly_score",
             (Self::Watchbell, Family::Value) => "watchbell_value",
             (Self::Watchbell, Family::Expected) => "watchbell_expected",
@@ -189,7 +202,7 @@ impl Naming {
         }
         let chosen = |family: &Family| match &listed {
             Some(listed) => listed.contains(family),
-            None => expected || matches!(family, Family::Score | Family::Ready),
+            None => expected || matches!(family, Family::Score | Family::Ready | Family::Peers),
         };
         for family in listed.iter().flatten().filter(|family| self.metric(**family).is_none()) {
             let message = format!("`naming: promql` has no family for `{family:?}`").to_lowercase();
@@ -204,15 +217,47 @@ impl Naming {
     }
 }
 
-/// Names, helps and values of the roll-up of one host. Its only label is `host`.
-pub(crate) fn host_values(host: &HostReading) -> [(&'static str, &'static str, Option<f64>); 3] {
-    let rate = (host.ready > 0).then(|| f64::from(host.anomalous) / f64::from(host.ready));
-    let score = Some(f64::from(host.score)).filter(|score| !score.is_nan());
-    [
-        ("watchbell_host_score", "Score of a host over all its series: above 1 is anomalous.", score),
-        ("watchbell_host_anomaly_rate", "Share of a host's scored series that are anomalous.", rate),
-        ("watchbell_host_series", "Judged series of a host.", Some(f64::from(host.series))),
-    ]
+/// The families about hosts: names and helps, in the order in which they are written.
+pub(crate) const HOST_FAMILIES: [(&str, &str); 6] = [
+    ("watchbell_host_score", "Score of a host over all its series: above 1 is anomalous."),
+    ("watchbell_host_part_score", "Parts of a host's score, each on the same scale; label part names them."),
+    ("watchbell_host_confidence", "Share of a host's channels that its last joint score saw."),
+    ("watchbell_host_contribution", "Share that a series has in the score of its host, while the host is anomalous."),
+    ("watchbell_host_anomaly_rate", "Share of a host's scored series that are anomalous."),
+    ("watchbell_host_series", "Judged series of a host."),
+];
+
+/// One line about a host. Its labels are `host`, and the one given.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct HostLine {
+    pub(crate) name: &'static str,
+    pub(crate) label: Option<(&'static str, String)>,
+    pub(crate) value: f64,
+}
+
+/// The lines about one host, in the order of [`HOST_FAMILIES`].
+pub(crate) fn host_lines(host: &HostReading) -> Vec<HostLine> {
+    let [score, part, confidence, contribution, rate, series] = HOST_FAMILIES.map(|(name, _)| name);
+    let mut lines = Vec::with_capacity(12);
+    let mut push = |name, label, value: f64| {
+        if !value.is_nan() {
+            lines.push(HostLine { name, label, value });
+        }
+    };
+    push(score, None, f64::from(host.score));
+    for (word, value) in host.parts.named() {
+        push(part, Some(("part", word.to_owned())), f64::from(value));
+    }
+    push(confidence, None, f64::from(host.confidence));
+    // Only while it matters: the label tells series apart, and would else be a second set of all of them.
+    for contributor in host.contributors.iter().filter(|_| host.score >= 1.0) {
+        push(contribution, Some(("series", contributor.series.clone())), f64::from(contributor.share));
+    }
+    if host.ready > 0 {
+        push(rate, None, f64::from(host.anomalous) / f64::from(host.ready));
+    }
+    push(series, None, f64::from(host.series));
+    lines
 }
 
 /// Whether `selectors` (any may match; none is all) ask for the roll-up `name` of `host`. Roll-ups have no
@@ -265,10 +310,13 @@ impl OutputLabels {
     }
 
     /// Takes the labels of the roll-up of `host`.
-    pub(crate) fn fill_host(&mut self, host: &str, external: &[(String, String)]) {
+    pub(crate) fn fill_host(&mut self, host: &str, label: Option<&(&str, String)>, external: &[(String, String)]) {
         self.text.clear();
         self.pairs.clear();
         self.push("host", host);
+        if let Some((name, value)) = label {
+            self.push(name, value);
+        }
         self.finish(external);
     }
 
@@ -328,6 +376,7 @@ pub(crate) fn legal_label_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use watchbell_adapter_api::{Contributor, HostParts};
     use watchbell_series::Pattern;
 
     fn reading(not_ready: Option<NotReady>) -> Reading {
@@ -341,6 +390,8 @@ mod tests {
             pattern: Pattern::None,
             alarm: false,
             not_ready,
+            inherited: false,
+            peers: None,
             cadence_s: 15.0,
         }
     }
@@ -403,8 +454,8 @@ mod tests {
             let names: Vec<_> = naming.choose(listed, expected, &mut problems).into_iter().map(|(_, n)| n).collect();
             (names, problems.len())
         };
-        assert_eq!(choose(Naming::Watchbell, None, true).0.len(), 6);
-        let few = (vec!["watchbell_anomaly_score", "watchbell_series_ready"], 0);
+        assert_eq!(choose(Naming::Watchbell, None, true).0.len(), 7);
+        let few = (vec!["watchbell_anomaly_score", "watchbell_series_ready", "watchbell_peer_score"], 0);
         assert_eq!(choose(Naming::Watchbell, None, false), few);
         assert_eq!(choose(Naming::Vmanomaly, Some(vec![Family::Upper]), true), (vec!["yhat_upper"], 0));
         assert_eq!(choose(Naming::Promql, Some(vec![Family::Score]), true), (vec![], 2));
@@ -413,9 +464,24 @@ mod tests {
 
     #[test]
     fn host_without_scores_has_no_rate() {
-        let host = HostReading { host: "a".into(), series: 3, ready: 0, anomalous: 0, score: f32::NAN };
-        assert_eq!(host_values(&host).map(|(_, _, value)| value), [None, None, Some(3.0)]);
-        let host = HostReading { ready: 2, anomalous: 1, score: 1.25, ..host };
-        assert_eq!(host_values(&host).map(|(_, _, value)| value), [Some(1.25), Some(0.5), Some(3.0)]);
+        let text = |host: &HostReading| {
+            let lines = host_lines(host);
+            assert!(lines.iter().all(|line| HOST_FAMILIES.iter().any(|(name, _)| *name == line.name)));
+            let line = |HostLine { name, label, value }: HostLine| match label {
+                Some((_, label)) => format!("{} {label} {value}", &name["watchbell_host_".len()..]),
+                None => format!("{} {value}", &name["watchbell_host_".len()..]),
+            };
+            lines.into_iter().map(line).collect::<Vec<_>>()
+        };
+        let host = HostReading { host: "a".into(), series: 3, ..HostReading::default() };
+        assert_eq!(text(&host), ["series 3"]);
+        let parts = HostParts { change: 2.0, rollup: 0.5, ..HostParts::default() };
+        let contributors = [Contributor { series: "load{}".to_owned(), share: 0.75 }].into();
+        let quiet = HostReading { ready: 2, anomalous: 1, score: 0.5, contributors, ..host };
+        assert_eq!(text(&quiet), ["score 0.5", "anomaly_rate 0.5", "series 3"]);
+        let loud = HostReading { score: 1.25, parts, confidence: 1.0, ..quiet };
+        let want = ["score 1.25", "part_score change 2", "part_score rollup 0.5", "confidence 1"];
+        let rest = ["contribution load{} 0.75", "anomaly_rate 0.5", "series 3"];
+        assert_eq!(text(&loud), [&want[..], &rest[..]].concat());
     }
 }

@@ -66,6 +66,8 @@ pub struct HistoryContext {
     pub shutdown: Shutdown,
     /// Own metrics.
     pub metrics: Metrics,
+    /// Whether to wait some minutes for a source that does not answer; else its first failure is the answer.
+    pub patient: bool,
     /// Called with the share done, 0 to 1.
     pub progress: Arc<dyn Fn(f64) + Send + Sync>,
 }

@@ -34,8 +34,8 @@ pub use problem::{Problem, Problems};
 pub use runtime::{Clock, Shutdown};
 pub use secret::Secret;
 pub use sink::{
-    AlertSink, Cursor, DeliveryError, HostReading, Prepared, ScorePage, ScoreQuery, ScoreRow, ScoreSink, Scores,
-    SinkConfig, SinkContext, SinkKind,
+    AlertSink, Contributor, Cursor, DeliveryError, HostParts, HostReading, Prepared, ScorePage, ScoreQuery, ScoreRow,
+    ScoreSink, Scores, SinkConfig, SinkContext, SinkKind,
 };
 pub use source::{
     Ingest, IngestError, Receipt, Resource, Source, SourceConfig, SourceContext, SourceError, SourceKind,

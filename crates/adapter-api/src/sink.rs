@@ -128,7 +128,7 @@ pub trait Scores: Send + Sync {
     /// The page at `cursor`: [`Cursor::START`] first, then each page's `next`.
     fn page(&self, query: Arc<ScoreQuery>, cursor: Cursor) -> BoxFuture<'_, ScorePage>;
 
-    /// The roll-up of each host, in order of names.
+    /// What is known of each host, in order of names.
     fn hosts(&self) -> BoxFuture<'_, Vec<HostReading>>;
 }
 
@@ -187,7 +187,7 @@ impl ScorePage {
     }
 }
 
-/// The roll-up of one host.
+/// What is known of one host now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HostReading {
     /// The entity.
@@ -198,8 +198,73 @@ pub struct HostReading {
     pub ready: u32,
     /// Those with a score over 1.0.
     pub anomalous: u32,
-    /// Score of the host: 1.0 is the edge of what is normal. NaN while no series is ready.
+    /// Score of the host: 1.0 is the edge of what is normal. NaN while nothing of it has one.
     pub score: f32,
+    /// What the score is made of.
+    pub parts: HostParts,
+    /// Share of the host's channels that the last joint look saw, 0 to 1; NaN where there is none.
+    pub confidence: f32,
+    /// The series that the joint score comes from, greatest share first; empty while the host is quiet.
+    pub contributors: Arc<[Contributor]>,
+}
+
+impl Default for HostReading {
+    fn default() -> Self {
+        Self {
+            host: String::new(),
+            series: 0,
+            ready: 0,
+            anomalous: 0,
+            score: f32::NAN,
+            parts: HostParts::default(),
+            confidence: f32::NAN,
+            contributors: Arc::default(),
+        }
+    }
+}
+
+/// The parts of a host's score, each by itself on the same scale; NaN where there is none.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HostParts {
+    /// Its channels change together in an unusual way.
+    pub change: f32,
+    /// It is where it never is.
+    pub level: f32,
+    /// How many and how rare the verdicts on its single channels are.
+    pub singles: f32,
+    /// Share of its series that are anomalous.
+    pub rollup: f32,
+    /// Its series are unlike those of its peers.
+    pub peers: f32,
+}
+
+impl Default for HostParts {
+    fn default() -> Self {
+        Self { change: f32::NAN, level: f32::NAN, singles: f32::NAN, rollup: f32::NAN, peers: f32::NAN }
+    }
+}
+
+impl HostParts {
+    /// The parts with the words for them.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, f32); 5] {
+        [
+            ("change", self.change),
+            ("level", self.level),
+            ("singles", self.singles),
+            ("rollup", self.rollup),
+            ("peers", self.peers),
+        ]
+    }
+}
+
+/// A series with its share of a host's score.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contributor {
+    /// The series, as a selector without what all series of the host have in common.
+    pub series: String,
+    /// Its share, 0 to 1.
+    pub share: f32,
 }
 
 /// One row of the table of sink kinds.

@@ -16,12 +16,16 @@ use crate::single::hot::{Hot, flag};
 use crate::single::season::Seasons;
 use crate::single::{self, Context};
 
+mod gather;
 mod insight;
 mod overdue;
 mod reading;
+mod seed;
 mod state;
 
+pub use gather::SlotTick;
 pub use insight::{Cap, Insight, Warming};
+pub use seed::{Donor, Seeded};
 
 /// The least edge: under it everything is an anomaly.
 const MIN_EDGE: f32 = 0.1;
@@ -238,6 +242,12 @@ fn step(
     if hot.alarm.open || returned {
         let missed_s = returned.then(|| explain::seconds(hot.ts_ms));
         memories.note(hot, ctx.bins.secs, turn.onset && !was_open, missed_s);
+    }
+    if known && row.score > hot.peak {
+        hot.peak = row.score;
+    }
+    if turn.onset {
+        hot.set(flag::RANG, true);
     }
     let worth = (known && row.score >= ctx.config.report_edge)
         || turn.onset

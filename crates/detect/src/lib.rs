@@ -15,18 +15,22 @@
 //! | [`calibrate`] | from a budget of alerts to the edge of alerts, by improbability and by what happened |
 //! | [`entity`] | counts per host and the host's score |
 //! | [`joint`] | joint detection of one host: all its series together |
+//! | [`peers`] | a series against the same series of its group |
+//! | [`ensemble`] | several verdicts on one thing as one score |
 //! | [`civil`] | local civil time, for profiles of the day and the week |
 //! | [`checkpoint`] | the learned state as bytes and back |
 
 pub mod calibrate;
 pub mod checkpoint;
 pub mod civil;
+pub mod ensemble;
 pub mod entity;
 mod explain;
 pub mod joint;
 pub mod judge;
 mod math;
 mod paged;
+pub mod peers;
 mod rules;
 pub mod single;
 pub mod table;
@@ -35,5 +39,5 @@ pub use checkpoint::StateError;
 pub use civil::CivilTime;
 pub use entity::{EntityCount, host_score};
 pub use joint::{ChannelTick, HostVerdict, JointConfig, JointHost, JointStateError, Parts};
-pub use judge::{Cap, Insight, Judge, JudgeConfig, Warming};
+pub use judge::{Cap, Donor, Insight, Judge, JudgeConfig, Seeded, SlotTick, Warming};
 pub use table::{DETECTORS, DetectorInfo};

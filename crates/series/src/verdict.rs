@@ -29,11 +29,13 @@ pub enum Pattern {
     Drift = 9,
     /// Many series of the host at once.
     Host = 10,
+    /// Unlike the same series of the other members of its group.
+    PeerOutlier = 11,
 }
 
 impl Pattern {
     /// All patterns, for tables.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::None,
         Self::Spike,
         Self::Dip,
@@ -45,6 +47,7 @@ impl Pattern {
         Self::Illegal,
         Self::Drift,
         Self::Host,
+        Self::PeerOutlier,
     ];
 
     /// The word used in annotations, journals and the API.
@@ -62,6 +65,7 @@ impl Pattern {
             Self::Illegal => "illegal",
             Self::Drift => "drift",
             Self::Host => "host",
+            Self::PeerOutlier => "peer_outlier",
         }
     }
 
@@ -189,6 +193,11 @@ pub struct Reading {
     pub alarm: bool,
     /// Why there is no score; `None` when there is one.
     pub not_ready: Option<NotReady>,
+    /// Whether it still goes by what it took over from its group.
+    pub inherited: bool,
+    /// How much it is unlike the same series of its group, on the scale of the score; nothing where it is not
+    /// compared, or is like the others. It is in the score already.
+    pub peers: Option<f32>,
     /// Learned cadence, seconds.
     pub cadence_s: f32,
 }

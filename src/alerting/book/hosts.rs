@@ -42,7 +42,7 @@ impl Hosts {
         // Series that belong to no host are no machine, however many of them fire.
         let untold = |host: &&String| !host.is_empty() && !seen.contains(host.as_str()) && book.is_overloaded(host);
         for host in book.load.hosts.keys().filter(untold) {
-            let reading = HostReading { host: host.clone(), series: 0, ready: 0, anomalous: 0, score: f32::NAN };
+            let reading = HostReading { host: host.clone(), ..HostReading::default() };
             self.look(book, &reading, now_ms, out);
         }
         // Hosts whose last series is gone.
@@ -96,7 +96,12 @@ impl Hosts {
             } else {
                 entry.life.sample(&rule.terms, level, now_ms, now_ms)
             };
-            if step == Step::Fire {
+            // An alert of the whole fleet stands for it; what still stands after that fires then.
+            let stands = overloaded || level == Level::Hit;
+            let due = step == Step::Fire || (step == Step::Stay && stands && matches!(entry.stage, Stage::Held));
+            if due && book.fleet.speaks_for(&reading.host) {
+                entry.stage = Stage::Held;
+            } else if due {
                 let episode = episode(book, rule, reading, &entry.worst, now_ms);
                 out.push(now_ms, Change::Fired, &episode);
                 entry.stage = Stage::Open(Box::new(episode));
@@ -108,7 +113,7 @@ impl Hosts {
 }
 
 /// Ends the alert where `step` says so; whether it goes on.
-fn follow(entry: &mut Entry, step: Step, now_ms: i64, out: &mut Changes) -> bool {
+pub(super) fn follow(entry: &mut Entry, step: Step, now_ms: i64, out: &mut Changes) -> bool {
     if !matches!(step, Step::Resolve | Step::Drop) {
         return true;
     }
@@ -141,6 +146,13 @@ fn verdict(book: &Book, reading: &HostReading, now_ms: i64) -> Verdict {
     }
 }
 
+/// The series that the host's score comes from: by their share of the joint score, else by their own scores.
+fn contributors(book: &Book, reading: &HostReading) -> String {
+    let named = reading.contributors.iter().map(|it| format!("{} ({:.0} %)", it.series, 100.0 * it.share));
+    let named: Vec<String> = named.collect();
+    if named.is_empty() { book.top_contributors(&reading.host) } else { named.join(", ") }
+}
+
 fn episode(book: &Book, rule: &Rule, reading: &HostReading, worst: &Verdict, now_ms: i64) -> Episode {
     let host = &reading.host;
     let selected = Labels::new([("host", host.as_str())]).map(|labels| selector(&labels)).unwrap_or_default();
@@ -152,15 +164,21 @@ fn episode(book: &Book, rule: &Rule, reading: &HostReading, worst: &Verdict, now
         unit: Unit::Count,
         verdict: worst,
         series: reading.series.max(worst.value as u32).max(1),
-        top_contributors: book.top_contributors(host),
+        top_contributors: contributors(book, reading),
         dashboard: &url,
     };
+    let mut annotations = facts.annotations();
+    let known = reading.parts.named().into_iter().filter(|(_, score)| !score.is_nan());
+    let parts: Vec<String> = known.map(|(part, score)| format!("{part} {score:.2}")).collect();
+    if !parts.is_empty() {
+        annotations.push(("parts".to_owned(), parts.join(", ")));
+    }
     Episode {
         rule: rule.name.clone(),
         series: None,
         host: host.clone(),
         labels: identity::host_alert(rule, host),
-        annotations: facts.annotations(),
+        annotations,
         generator_url: url.clone(),
         starts_ms: now_ms,
         ends_ms: None,

@@ -32,7 +32,7 @@ fn input(about: &About, slot: u32, ts_s: i64, score: f32, pattern: Pattern) -> A
 }
 
 fn reading(host: &str, score: f32, anomalous: u32) -> HostReading {
-    HostReading { host: host.to_owned(), series: 100, ready: 90, anomalous, score }
+    HostReading { host: host.to_owned(), series: 100, ready: 90, anomalous, score, ..HostReading::default() }
 }
 
 /// A book with what it said, in short words.
@@ -211,9 +211,89 @@ fn a_host_that_went_silent_is_told_of_without_a_roll_up() {
     let said = bench.tick(120, &[]);
     assert_eq!((said.len(), said[5].as_str()), (6, "HostAnomalous web-1 firing"));
     let page = &bench.said[5].episode.annotations;
-    assert_eq!(page[0].1, "web-1: 9 of 9 series are anomalous or missing at once");
+    assert_eq!(page[0].1, "web-1 is anomalous as a whole; 9 of 9 series are so by themselves or missing");
     assert!(page[1].1.contains("m0 (missing)") || page[1].1.contains("m0{} (missing)"), "{page:?}");
     assert!(bench.tick(600, &[]).is_empty(), "it lasts");
+}
+
+#[test]
+fn a_fleet_that_goes_mad_is_one_page() {
+    let mut bench = Bench::new();
+    let hosts = |mad: usize| -> Vec<HostReading> {
+        (0..40).map(|i| reading(&format!("web-{i}"), if i < mad { 3.0 + i as f32 } else { 0.1 }, 9)).collect()
+    };
+    assert!(bench.tick(0, &hosts(30)).is_empty());
+    assert_eq!(bench.tick(1, &hosts(30)), ["FleetAnomalous  firing"], "and none about a host");
+    let page = bench.said[0].episode.clone();
+    assert_eq!(page.annotations[0].1, "30 of 40 machines are anomalous at once");
+    assert!(page.annotations[1].1.contains("web-29 (32.00), web-28"), "{page:?}");
+    assert_eq!(page.labels.iter().collect::<Vec<_>>(), [("alertname", "FleetAnomalous"), ("severity", "critical")]);
+
+    // Series of the hosts it is about are held, those of others are not.
+    for (host, fires) in [("web-3", false), ("web-39", true)] {
+        let load = about(host, "load");
+        bench.feed(&load, 2, 2.0);
+        assert_eq!(bench.feed(&load, 12, 2.0).len(), usize::from(fires), "{host}");
+    }
+    assert!(bench.tick(13, &hosts(30)).is_empty());
+    assert_eq!(bench.book.counts(), Counts { firing: 2, held: 31, ..Counts::default() });
+
+    // Over a restart it goes on.
+    let mut again = Bench::new();
+    again.with(|book, out| book.restore(vec![page.clone()], 14 * S, out));
+    assert!(again.tick(15, &hosts(30)).is_empty() && again.book.counts().firing == 1);
+    assert_eq!(
+        (again.tick(16, &hosts(0)), again.tick(317, &hosts(0))),
+        (vec![], vec!["FleetAnomalous  resolved".to_owned()])
+    );
+
+    // When it is over, what still stands is told.
+    assert!(bench.tick(20, &hosts(1)).is_empty());
+    let said = bench.tick(321, &hosts(1));
+    let want = ["FleetAnomalous  resolved", "HostAnomalous web-0 firing", "MetricAnomalous load firing"];
+    assert!(want.iter().all(|want| said.iter().any(|said| said == want)), "{said:?}");
+    assert_eq!(said.len(), 3, "{said:?}");
+}
+
+#[test]
+fn few_hosts_are_told_of_one_by_one() {
+    let mut bench = Bench::new();
+    let hosts: Vec<HostReading> = (0..4).map(|i| reading(&format!("web-{i}"), 3.0, 9)).collect();
+    bench.tick(0, &hosts);
+    assert_eq!(bench.tick(1, &hosts).len(), 4);
+}
+
+#[test]
+fn an_outlier_among_peers_is_not_ended_by_samples_that_are_fine_by_themselves() {
+    let mut bench = Bench::new();
+    let load = about("web-1", "load");
+    let peers = |score: f32, ts_s: i64| {
+        let input = input(&load, 7, ts_s, score, Pattern::PeerOutlier);
+        move |book: &mut Book, out: &mut Changes| book.observe(input, ts_s * S, out)
+    };
+    assert_eq!(bench.with(peers(1.4, 60)), ["PeerOutlier load firing"]);
+    for ts_s in 61..600 {
+        assert!(bench.feed(&load, ts_s, 0.1).is_empty());
+    }
+    assert!(bench.with(peers(0.2, 660)).is_empty());
+    assert_eq!(bench.tick(1_260, &[]), ["PeerOutlier load resolved"]);
+    assert_eq!(bench.book.counts(), Counts::default());
+}
+
+#[test]
+fn a_host_alert_names_the_series_its_joint_score_comes_from() {
+    use watchbell_adapter_api::{Contributor, HostParts};
+    let mut bench = Bench::new();
+    let contributors = [("cpu", 0.6), ("disk", 0.4)].map(|(s, share)| Contributor { series: s.to_owned(), share });
+    let parts = HostParts { change: 2.0, rollup: 0.1, ..HostParts::default() };
+    let host = HostReading { parts, contributors: contributors.into(), ..reading("web-1", 2.0, 0) };
+    bench.tick(0, std::slice::from_ref(&host));
+    assert_eq!(bench.tick(1, &[host]), ["HostAnomalous web-1 firing"]);
+    let texts = &bench.said[0].episode.annotations;
+    let text = |name: &str| texts.iter().find(|(n, _)| n == name).map(|(_, text)| text.as_str());
+    assert_eq!(text("top_contributors"), Some("cpu (60 %), disk (40 %)"));
+    assert_eq!(text("parts"), Some("change 2.00, rollup 0.10"));
+    assert_eq!(bench.said[0].episode.labels.get("host"), Some("web-1"));
 }
 
 #[test]

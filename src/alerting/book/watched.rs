@@ -102,6 +102,9 @@ impl Watched {
 
     /// Hands a sample to the alert of `rule`, which it may begin.
     pub(super) fn feed(&mut self, index: usize, rule: &Rule, verdict: &Verdict, now_ms: i64) -> Step {
+        if rule.is_about_peers() != (verdict.pattern == Pattern::PeerOutlier) {
+            return Step::Stay;
+        }
         let at = match self.entries.iter().position(|entry| entry.rule == index) {
             Some(at) => at,
             None if self.about.as_ref().is_some_and(|about| begins(rule, about, verdict)) => {

@@ -15,7 +15,14 @@ fn rules(budget: &str, false_discovery_rate: f64) -> Rules {
 }
 
 fn hosts(count: usize, series: u32) -> Vec<HostReading> {
-    let host = |i| HostReading { host: format!("host-{i}"), series, ready: series, anomalous: 0, score: 0.1 };
+    let host = |i| HostReading {
+        host: format!("host-{i}"),
+        series,
+        ready: series,
+        anomalous: 0,
+        score: 0.1,
+        ..HostReading::default()
+    };
     (0..count).map(host).collect()
 }
 

@@ -54,20 +54,33 @@ impl Rules {
         let mut rules = Self {
             series: Vec::new(),
             hosts: Vec::new(),
+            fleet: Vec::new(),
             limits: Limits::default(),
             budget: Budget::None,
             false_discovery_rate: 1.0,
         };
         for row in loader.rows.into_iter().filter(|row| row.enabled) {
-            if row.host { rules.hosts.push(row.rule) } else { rules.series.push(row.rule) }
+            match row.scope {
+                Scope::Series => rules.series.push(row.rule),
+                Scope::Host => rules.hosts.push(row.rule),
+                Scope::Fleet => rules.fleet.push(row.rule),
+            }
         }
         Ok(rules)
     }
 }
 
+/// What a rule is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Series,
+    Host,
+    Fleet,
+}
+
 #[derive(Clone)]
 struct Row {
-    host: bool,
+    scope: Scope,
     enabled: bool,
     rule: Rule,
 }
@@ -154,19 +167,24 @@ impl Loader {
             let message = format!("`clear` {} is over `score` {}", terms.clear, terms.score);
             self.add(Some(&node.referenced), path, &message, "an alert clears at or under the score it fires from");
         }
-        if row.host && row.rule.budget.is_some() {
+        if row.scope != Scope::Series && row.rule.budget.is_some() {
             let hint = "an alert about a machine always counts once for its machine; remove the field";
             self.add(Some(&node.referenced), &format!("{path}.budget"), "a machine has no budget of its own", hint);
         }
-        let other = row.rule.select.matchers().iter().find(|matcher| row.host && matcher.name() != "host");
+        let other =
+            row.rule.select.matchers().iter().find(|matcher| row.scope != Scope::Series && matcher.name() != "host");
         if let Some(matcher) = other {
             let message = format!("a machine has no label `{}`", matcher.name());
             self.add(
                 Some(&node.referenced),
                 &format!("{path}.select"),
                 &message,
-                "with `scope: host` select by `host`",
+                "with `scope: host` and `scope: fleet` select by `host`",
             );
+        }
+        if row.rule.patterns.contains(&Pattern::PeerOutlier) && !row.rule.is_about_peers() {
+            let hint = "make a rule of its own for it: it is found by the tick, the others sample by sample";
+            self.add(Some(&node.referenced), &format!("{path}.patterns"), "`peer_outlier` stands beside others", hint);
         }
         match known {
             Some(at) => self.rows[at] = row,
@@ -178,10 +196,12 @@ impl Loader {
         let rule = &mut row.rule;
         match field {
             "scope" => match self.string(node, path).as_deref() {
-                Some("series") => row.host = false,
-                Some("host") => row.host = true,
+                Some("series") => row.scope = Scope::Series,
+                Some("host") => row.scope = Scope::Host,
+                Some("fleet") => row.scope = Scope::Fleet,
                 Some(other) => {
-                    self.add(Some(&node.referenced), path, &format!("unknown scope `{other}`"), "known: series, host");
+                    let hint = "known: series, host, fleet";
+                    self.add(Some(&node.referenced), path, &format!("unknown scope `{other}`"), hint);
                 }
                 None => {}
             },
@@ -374,12 +394,12 @@ fn new_row(name: String) -> Row {
     let rule = Rule {
         name,
         select: Selector::default(),
-        patterns: begins().filter(|pattern| *pattern != Pattern::Missing).collect(),
+        patterns: begins().filter(|pattern| !matches!(pattern, Pattern::Missing | Pattern::PeerOutlier)).collect(),
         terms,
         severity: "warning".to_owned(),
         labels: Vec::new(),
         budget: None,
         annotations: Vec::new(),
     };
-    Row { host: false, enabled: true, rule }
+    Row { scope: Scope::Series, enabled: true, rule }
 }

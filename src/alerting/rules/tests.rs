@@ -19,18 +19,33 @@ fn problems(text: &str) -> Vec<String> {
 #[test]
 fn the_built_in_rules_are_sane() {
     let rules = Rules::builtin();
-    let names: Vec<&str> = rules.series.iter().chain(&rules.hosts).map(|rule| rule.name.as_str()).collect();
-    assert_eq!(names, ["MetricAnomalous", "SeriesMissing", "HostAnomalous"]);
+    let all = || rules.series.iter().chain(&rules.hosts).chain(&rules.fleet);
+    let names: Vec<&str> = all().map(|rule| rule.name.as_str()).collect();
+    assert_eq!(names, ["MetricAnomalous", "SeriesMissing", "PeerOutlier", "HostAnomalous", "FleetAnomalous"]);
+    assert!(rules.series[2].is_about_peers() && !anomalous_wants_peers(&rules));
     let anomalous = &rules.series[0];
     assert!(anomalous.wants(Pattern::Spike) && anomalous.wants(Pattern::None) && !anomalous.wants(Pattern::Missing));
     assert!(rules.series[1].wants(Pattern::Missing) && !rules.series[1].wants(Pattern::None));
     let terms = Terms { score: 1.0, clear: 0.8, for_ms: 0, at_least: 2, of: 3, keep_firing_ms: 300_000 };
     assert_eq!(anomalous.terms, terms);
     assert_eq!((rules.under(0.8).count(), rules.under(1.0).count(), rules.under(1.1).count()), (0, 0, 2));
-    for rule in rules.series.iter().chain(&rules.hosts) {
+    for rule in all() {
         let names: Vec<&str> = rule.annotations.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["summary", "description"], "{}", rule.name);
+        assert_eq!(names[..2], ["summary", "description"], "{}", rule.name);
     }
+}
+
+fn anomalous_wants_peers(rules: &Rules) -> bool {
+    rules.series[0].wants(Pattern::PeerOutlier)
+}
+
+#[test]
+fn outliers_among_peers_have_rules_of_their_own() {
+    let found = problems("alerts:\n- alert: A\n  patterns: [spike, peer_outlier]\n");
+    assert!(found[0].contains("alerts[0].patterns: `peer_outlier` stands beside others"), "{found:?}");
+    let rules = load(&[("a.yaml", "alerts:\n- alert: A\n- alert: B\n  patterns: [peer_outlier]\n")]).expect("fine");
+    let [a, b] = ["A", "B"].map(|name| rules.series.iter().find(|rule| rule.name == name).expect("a rule"));
+    assert!(!a.wants(Pattern::PeerOutlier) && b.wants(Pattern::PeerOutlier) && !b.wants(Pattern::None));
 }
 
 #[test]
@@ -46,9 +61,9 @@ fn a_folder_of_the_users_changes_single_fields_and_adds_rules() {
     ])
     .expect("rules");
     let names: Vec<&str> = rules.series.iter().map(|rule| rule.name.as_str()).collect();
-    assert_eq!(names, ["MetricAnomalous", "DiskAnomalous"]);
+    assert_eq!(names, ["MetricAnomalous", "PeerOutlier", "DiskAnomalous"]);
     assert_eq!((rules.series[0].terms.for_ms, rules.series[0].terms.of), (600_000, 3));
-    let disk = &rules.series[1];
+    let disk = &rules.series[2];
     assert_eq!(disk.labels, [("team".to_owned(), "storage".to_owned())]);
     assert_eq!(rules.under(0.95).map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["DiskAnomalous"]);
     assert_eq!(rules.under(0.9).count(), 0, "the edge itself is reported");
@@ -73,7 +88,7 @@ alerts:
 - alert: A
 - alert: B
   patterns: [spike, wobble]
-  scope: fleet
+  scope: planet
   enabled: maybe
   clear: 1.5
 - alert: HostAnomalous
@@ -95,7 +110,7 @@ more: 1
         "11:3 alerts[1]: `alert` is missing",
         "12:3 alerts[2]: a second rule `A`",
         "14:21 alerts[3].patterns: unknown pattern `wobble`",
-        "15:10 alerts[3].scope: unknown scope `fleet`",
+        "15:10 alerts[3].scope: unknown scope `planet`",
         "16:12 alerts[3].enabled: expected true or false, found `maybe`",
         "alerts[3]: `clear` 1.5 is over `score` 1",
         "18:3 alerts[4].select: a machine has no label `job`",

@@ -51,6 +51,7 @@ impl Explainer {
                 clock: Arc::clone(&self.clock),
                 shutdown: shutdown.clone(),
                 metrics: self.metrics.clone(),
+                patient: false,
                 progress: Arc::new(|_| {}),
             };
             let read = read(history.as_ref(), request, context).await;

@@ -15,7 +15,7 @@ use crate::support::process::Process;
 use crate::support::prom_api;
 use crate::support::prometheus::{NodeExporter, Prometheus, Wanted};
 use crate::support::wait;
-use crate::support::watchbell::{Home, Watchbell};
+use crate::support::watchbell::{Home, Watchbell, command};
 
 /// The metric of the tests that bring their own samples.
 const QUEUE: &str = "it_queue_length";
@@ -182,6 +182,36 @@ fn history_is_read_back_once_prometheus_answers() {
     let loud = service.score("watchbell_anomaly_score", &labels);
     assert!(loud > Some(1.0), "{loud:?}");
     assert!(!service.log().contains("change=\"firing\""), "the past is no news: {}", service.log());
+}
+
+#[test]
+fn history_of_prometheus_is_replayed() {
+    let prometheus = Prometheus::start(&Wanted::default());
+    let (mut noise, end_ms) = (Noise(4), SystemClock.now_ms());
+    let begin_ms = end_ms - 40 * 60_000;
+    let mut series = |name: &str, up: f64| {
+        let sample = |n: i64| {
+            let up = if (120..128).contains(&n) { up } else { 0.0 };
+            (begin_ms + n * 15_000, 100.0 + up + 2.0 * noise.next())
+        };
+        let samples: Vec<_> = (0..160).map(sample).collect();
+        Series::new(&[("__name__", name), ("instance", "past:1"), ("job", "past")], &samples)
+    };
+    prometheus.write(&[series(QUEUE, 500.0), series("it_other", 500.0)]);
+    let out = tempfile::tempdir().expect("a folder");
+    let (folder, selector) = (out.path().display().to_string(), format!("{{__name__=\"{QUEUE}\"}}"));
+    let words = ["replay", "--prometheus", prometheus.url(), "--match", &selector, "--start", "1h", "--out", &folder];
+    let done = command(&words);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(said.contains("1 are judged, on 1 hosts") && said.contains("160 samples"), "{said}");
+    let text = fs::read_to_string(out.path().join("replay.json")).expect("a file");
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let alerts = json["alerts"].as_array().expect("alerts");
+    let rise = alerts.iter().find(|alert| alert["labels"]["metric"] == QUEUE).expect("the rise fires an alert");
+    assert_eq!((&rise["rule"], &rise["host"]), (&"MetricAnomalous".into(), &"past".into()), "{text}");
+    let start = rise["starts_ms"].as_i64().expect("a time");
+    assert_eq!(start, begin_ms + 121 * 15_000, "its second sample, in the time of the samples");
 }
 
 #[test]

@@ -51,15 +51,21 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// Takes documents at `/`.
+    /// Takes documents at `/`, and alerts where an Alertmanager does.
     pub(crate) fn start() -> Self {
         let documents = Arc::new(Mutex::new(Vec::new()));
         let keep = async |State(kept): State<Arc<Mutex<Vec<Value>>>>, body: String| {
             let document = serde_json::from_str(&body).unwrap_or(Value::String(body));
             kept.lock().unwrap_or_else(PoisonError::into_inner).push(document);
         };
-        let routes = Router::new().route("/", post(keep)).with_state(Arc::clone(&documents));
+        let routes =
+            Router::new().route("/", post(keep)).route("/api/v2/alerts", post(keep)).with_state(Arc::clone(&documents));
         Self { server: Server::start(routes), documents }
+    }
+
+    /// `http://host:port`.
+    pub(crate) fn base(&self) -> String {
+        self.server.url("")
     }
 
     /// Where to post.

@@ -13,7 +13,9 @@ use watchbell_adapter_api::{Cursor, HostReading, ScorePage, ScoreQuery, Scores};
 
 use super::accept::Format;
 use super::spool::{Block, Page};
-use crate::naming::{Family, LIMITED, Naming, OutputLabels, REASON, Shown, host_selected, host_values, shown};
+use crate::naming::{
+    Family, HOST_FAMILIES, HostLine, LIMITED, Naming, OutputLabels, REASON, Shown, host_lines, host_selected, shown,
+};
 
 /// What is asked for.
 pub(super) struct Order {
@@ -83,8 +85,8 @@ impl<'a> Writer<'a> {
                 out.extend_from_slice(name.as_bytes());
                 out.push(b'{');
                 out.extend_from_slice(&self.text);
-                if let (Family::Ready, Shown::NotReady(reason)) = (family, shown) {
-                    label(out, REASON, reason.as_str());
+                if let Some(Some(reason)) = family.line(shown) {
+                    label(out, REASON, reason);
                 }
                 close(out);
                 match family {
@@ -99,20 +101,23 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The roll-ups of hosts, the note on the limit, and the end of the page.
+/// What there is about hosts, the note on the limit, and the end of the page.
 fn hosts(hosts: &[HostReading], order: &Order) -> Block {
     let mut block = Block::new();
     let out = block.text();
-    let none = HostReading { host: String::new(), series: 0, ready: 0, anomalous: 0, score: f32::NAN };
-    for (i, (name, help, _)) in host_values(&none).into_iter().enumerate() {
+    let lines: Vec<(&str, Vec<HostLine>)> = hosts.iter().map(|host| (host.host.as_str(), host_lines(host))).collect();
+    for (name, help) in HOST_FAMILIES {
         head(out, name, help);
-        for host in hosts.iter().filter(|host| host_selected(&host.host, name, &order.query.selectors)) {
-            if let (_, _, Some(value)) = host_values(host)[i] {
+        for (host, lines) in lines.iter().filter(|(host, _)| host_selected(host, name, &order.query.selectors)) {
+            for line in lines.iter().filter(|line| line.name == name) {
                 out.extend_from_slice(name.as_bytes());
                 out.push(b'{');
-                label(out, "host", &host.host);
+                label(out, "host", host);
+                if let Some((name, value)) = &line.label {
+                    label(out, name, value);
+                }
                 close(out);
-                number(out, value);
+                number(out, line.value);
             }
         }
     }
@@ -181,8 +186,7 @@ mod tests {
 
     #[test]
     fn helps_need_no_escapes() {
-        let none = HostReading { host: String::new(), series: 0, ready: 0, anomalous: 0, score: 0.0 };
-        let helps = Family::ALL.map(Family::help).into_iter().chain(host_values(&none).map(|(_, help, _)| help));
+        let helps = Family::ALL.map(Family::help).into_iter().chain(HOST_FAMILIES.map(|(_, help)| help));
         assert!(helps.chain([LIMITED.1]).all(|help| !help.contains(['\\', '"', '\n'])));
     }
 

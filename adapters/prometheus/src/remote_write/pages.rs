@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use watchbell_adapter_api::{HostReading, ScorePage, ScoreQuery};
-use watchbell_series::{NotReady, STALE_NAN_BITS};
+use watchbell_series::STALE_NAN_BITS;
 
 use super::request::{Batch, Request};
 use super::track::{Step, Track};
-use crate::naming::{Family, Naming, OutputLabels, host_selected, host_values};
+use crate::naming::{Family, HostLine, Naming, OutputLabels, host_lines, host_selected};
 
 /// What is sent, and under which names.
 #[derive(Debug, Clone)]
@@ -28,8 +28,8 @@ pub(super) type Batches = Vec<(usize, Batch)>;
 pub(super) struct Pages {
     output: Output,
     track: Track,
-    /// The lines of each host's roll-up that were sent in the last round.
-    hosts: BTreeMap<String, [bool; 3]>,
+    /// The lines about each host that were sent in the last round.
+    hosts: BTreeMap<String, Vec<HostLine>>,
     hosts_ms: i64,
     labels: OutputLabels,
     requests: Vec<Request>,
@@ -59,12 +59,10 @@ impl Pages {
             for (family, name) in &self.output.families {
                 let (had, has) = (family.line(before), family.line(now));
                 if let Some(reason) = had.filter(|_| had != has) {
-                    let reason = reason.map(NotReady::as_str);
                     let batch = request.push(name, &self.labels, reason, ts_ms, STALE_NAN_BITS);
                     full.extend(batch.map(|batch| (sender, batch)));
                 }
                 if let (Some(reason), Some(value)) = (has, family.value(&row.reading, now)) {
-                    let reason = reason.map(NotReady::as_str);
                     let batch = request.push(name, &self.labels, reason, ts_ms, value.to_bits());
                     full.extend(batch.map(|batch| (sender, batch)));
                 }
@@ -81,28 +79,27 @@ impl Pages {
         let mut before = std::mem::take(&mut self.hosts);
         for host in hosts {
             let had = before.remove(&host.host).unwrap_or_default();
-            let selected = |name| host_selected(&host.host, name, &self.output.query.selectors);
-            let values = host_values(host).map(|(name, _, value)| (name, value.filter(|_| selected(name))));
-            self.host(&host.host, had, values, &mut batches);
-            self.hosts.insert(host.host.clone(), values.map(|(_, value)| value.is_some()));
+            let selected = |line: &HostLine| host_selected(&host.host, line.name, &self.output.query.selectors);
+            let lines: Vec<HostLine> = host_lines(host).into_iter().filter(selected).collect();
+            self.host(&host.host, &had, &lines, &mut batches);
+            self.hosts.insert(host.host.clone(), lines);
         }
-        let none = HostReading { host: String::new(), series: 0, ready: 0, anomalous: 0, score: f32::NAN };
         for (host, had) in before {
-            self.host(&host, had, host_values(&none).map(|(name, ..)| (name, None)), &mut batches);
+            self.host(&host, &had, &[], &mut batches);
         }
         let rest = self.requests.iter_mut().enumerate();
         batches.extend(rest.filter_map(|(sender, request)| Some((sender, request.take()?))));
         batches
     }
 
-    fn host(&mut self, host: &str, had: [bool; 3], values: [(&str, Option<f64>); 3], batches: &mut Batches) {
-        self.labels.fill_host(host, &self.output.external);
-        for ((name, value), had) in values.into_iter().zip(had) {
-            let bits = value.map(f64::to_bits).or_else(|| had.then_some(STALE_NAN_BITS));
-            if let Some(bits) = bits {
-                let batch = self.requests[0].push(name, &self.labels, None, self.hosts_ms, bits);
-                batches.extend(batch.map(|batch| (0, batch)));
-            }
+    /// The lines about a host, and ends of those that it had and has no more.
+    fn host(&mut self, host: &str, had: &[HostLine], lines: &[HostLine], batches: &mut Batches) {
+        let known = |old: &HostLine| lines.iter().any(|line| line.name == old.name && line.label == old.label);
+        let ended = had.iter().filter(|old| !known(old)).map(|line| (line, STALE_NAN_BITS));
+        for (line, bits) in lines.iter().map(|line| (line, line.value.to_bits())).chain(ended) {
+            self.labels.fill_host(host, line.label.as_ref(), &self.output.external);
+            let batch = self.requests[0].push(line.name, &self.labels, None, self.hosts_ms, bits);
+            batches.extend(batch.map(|batch| (0, batch)));
         }
     }
 }

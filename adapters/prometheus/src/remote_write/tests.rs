@@ -233,7 +233,7 @@ async fn ends_series_by_stale_markers() {
 async fn sends_hosts_and_ends_them() {
     let mut bench = bench(json!({"match": ["watchbell_host_score"]}), Vec::new()).await;
     bench.at(100, &[]);
-    let host = HostReading { host: "web-1".into(), series: 3, ready: 2, anomalous: 1, score: 1.25 };
+    let host = HostReading { host: "web-1".into(), series: 3, score: 1.25, ..HostReading::default() };
     bench.scores.set_hosts(vec![host]);
     let name = "watchbell_host_score{host=\"web-1\"}".to_owned();
     assert_eq!(bench.request().await.1, [(name.clone(), 100, 1.25)]);

@@ -23,6 +23,8 @@ impl Judge {
                 pattern: Pattern::None,
                 alarm: false,
                 not_ready: Some(NotReady::Warming),
+                inherited: false,
+                peers: None,
                 cadence_s: 0.0,
             },
         }
@@ -55,6 +57,8 @@ impl Judge {
             pattern: if missing { Pattern::Missing } else { hot.alarm.pattern },
             alarm: missing || hot.alarm.open,
             not_ready,
+            inherited: hot.inherits(),
+            peers: None,
             cadence_s: hot.cadence_s,
         }
     }

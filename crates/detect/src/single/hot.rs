@@ -41,8 +41,13 @@ pub(crate) mod flag {
     pub(crate) const COUNTED_ANOMALOUS: u16 = 1 << 11;
     /// The last sample was a live one, not history.
     pub(crate) const LIVE: u16 = 1 << 12;
+    /// An alarm was raised since the last tick.
+    pub(crate) const RANG: u16 = 1 << 13;
+    /// Its scale, tail and season were taken over from its group.
+    pub(crate) const INHERITED: u16 = 1 << 14;
     /// The facts that are learned from samples, and so saved.
-    pub(crate) const LEARNED: u16 = VARIED | WARM | ENDED | MISSING | SLOW_LED | JUMPED_UP | JUMPED_DOWN | LIVE;
+    pub(crate) const LEARNED: u16 =
+        VARIED | WARM | ENDED | MISSING | SLOW_LED | JUMPED_UP | JUMPED_DOWN | LIVE | INHERITED;
 }
 
 /// What is learned of one series and where it stands.
@@ -89,6 +94,8 @@ pub(crate) struct Hot {
     pub(crate) rules: u32,
     /// Where its season stands, or [`NO_SEASON`].
     pub(crate) season: u32,
+    /// Highest score since the last tick; not saved.
+    pub(crate) peak: f32,
     /// Samples in the current quarter-hour, and in the current hour.
     pub(crate) visit: [u16; 2],
     /// See [`flag`].
@@ -124,6 +131,7 @@ impl Hot {
         entity: 0,
         rules: 0,
         season: NO_SEASON,
+        peak: 0.0,
         visit: [0; 2],
         flags: 0,
         quarter: 0,

@@ -5,4 +5,5 @@ mod explain;
 mod incident;
 mod judge;
 mod properties;
+mod seed;
 mod support;

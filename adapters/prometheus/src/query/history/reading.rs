@@ -318,7 +318,7 @@ impl<'a> Reading<'a> {
         self.failures.inc();
         match error {
             ApiError::TooMuch(error) => Ok(Some(Answer::TooMuch(error))),
-            ApiError::Unavailable(error) if self.outage.failures() < PATIENCE => {
+            ApiError::Unavailable(error) if self.context.patient && self.outage.failures() < PATIENCE => {
                 let wait = self.outage.failed("history", self.history.api.url(), &error);
                 if self.context.shutdown.sleep(wait).await { Ok(None) } else { Err(stopped()) }
             }

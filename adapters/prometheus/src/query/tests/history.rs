@@ -109,6 +109,7 @@ impl Bench {
             clock: self.clock.clone(),
             shutdown,
             metrics: self.metrics.clone(),
+            patient: true,
             progress: Arc::new(move |share| shares.lock().expect("unpoisoned").push(share)),
         };
         let labels = labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();

@@ -1,0 +1,16 @@
+//! Files of samples, read and judged by the engine of `run` without its service.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`files`] | which files, plain or gzipped |
+//! | [`rows`] | their rows, and what is wrong with them |
+//! | [`entity`] | the series of one file and their judge |
+//! | [`host`] | several columns as one machine |
+
+pub mod entity;
+pub mod files;
+pub mod host;
+pub mod rows;
+
+pub use entity::{Entity, Outcome};
+pub use rows::Rows;

@@ -1,0 +1,533 @@
+//! All hosts and all groups of peers: which series belong to them, and what a tick makes of it.
+//!
+//! Pure: it is told of series and of their ticks page by page, and asked for what follows. It lives on the
+//! thread of the tick stage.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use watchbell_detect::peers::{LEAST_MEMBERS, PeerGroup, PeerVerdict};
+use watchbell_detect::{JointConfig, SlotTick};
+use watchbell_series::{Pattern, SeriesId, Verdict, Why};
+
+use super::board::Hosts;
+use super::channels::{self, Candidate};
+use super::host::Host;
+use crate::pipeline::shard::{Place, Sighting};
+
+/// No host, no group.
+pub(super) const NONE: u32 = u32::MAX;
+/// No channel.
+const NO_CHANNEL: u16 = u16::MAX;
+/// Peer scores are given back to the shards from here on.
+const SHOWN_FROM: f32 = 0.5;
+/// Members whose state a new series may take over; the typical one of so many.
+const DONORS: usize = 9;
+/// Samples that make a member one of these.
+const DONOR_ROWS: u32 = 1000;
+/// A series with more samples than this is not new.
+const NEW_ROWS: u32 = 240;
+/// How long a new series waits for its group to have something to pass on, milliseconds.
+const SEED_WAIT_MS: i64 = 30 * 60_000;
+/// Groups of which no series came back after a restart are forgotten after so many ticks.
+const UNCLAIMED_TICKS: u32 = 1440;
+
+/// What a fleet goes by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FleetConfig {
+    /// Time between ticks, milliseconds.
+    pub tick_ms: i64,
+    /// How hosts are judged; `None` if they are not.
+    pub joint: Option<JointConfig>,
+    /// Most channels of a host.
+    pub channels: usize,
+    /// Most hosts that have a model.
+    pub max_hosts: usize,
+    /// Whether series are compared with their peers.
+    pub peers: bool,
+    /// A host without a sample for this long is forgotten, milliseconds.
+    pub expire_ms: i64,
+}
+
+/// Where a series stands.
+#[derive(Debug, Clone, Copy)]
+struct Seat {
+    id: SeriesId,
+    host: u32,
+    group: u32,
+    member: u32,
+    metric: u32,
+    channel: u16,
+    known: bool,
+}
+
+/// A group of peers.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) key: u64,
+    pub(super) peers: PeerGroup,
+    /// Shard, place and host of each member.
+    places: Vec<(u32, Place, u32)>,
+    /// Members that can pass on what they learned, as of the last tick, and how many there are.
+    donors: Vec<(u32, Place)>,
+    ready: usize,
+}
+
+/// A new series that waits to take over its group's state.
+#[derive(Debug, Clone, Copy)]
+pub struct Newcomer {
+    shard: u32,
+    place: Place,
+    until_ms: i64,
+}
+
+/// A new series and where its group's state can be taken from.
+#[derive(Debug, Clone)]
+pub struct Seed {
+    pub(super) newcomer: Newcomer,
+    /// Shard and place.
+    pub(super) donors: Vec<(u32, Place)>,
+}
+
+impl Seed {
+    pub(super) fn shard(&self) -> u32 {
+        self.newcomer.shard
+    }
+
+    pub(super) fn place(&self) -> Place {
+        self.newcomer.place
+    }
+}
+
+/// What one shard is told after a tick.
+#[derive(Debug, Default)]
+pub struct ForShard {
+    pub(super) scores: Vec<(Place, f32)>,
+    pub(super) verdicts: Vec<(SeriesId, Verdict)>,
+}
+
+/// Numbers for the own metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Hosts with a model.
+    pub hosts: usize,
+    /// Their channels.
+    pub channels: usize,
+    /// Groups that are large enough to be compared.
+    pub groups: usize,
+    /// Series in them that stand out.
+    pub outliers: usize,
+    /// Whether a host has no model because there are too many.
+    pub limited: bool,
+}
+
+/// A contributing channel whose name is not known yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Unnamed {
+    pub(super) host: u32,
+    pub(super) channel: u32,
+    pub(super) shard: u32,
+    pub(super) place: Place,
+}
+
+/// All hosts and groups.
+#[derive(Debug)]
+pub struct Fleet {
+    config: FleetConfig,
+    seats: Vec<Vec<Option<Seat>>>,
+    pub(super) hosts: Vec<Option<Host>>,
+    by_name: BTreeMap<Arc<str>, u32>,
+    free_hosts: Vec<u32>,
+    pub(super) groups: Vec<Group>,
+    by_key: HashMap<u64, u32>,
+    free_groups: Vec<u32>,
+    newcomers: Vec<Newcomer>,
+    candidates: Vec<Candidate>,
+    fit_at: usize,
+    ticks: u32,
+    counts: Counts,
+}
+
+impl Fleet {
+    /// A fleet of nothing.
+    #[must_use]
+    pub fn new(config: FleetConfig) -> Self {
+        Self {
+            config,
+            seats: Vec::new(),
+            hosts: Vec::new(),
+            by_name: BTreeMap::new(),
+            free_hosts: Vec::new(),
+            groups: Vec::new(),
+            by_key: HashMap::new(),
+            free_groups: Vec::new(),
+            newcomers: Vec::new(),
+            candidates: Vec::new(),
+            fit_at: 0,
+            ticks: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    /// What it goes by.
+    #[must_use]
+    pub fn config(&self) -> &FleetConfig {
+        &self.config
+    }
+
+    /// A shard lost its series, and will tell of them anew.
+    pub fn forget_shard(&mut self, shard: u32, now_ms: i64) {
+        for slot in 0..self.seats.get(shard as usize).map_or(0, Vec::len) {
+            self.leave(shard, slot as u32, now_ms);
+        }
+    }
+
+    /// Slots of `shard` that came, changed or went.
+    pub fn sighted(&mut self, shard: u32, sightings: Vec<(u32, Option<Sighting>)>, now_ms: i64) {
+        for (slot, sighting) in sightings {
+            match (self.seat(shard, slot).copied(), sighting) {
+                (Some(seat), Some(sighting)) if seat.id == sighting.id => {
+                    if let Some(group) = self.groups.get_mut(seat.group as usize) {
+                        group.peers.set_rules(seat.member, sighting.rules);
+                    }
+                }
+                (_, sighting) => {
+                    self.leave(shard, slot, now_ms);
+                    if let Some(sighting) = sighting.filter(|sighting| !sighting.host.is_empty()) {
+                        self.enter(shard, slot, &sighting, now_ms);
+                    }
+                }
+            }
+        }
+    }
+
+    fn seat(&self, shard: u32, slot: u32) -> Option<&Seat> {
+        self.seats.get(shard as usize)?.get(slot as usize)?.as_ref()
+    }
+
+    fn leave(&mut self, shard: u32, slot: u32, now_ms: i64) {
+        let seat = self.seats.get_mut(shard as usize).and_then(|slots| slots.get_mut(slot as usize));
+        let Some(seat) = seat.and_then(Option::take) else { return };
+        if let Some(host) = &mut self.hosts[seat.host as usize] {
+            host.series -= 1;
+            host.lose(seat.channel, now_ms);
+        }
+        if let Some(group) = self.groups.get_mut(seat.group as usize) {
+            group.peers.leave(seat.member);
+        }
+    }
+
+    fn enter(&mut self, shard: u32, slot: u32, sighting: &Sighting, now_ms: i64) {
+        let place = Place { slot, id: sighting.id };
+        let host_at = self.host_named(&sighting.host, now_ms);
+        let Some(host) = &mut self.hosts[host_at as usize] else { return };
+        host.series += 1;
+        let channel = host.reclaim(sighting.id, shard, place).unwrap_or(NO_CHANNEL);
+        let (mut group_at, mut member) = (NONE, 0);
+        if self.config.peers {
+            group_at = self.group_of(sighting.group);
+            let group = &mut self.groups[group_at as usize];
+            member = group.peers.join(sighting.id.0, sighting.rules);
+            let at = (shard, place, host_at);
+            match group.places.get_mut(member as usize) {
+                Some(known) => *known = at,
+                None => group.places.resize(member as usize + 1, at),
+            }
+            if sighting.rows <= NEW_ROWS {
+                let until_ms = now_ms.saturating_add(SEED_WAIT_MS);
+                self.newcomers.push(Newcomer { shard, place, until_ms });
+            }
+        }
+        let seat = Seat {
+            id: sighting.id,
+            host: host_at,
+            group: group_at,
+            member,
+            metric: sighting.metric as u32,
+            channel,
+            known: sighting.known,
+        };
+        let shard = shard as usize;
+        if self.seats.len() <= shard {
+            self.seats.resize_with(shard + 1, Vec::new);
+        }
+        if self.seats[shard].len() <= slot as usize {
+            self.seats[shard].resize(slot as usize + 1, None);
+        }
+        self.seats[shard][slot as usize] = Some(seat);
+    }
+
+    fn host_named(&mut self, name: &str, now_ms: i64) -> u32 {
+        if let Some(at) = self.by_name.get(name) {
+            return *at;
+        }
+        let mut host = Host::new(name.into());
+        host.seen_ms = now_ms;
+        self.add_host(host)
+    }
+
+    pub(super) fn add_host(&mut self, host: Host) -> u32 {
+        let name = Arc::clone(&host.name);
+        let at = self.free_hosts.pop().unwrap_or_else(|| {
+            self.hosts.push(None);
+            self.hosts.len() as u32 - 1
+        });
+        self.hosts[at as usize] = Some(host);
+        self.by_name.insert(name, at);
+        at
+    }
+
+    fn group_of(&mut self, key: u64) -> u32 {
+        match self.by_key.get(&key) {
+            Some(at) => *at,
+            None => self.add_group(key, PeerGroup::default()),
+        }
+    }
+
+    pub(super) fn add_group(&mut self, key: u64, peers: PeerGroup) -> u32 {
+        // Places of members that wait for their series are never looked at.
+        let nobody = (0, Place { slot: 0, id: SeriesId(0) }, NONE);
+        let places = vec![nobody; peers.len()];
+        let at = self.free_groups.pop().unwrap_or_else(|| {
+            self.groups.push(Group::default());
+            self.groups.len() as u32 - 1
+        });
+        self.groups[at as usize] = Group { key, peers, places, ..Group::default() };
+        self.by_key.insert(key, at);
+        at
+    }
+
+    /// A tick begins.
+    pub fn begin(&mut self) {
+        for group in &mut self.groups {
+            group.donors.clear();
+            group.ready = 0;
+        }
+        self.candidates.clear();
+    }
+
+    /// Series of `shard` at the tick that goes on.
+    pub fn page(&mut self, shard: u32, ticks: &[SlotTick], now_ms: i64) {
+        for tick in ticks {
+            let Some(seat) = self.seat(shard, tick.slot).copied() else { continue };
+            let place = Place { slot: tick.slot, id: seat.id };
+            let Some(host) = &mut self.hosts[seat.host as usize] else { continue };
+            host.take((seat.channel != NO_CHANNEL).then_some(seat.channel), tick, now_ms);
+            if seat.channel == NO_CHANNEL && tick.varied {
+                host.wanting += 1;
+                if host.room(self.config.channels) > 0 {
+                    let (host, known, metric) = (seat.host, seat.known, seat.metric);
+                    self.candidates.push(Candidate { host, known, metric, shard, place });
+                }
+            }
+            if let Some(group) = self.groups.get_mut(seat.group as usize) {
+                group.peers.set(seat.member, tick.value);
+                if tick.rows >= DONOR_ROWS && !tick.score.is_nan() {
+                    group.ready += 1;
+                    if group.donors.len() < DONORS {
+                        group.donors.push((shard, place));
+                    }
+                }
+            }
+        }
+    }
+
+    /// All pages of the tick at `now_ms` came: judges hosts and groups. Gives what each of `shards` shards is to
+    /// be told.
+    pub fn finish(&mut self, shards: usize, now_ms: i64) -> Vec<ForShard> {
+        self.ticks = self.ticks.saturating_add(1);
+        let mut told: Vec<ForShard> = (0..shards).map(|_| ForShard::default()).collect();
+        self.counts = Counts::default();
+        self.compare(&mut told, now_ms);
+        if let Some(joint) = self.config.joint {
+            self.choose();
+            self.judge(joint, now_ms);
+        }
+        self.prune(now_ms);
+        told
+    }
+
+    fn compare(&mut self, told: &mut [ForShard], now_ms: i64) {
+        for host in self.hosts.iter_mut().flatten() {
+            host.peers = (f32::NAN, 0);
+        }
+        let unclaimed = self.ticks == UNCLAIMED_TICKS;
+        let mut verdicts = Vec::new();
+        for group in &mut self.groups {
+            if unclaimed {
+                group.peers.drop_unclaimed();
+            }
+            verdicts.clear();
+            group.peers.tick(&mut verdicts);
+            if group.peers.len() < LEAST_MEMBERS {
+                continue;
+            }
+            self.counts.groups += 1;
+            for (member, (shard, place, host)) in group.places.iter().enumerate() {
+                let score = group.peers.score(member as u32);
+                let Some(host) = self.hosts.get_mut(*host as usize).and_then(Option::as_mut) else { continue };
+                if score.is_nan() {
+                    continue;
+                }
+                host.peers = (host.peers.0.max(score), host.peers.1 + 1);
+                self.counts.outliers += usize::from(score >= 1.0);
+                if score >= SHOWN_FROM {
+                    told[*shard as usize].scores.push((*place, score));
+                }
+            }
+            for verdict in &verdicts {
+                let (shard, place, _) = group.places[verdict.member as usize];
+                told[shard as usize].verdicts.push((place.id, outlier(verdict, place, now_ms)));
+            }
+        }
+    }
+
+    /// Gives channels to series that want one.
+    fn choose(&mut self) {
+        let candidates = std::mem::take(&mut self.candidates);
+        let most = self.config.channels;
+        let room = |host: u32| self.hosts[host as usize].as_ref().map_or(0, |host| host.room(most));
+        for Candidate { host, shard, place, .. } in channels::choose(candidates, room) {
+            let Some(host) = &mut self.hosts[host as usize] else { continue };
+            let channel = host.append(place.id, shard, place);
+            if let Some(seat) = &mut self.seats[shard as usize][place.slot as usize] {
+                seat.channel = channel;
+            }
+        }
+    }
+
+    fn judge(&mut self, joint: JointConfig, now_ms: i64) {
+        let (most, tick_ms) = (self.config.channels, self.config.tick_ms);
+        let mut models = self.hosts.iter().flatten().filter(|host| host.model.is_some()).count();
+        for host in self.hosts.iter_mut().flatten() {
+            if host.is_worn(most, now_ms) {
+                for (shard, place) in host.take_apart() {
+                    if let Some(seat) = &mut self.seats[shard as usize][place.slot as usize] {
+                        seat.channel = NO_CHANNEL;
+                    }
+                }
+            }
+            host.wanting = 0;
+            let new = host.model.is_none() && !host.channels.is_empty();
+            if new && models >= self.config.max_hosts {
+                self.counts.limited = true;
+                host.skip();
+                continue;
+            }
+            host.tick(joint, now_ms, tick_ms);
+            models += usize::from(new && host.model.is_some());
+            host.ticks = host.ticks.saturating_add(u32::from(host.model.is_none()));
+            self.counts.channels += if host.model.is_some() { host.channels.len() } else { 0 };
+        }
+        self.counts.hosts = models;
+    }
+
+    fn prune(&mut self, now_ms: i64) {
+        for at in 0..self.hosts.len() {
+            let Some(host) = &mut self.hosts[at] else { continue };
+            host.hold(3 * self.config.tick_ms);
+            if host.series == 0 && now_ms.saturating_sub(host.seen_ms) > self.config.expire_ms {
+                self.by_name.remove(&host.name);
+                self.hosts[at] = None;
+                self.free_hosts.push(at as u32);
+            }
+        }
+        for (at, group) in self.groups.iter_mut().enumerate() {
+            if group.peers.is_empty() && self.by_key.remove(&group.key).is_some() {
+                *group = Group::default();
+                self.free_groups.push(at as u32);
+            }
+        }
+    }
+
+    /// Numbers of the last tick.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Contributing channels without a name, at most `max`.
+    #[must_use]
+    pub fn unnamed(&self, max: usize) -> Vec<Unnamed> {
+        let hosts = self.hosts.iter().enumerate().filter_map(|(at, host)| Some((at as u32, host.as_ref()?)));
+        let of_host = |(host, it): (u32, &'_ Host)| {
+            let channels = it.unnamed().filter_map(move |(channel, c)| c.at.map(|at| (host, channel, at)));
+            channels.collect::<Vec<_>>()
+        };
+        let all = hosts.flat_map(of_host);
+        all.map(|(host, channel, (shard, place))| Unnamed { host, channel, shard, place }).take(max).collect()
+    }
+
+    /// Names a channel.
+    pub fn name(&mut self, unnamed: Unnamed, name: &str) {
+        let host = self.hosts.get_mut(unnamed.host as usize).and_then(Option::as_mut);
+        let channel = host.and_then(|host| host.channels.get_mut(unnamed.channel as usize));
+        if let Some(channel) = channel.filter(|channel| channel.id == unnamed.place.id) {
+            channel.name = Some(name.into());
+        }
+    }
+
+    /// What readers are shown.
+    #[must_use]
+    pub fn board(&self) -> Hosts {
+        let hosts = self.hosts.iter().flatten();
+        hosts.filter_map(|host| Some((Arc::clone(&host.name), host.state()?))).collect()
+    }
+
+    /// Fits the next model that is due, in turn over the hosts; whether there was one.
+    pub fn fit_one(&mut self) -> bool {
+        for _ in 0..self.hosts.len() {
+            self.fit_at = (self.fit_at + 1) % self.hosts.len();
+            let model = self.hosts[self.fit_at].as_mut().and_then(|host| host.model.as_mut());
+            if let Some(model) = model.filter(|model| model.fit_due()) {
+                model.fit();
+                return true;
+            }
+        }
+        false
+    }
+
+    /// New series whose group has something to pass on, at most `max`; the others go on waiting.
+    pub fn seeds(&mut self, max: usize, now_ms: i64) -> Vec<Seed> {
+        let mut seeds = Vec::new();
+        let (groups, seats) = (&self.groups, &self.seats);
+        self.newcomers.retain(|newcomer| {
+            let seat = seats.get(newcomer.shard as usize).and_then(|slots| slots.get(newcomer.place.slot as usize));
+            let there = seat.and_then(Option::as_ref).filter(|seat| seat.id == newcomer.place.id);
+            let Some(group) = there.and_then(|seat| groups.get(seat.group as usize)) else { return false };
+            if seeds.len() < max && group.ready >= LEAST_MEMBERS {
+                let donors = group.donors.iter().copied().filter(|(_, place)| *place != newcomer.place).collect();
+                seeds.push(Seed { newcomer: *newcomer, donors });
+                return false;
+            }
+            now_ms < newcomer.until_ms
+        });
+        seeds
+    }
+
+    /// New series that have too few samples of their own yet.
+    pub fn retry(&mut self, newcomers: impl IntoIterator<Item = Newcomer>) {
+        self.newcomers.extend(newcomers);
+    }
+}
+
+/// The verdict on a series that is unlike its peers.
+fn outlier(verdict: &PeerVerdict, place: Place, now_ms: i64) -> Verdict {
+    Verdict {
+        slot: place.slot,
+        ts_ms: now_ms,
+        value: verdict.value,
+        score: verdict.score,
+        edge: 1.0,
+        onset: verdict.onset,
+        alarm: verdict.alarm,
+        pattern: Pattern::PeerOutlier,
+        expected: verdict.expected,
+        lower: verdict.lower,
+        upper: verdict.upper,
+        why: Why::UNKNOWN,
+    }
+}
+
+#[cfg(test)]
+mod tests;
