@@ -5,6 +5,8 @@
 //! `timestamp,score,is_anomaly` is written, row by row the same as the input. Several columns are judged
 //! one by one and rolled up to the score of the host.
 
+mod onset;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -17,6 +19,8 @@ use watchbell_detect::{CivilTime, EntityCount, Judge, JudgeConfig, host_score};
 use watchbell_normalize::Cadence;
 use watchbell_series::{Sample, SeriesSpec, Verdict};
 
+use onset::Onsets;
+
 /// Judges files offline with the engine of `run`, strictly causal: a score for each row.
 #[derive(Debug, clap::Args)]
 pub struct ScoreArgs {
@@ -27,8 +31,21 @@ pub struct ScoreArgs {
     #[arg(long)]
     pub out: PathBuf,
     /// Which rows `is_anomaly` marks.
-    #[arg(long, value_enum, default_value_t = Mark::Onset)]
+    #[arg(long, value_enum, default_value_t = Mark::Alarm)]
     pub mark: Mark,
+    /// What `score` holds.
+    #[arg(long, value_enum, default_value_t = Scores::Held)]
+    pub scores: Scores,
+}
+
+/// What is written as the score of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scores {
+    /// What `run` publishes: the score of the row, held for a while after a spike.
+    Held,
+    /// A rank of onsets, for measures that search a threshold and count each row over it as an alarm (NAB):
+    /// over 0.8 only where something begins, the higher the rarer it is of late and the more led up to it.
+    Onset,
 }
 
 /// Which rows are marked as anomalous.
@@ -42,7 +59,7 @@ pub enum Mark {
 
 /// A series is judged from its eleventh row on, whatever its cadence: files may be short.
 const CONFIG: JudgeConfig =
-    JudgeConfig { warmup_s: 0.0, warmup_samples: 10, edge: 1.0, report_edge: 0.8, t_shift: 0.0, hold: 0.95 };
+    JudgeConfig { warmup_s: 0.0, warmup_samples: 10, edge: 1.0, report_edge: 0.8, t_shift: 0.0, hold: 0.965 };
 /// An alarm of a host closes after more rows than this under the edge.
 const HOST_LATCH_ROWS: u32 = 5;
 /// Faults of one file that are told one by one.
@@ -61,7 +78,7 @@ pub fn run(args: ScoreArgs) -> anyhow::Result<()> {
     let mut failed = 0;
     for (input, output) in inputs.iter().zip(&outputs) {
         progress.set_message(output.file_stem().unwrap_or_default().to_string_lossy().into_owned());
-        if let Err(error) = score_file(input, output, args.mark, &progress) {
+        if let Err(error) = score_file(input, output, (args.mark, args.scores), &progress) {
             failed += 1;
             progress.suspend(|| eprintln!("{error:#}"));
         }
@@ -129,13 +146,13 @@ fn outputs(inputs: &[PathBuf], out: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// Judges one file. The output appears under its name only when it is complete.
-fn score_file(input: &Path, output: &Path, mark: Mark, progress: &ProgressBar) -> anyhow::Result<()> {
+fn score_file(input: &Path, output: &Path, wanted: (Mark, Scores), progress: &ProgressBar) -> anyhow::Result<()> {
     let file = File::open(input).with_context(|| format!("cannot open `{}`", input.display()))?;
     let file = BufReader::new(progress.wrap_read(file));
     let gzipped = input.extension().is_some_and(|extension| extension == "gz");
     let reader: Box<dyn Read> = if gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     let partial = output.with_extension("csv.partial");
-    let result = write_scores(input, reader, &partial, mark, progress)
+    let result = write_scores(input, reader, &partial, wanted, progress)
         .and_then(|()| std::fs::rename(&partial, output).with_context(|| cannot_write(output)));
     if result.is_err() {
         // What is half written helps nobody; that it may not exist at all is no further error.
@@ -148,9 +165,15 @@ fn cannot_write(path: &Path) -> String {
     format!("cannot write `{}`", path.display())
 }
 
-fn write_scores(input: &Path, from: impl Read, to: &Path, mark: Mark, progress: &ProgressBar) -> anyhow::Result<()> {
+fn write_scores(
+    input: &Path,
+    from: impl Read,
+    to: &Path,
+    wanted: (Mark, Scores),
+    progress: &ProgressBar,
+) -> anyhow::Result<()> {
     let mut out = BufWriter::new(File::create(to).with_context(|| cannot_write(to))?);
-    let faults = score_rows(&input.display().to_string(), from, mark, |line| out.write_all(line.as_bytes()))?;
+    let faults = score_rows(&input.display().to_string(), from, wanted, |line| out.write_all(line.as_bytes()))?;
     out.flush().with_context(|| cannot_write(to))?;
     progress.suspend(|| faults.print(&input.display().to_string()));
     Ok(())
@@ -185,13 +208,13 @@ impl Faults {
 fn score_rows(
     name: &str,
     from: impl Read,
-    mark: Mark,
+    (mark, scores): (Mark, Scores),
     mut write: impl FnMut(&str) -> io::Result<()>,
 ) -> anyhow::Result<Faults> {
     let mut rows = csv::ReaderBuilder::new().flexible(true).from_reader(from);
     let header = rows.headers().with_context(|| format!("{name}:1: cannot read the header"))?.clone();
     let columns = value_columns(&header).with_context(|| format!("{name}:1"))?;
-    let mut entity = Entity::new(columns.len());
+    let (mut entity, mut onsets) = (Entity::new(columns.len()), Onsets::default());
     let (mut record, mut faults, mut last_ms) = (csv::StringRecord::new(), Faults::default(), i64::MIN);
     write("timestamp,score,is_anomaly\n")?;
     let mut line = String::new();
@@ -230,7 +253,11 @@ fn score_rows(
         line.clear();
         line.push_str(text);
         line.push(',');
-        if let Some(score) = row.score {
+        let score = match scores {
+            Scores::Held => row.score,
+            Scores::Onset => row.score.map(|held| onsets.rank(row.own, held)),
+        };
+        if let Some(score) = score {
             line.push_str(&score.to_string());
         }
         line.push_str(if marked { ",1\n" } else { ",0\n" });
@@ -265,7 +292,10 @@ fn cell(text: &str) -> Result<Option<f64>, ()> {
 
 /// What is said of one row.
 struct Outcome {
+    /// The published score.
     score: Option<f32>,
+    /// The score of the row by itself.
+    own: f32,
     onset: bool,
     alarm: bool,
 }
@@ -287,6 +317,9 @@ impl Entity {
         for slot in 0..columns as u32 {
             judge.admit(slot, &SeriesSpec::default(), 0);
         }
+        if columns == 1 {
+            judge.track(0, true);
+        }
         let columns = vec![(Cadence::default(), None); columns];
         Self { judge, columns, samples: Vec::new(), verdicts: Vec::new(), under: None }
     }
@@ -306,7 +339,7 @@ impl Entity {
 
     fn judge_row(&mut self, ts_ms: i64) -> Outcome {
         if self.samples.is_empty() {
-            return Outcome { score: None, onset: false, alarm: false };
+            return Outcome { score: None, own: 0.0, onset: false, alarm: false };
         }
         self.judge.judge(&self.samples, &mut self.verdicts);
         if self.columns.len() > 1 { self.roll_up() } else { self.single(ts_ms) }
@@ -316,13 +349,14 @@ impl Entity {
         let reading = self.judge.reading(0, ts_ms);
         let onset = self.verdicts.iter().any(|verdict| verdict.onset);
         let score = reading.not_ready.is_none().then_some(reading.score);
-        Outcome { score, onset, alarm: reading.alarm }
+        let own = self.verdicts.last().map_or(0.0, |verdict| verdict.score.max(0.0));
+        Outcome { score, own, onset, alarm: reading.alarm }
     }
 
     fn roll_up(&mut self) -> Outcome {
         let count = self.judge.entities().fold(EntityCount::default(), |sum, (_, count)| sum.plus(count));
         if count.ready == 0 {
-            return Outcome { score: None, onset: false, alarm: false };
+            return Outcome { score: None, own: 0.0, onset: false, alarm: false };
         }
         let score = host_score(count);
         let was_open = self.under.is_some();
@@ -332,7 +366,7 @@ impl Entity {
             _ => None,
         };
         let alarm = self.under.is_some();
-        Outcome { score: Some(score), onset: alarm && !was_open, alarm }
+        Outcome { score: Some(score), own: score, onset: alarm && !was_open, alarm }
     }
 }
 
@@ -343,7 +377,7 @@ mod tests {
     /// The lines of the output without its header, and the faults.
     fn score(text: &str, mark: Mark) -> anyhow::Result<(Vec<String>, Vec<String>)> {
         let mut lines = Vec::new();
-        let faults = score_rows("x.csv", text.as_bytes(), mark, |line| {
+        let faults = score_rows("x.csv", text.as_bytes(), (mark, Scores::Held), |line| {
             lines.push(line.trim_end().to_owned());
             Ok(())
         })?;
@@ -410,7 +444,7 @@ mod tests {
             let error = format!("{:#}", score(text, Mark::Onset).expect_err(text));
             assert!(error.contains(want), "{text}: {error}");
         }
-        let broken = score_rows("x.csv", &b"timestamp,a\n1,\xff\n"[..], Mark::Onset, |_| Ok(()));
+        let broken = score_rows("x.csv", &b"timestamp,a\n1,\xff\n"[..], (Mark::Onset, Scores::Held), |_| Ok(()));
         let error = format!("{:#}", broken.expect_err("not UTF-8"));
         assert!(error.starts_with("x.csv:2: cannot read on"), "{error}");
     }
@@ -422,7 +456,7 @@ mod tests {
         std::fs::write(&input, gauge(30, 1)).expect("written");
         let run_to = |out: &Path, paths: &[&Path]| {
             let paths = paths.iter().map(|path| path.to_path_buf()).collect();
-            run(ScoreArgs { paths, out: out.to_path_buf(), mark: Mark::Onset })
+            run(ScoreArgs { paths, out: out.to_path_buf(), mark: Mark::Onset, scores: Scores::Held })
         };
         let error = run_to(folder.path(), &[&input]).expect_err("it would overwrite").to_string();
         assert!(error.contains("overwrite"), "{error}");

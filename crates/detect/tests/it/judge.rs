@@ -88,13 +88,13 @@ fn a_slow_climb_is_a_drift() {
 fn a_missed_season_is_named() {
     let mut feed = Feed::new(SeriesSpec::default());
     let daily = |i: u64| ((i % 1440) as f64).min(480.0 - (i % 1440) as f64).clamp(0.0, 60.0) + quiet(i);
-    feed.put_all(0..1440 * 12, daily);
-    let verdicts = feed.put_all(1440 * 12..1440 * 12 + 90, quiet);
+    feed.put_all(0..1440 * 21, daily);
+    let verdicts = feed.put_all(1440 * 21..1440 * 21 + 90, quiet);
     assert!(verdicts.iter().any(|v| v.onset && v.pattern == Pattern::SeasonMissed), "{:?}", verdicts.first());
     assert_eq!(verdicts.last().map(|v| v.pattern), Some(Pattern::SeasonMissed));
     let mut feed = Feed::new(SeriesSpec::default());
-    feed.put_all(0..1440 * 12, daily);
-    assert!(feed.put_all(1440 * 12..1440 * 13, daily).iter().all(|v| !v.onset));
+    feed.put_all(0..1440 * 21, daily);
+    assert!(feed.put_all(1440 * 21..1440 * 22, daily).iter().all(|v| !v.onset));
 }
 
 #[test]
@@ -276,5 +276,5 @@ fn often_ringing_raises_the_edge_of_its_series() {
     let first = feed.put(160.0)[0];
     feed.put_all(2001..2060, quiet);
     let second = feed.put(160.0)[0];
-    assert!(first.edge < 1.01 && second.edge > 1.1, "{first:?} {second:?}");
+    assert!(first.edge < 1.01 && second.edge > 1.05, "{first:?} {second:?}");
 }
