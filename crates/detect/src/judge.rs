@@ -222,8 +222,9 @@ fn step(
     }
     single::bridge_gap(hot, sample.ts_ms);
     seasons.turn(hot, ctx.bins);
+    let mut row = single::judge(hot, seasons.of(hot), value, ctx);
+    single::know_habits(hot, seasons.of_mut(hot), &mut row, ctx);
     let season = seasons.of(hot);
-    let row = single::judge(hot, season, value, ctx);
     let turn = single::alarm(hot, season, &row, ctx);
     let known = hot.ready() || row.illegal;
     let worth = (known && row.score >= ctx.config.report_edge)

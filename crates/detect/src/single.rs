@@ -6,6 +6,8 @@
 //! in about a month would take at this cadence, is the score: 1.0 is the edge. First the sample is
 //! judged with what earlier ones taught, then it teaches.
 //!
+//! An odd event that came back at the same distance several times is a habit of the series and stays quiet.
+//!
 //! What rules add (directions, least deviations) caps single channels; what is certain (illegal values,
 //! a value that stopped changing) sets the score directly. A series that never changed takes a short path.
 
@@ -13,6 +15,7 @@ pub(crate) mod alarm;
 pub(crate) mod band;
 pub(crate) mod channel;
 pub(crate) mod flat;
+pub(crate) mod habit;
 pub(crate) mod hot;
 pub(crate) mod pattern;
 pub(crate) mod season;
@@ -59,8 +62,8 @@ const CONSTANT_SCALE: f64 = 0.02;
 const CONSTANT_ROWS: u32 = 240;
 /// Errors are cut off here, so that their squares stay numbers.
 const MAX_ERROR: f64 = 1e18;
-/// What a rule caps scores at most this.
-const CAP: f32 = 0.95;
+/// What a rule or a habit caps scores at most this.
+pub(crate) const CAP: f32 = 0.95;
 
 /// The row of this detector in the table.
 pub(crate) const INFO: DetectorInfo = DetectorInfo {
@@ -85,6 +88,8 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
         ("slope_floor", channel::SLOPE_FLOOR, "least Hill slope"),
         ("adopt_rows", channel::ADOPT_ROWS as f32, "rows after which a new regime is adopted"),
         ("edge_decades", EDGE_DECADES, "powers of ten that make 1.0 at one sample a minute"),
+        ("habit_distance", habit::SAME_DISTANCE, "part by which distances of a habit's events differ at most"),
+        ("habit_largest", habit::LARGEST, "usual sizes that an event of a habit is at most"),
         ("hold_power", HOLD_POWER, "power of the cadence with which the held score falls faster per row"),
         ("raise", alarm::RAISE, "what an alarm adds to the edge, forgotten quickly"),
         ("raise_long", alarm::RAISE_LONG, "what an alarm adds to the edge, forgotten slowly"),
@@ -220,6 +225,13 @@ pub(crate) fn judge(hot: &Hot, season: Option<&Season>, value: f64, ctx: &Contex
         score = score.max(FACT_SCORE);
     }
     Row { value, season: usual, errors, roots, scales, ratios, decades, score, led, illegal, flat }
+}
+
+/// Lowers the score of a judged row that belongs to a habit of the series.
+pub(crate) fn know_habits(hot: &Hot, season: Option<&mut Season>, row: &mut Row, ctx: &Context<'_>) {
+    if let Some(season) = season.filter(|_| row.score >= habit::ODD && !row.illegal && !row.flat) {
+        season.habit.weigh(row, ctx.bins.secs, cadence(hot.cadence_s), ctx.config.edge);
+    }
 }
 
 /// Whether an error of `value` counts by its direction and size.

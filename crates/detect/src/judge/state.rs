@@ -8,7 +8,7 @@ impl Judge {
     /// Version of the bytes that [`Judge::save`] writes; it is in them.
     pub const STATE_VERSION: u16 = checkpoint::VERSION;
 
-    /// Appends the learned state of `slot`: about 160 bytes, and 292 more if the series varies. Not in it,
+    /// Appends the learned state of `slot`: about 160 bytes, and 310 more if the series varies. Not in it,
     /// because others know it: rules, entity and whether the series is tracked.
     pub fn save(&self, slot: u32, out: &mut Vec<u8>) {
         if let Some(hot) = self.hot.get(slot) {

@@ -3,10 +3,7 @@
 //! The scale is robust (clipped) and quick; under it lies a floor from a slow, nearly raw root mean
 //! square, which keeps sparse and bursty series quiet. Beyond three scales the tail is learned as peaks
 //! over a threshold: how often clusters of such rows come, and how steeply they thin out (Hill's
-//! estimator). The slope is itself an estimate from few clusters, so the tail is drawn as what is to be
-//! expected of the next cluster rather than as if the slope were known: the exponential of the excess
-//! ln(ratio), averaged over the slopes that the clusters allow, is a Lomax distribution, heavier while there
-//! were few. The result counts powers of ten of improbability per row.
+//! estimator). The result counts powers of ten of improbability per row.
 
 use crate::math::{LN_10, LOG10_E, exp, ln};
 
@@ -38,8 +35,6 @@ pub(crate) const SLOPE_TRUST: f32 = 10.0;
 const SLOPE_RATE: f32 = 0.01;
 /// Most that one cluster teaches the Hill slope.
 pub(crate) const SLOPE_CLIP: f32 = 1.0;
-/// Least rate of changes per row of a series that was constant until now, as -log10.
-const RAREST_CHANGE: f32 = 4.0;
 /// Rows over the clip, net, after which a new regime is adopted.
 pub(crate) const ADOPT_ROWS: u16 = 400;
 /// Rate at which a new regime is adopted.
@@ -131,25 +126,13 @@ impl Channel {
 
     /// Improbability of a row at `ratio` scales, in powers of ten.
     pub(crate) fn improbability(&self, ratio: f32) -> f32 {
-        if ratio > TAIL {
-            let trust = self.trust();
-            self.rarity + LOG10_E * trust * ln(1.0 + ln(ratio / TAIL) / (trust * self.slope))
-        } else {
-            self.rarity * ratio / TAIL
-        }
-    }
-
-    /// Shape of the Lomax tail: the clusters that the slope rests on.
-    fn trust(&self) -> f32 {
-        SLOPE_TRUST + f32::from(self.clusters)
+        if ratio > TAIL { self.rarity + ln(ratio / TAIL) / (LN_10 * self.slope) } else { self.rarity * ratio / TAIL }
     }
 
     /// The ratio at which the improbability reaches `target`: the inverse of [`Channel::improbability`].
     pub(crate) fn ratio_at(&self, target: f32) -> f32 {
         if target > self.rarity {
-            let trust = self.trust();
-            let excess = trust * self.slope * (exp((target - self.rarity) * LN_10 / trust) - 1.0);
-            (TAIL * exp(excess)).min(MAX_RATIO)
+            (TAIL * exp((target - self.rarity) * LN_10 * self.slope)).min(MAX_RATIO)
         } else {
             TAIL * target / self.rarity
         }
@@ -183,7 +166,7 @@ impl Channel {
         if tail && self.since >= CLUSTER_GAP {
             let lambda = exp(-LN_10 * self.rarity);
             self.rarity = -LOG10_E * ln(lambda + rate * (1.0 - lambda));
-            let gain = (1.0 / self.trust()).max(SLOPE_RATE);
+            let gain = (1.0 / (f32::from(self.clusters) + SLOPE_TRUST)).max(SLOPE_RATE);
             self.slope += gain * (ln(ratio / TAIL).min(SLOPE_CLIP) - self.slope);
             self.slope = self.slope.max(SLOPE_FLOOR);
             self.clusters = self.clusters.saturating_add(1);
@@ -196,10 +179,9 @@ impl Channel {
     }
 
     /// What a series that never varied has instead of a learned scale: `scale`, and a tail as rare as the
-    /// `rows` without a change say: it takes longer to prove than the tail of a series that varies, and holds for
-    /// this first change only.
+    /// `rows` without a change say.
     pub(crate) fn after_constant(rows: u32, scale: f32) -> Self {
-        let rarity = (LOG10_E * ln(rows as f32 + 50.0)).min(RAREST_CHANGE);
+        let rarity = (LOG10_E * ln(rows as f32 + 50.0)).min(RAREST);
         Self { scale, square: scale * scale, rarity, ..Self::NEW }
     }
 }
@@ -240,25 +222,6 @@ mod tests {
             let back = channel.ratio_at(channel.improbability(ratio));
             assert!((back / ratio - 1.0).abs() < 1e-3, "{ratio} {back}");
         }
-    }
-
-    #[test]
-    fn the_tail_is_heavier_while_few_clusters_were_seen() {
-        let young = Channel { scale: 1.0, ..Channel::NEW };
-        let old = Channel { clusters: 200, ..young };
-        assert!(young.improbability(30.0) < old.improbability(30.0) - 0.5);
-        // With very many clusters it is the exponential of the Hill slope.
-        let exponential = RARITY_START + ln(30.0 / TAIL) / (LN_10 * SLOPE_START);
-        assert!((Channel { clusters: u8::MAX, ..young }.improbability(30.0) / exponential - 1.0).abs() < 0.02);
-    }
-
-    #[test]
-    fn the_longer_a_series_was_constant_the_more_its_first_change_says() {
-        let first = |rows: u32| Channel::after_constant(rows, 1.0).improbability(50.0);
-        assert!(first(5_000) > first(200) + 1.0);
-        let mut channel = Channel::after_constant(5_000, 1.0);
-        channel.learn(50.0, 50.0, channel.root(), &Rates::new(240, 0.0));
-        assert!(channel.rarity <= RAREST);
     }
 
     #[test]

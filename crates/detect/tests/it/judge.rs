@@ -98,6 +98,24 @@ fn a_missed_season_is_named() {
 }
 
 #[test]
+fn an_odd_event_that_comes_back_is_learned() {
+    // A job of two minutes each night, too short for the profile of the day.
+    let mut feed = Feed::new(SeriesSpec::default());
+    let mut onsets = [0; 16];
+    for i in 0..1440 * 16 {
+        let (day, minute) = (i / 1440, i % 1440);
+        let job = (120 + day % 3..122 + day % 3).contains(&minute);
+        let verdicts = feed.put(quiet(i) + if job { 20.0 } else { 0.0 });
+        onsets[day as usize] += verdicts.iter().filter(|v| v.onset).count();
+    }
+    assert!(onsets[..6].iter().sum::<usize>() >= 3, "{onsets:?}");
+    assert!(onsets[8..].iter().all(|n| *n == 0), "{onsets:?}");
+    // By day it is news.
+    feed.put_all(0..600, quiet);
+    assert!(feed.put(120.0)[0].onset);
+}
+
+#[test]
 fn the_good_direction_never_rings_but_is_learned() {
     let mut feed = Feed::new(spec(|s| s.direction = Direction::Up));
     feed.put_all(0..2000, quiet);
