@@ -85,7 +85,8 @@ fn each_row_has_its_score_and_the_spike_is_found() {
         let (_, spike, marked) = &rows[SPIKE];
         assert!(*marked && spike.is_some_and(|score| score > 1.0), "{name}: {spike:?}");
         let marks = rows.iter().filter(|row| row.2).count();
-        assert!(marks <= 3, "{name}: {marks} rows are marked");
+        // An alarm closes after a few rows under the edge.
+        assert!(marks <= 8, "{name}: {marks} rows are marked");
     }
     assert_eq!(rows(&out.join("labelled.csv")), rows(&out.join("plain.csv")), "a label is never read");
 }
