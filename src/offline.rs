@@ -6,10 +6,12 @@
 //! | [`rows`] | their rows, and what is wrong with them |
 //! | [`entity`] | the series of one file and their judge |
 //! | [`host`] | several columns as one machine |
+//! | [`onset`] | a rank of onsets, for measures that count every row over a threshold |
 
 pub mod entity;
 pub mod files;
 pub mod host;
+pub mod onset;
 pub mod rows;
 
 pub use entity::{Entity, Outcome};

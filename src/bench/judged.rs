@@ -9,13 +9,10 @@ use indicatif::ProgressBar;
 use super::measure::{EventCounts, PointCounts, event_counts, ranking, runs, vus};
 use super::set::SeriesFile;
 use crate::clock::Timer;
+use crate::offline::onset::Onsets;
 use crate::offline::{Entity, Outcome, Rows, files};
 use crate::report::{Plot, Trace};
 
-/// NAB counts every row over its threshold that lies in no window, so an alarm must be one row: rows that raise none
-/// stay under this in what NAB's threshold is searched over. The score itself is held for a while after each
-/// alarm, for people; thresholds over it would count the same alarm many times.
-const QUIET: f64 = 0.9;
 /// Edges among which the best for NAB is searched: one for all files, as NAB searches its threshold.
 pub const EDGES: [f32; 15] = [0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.3, 1.5, 2.0];
 /// A gap counts as so many intervals of watched time at most.
@@ -73,8 +70,8 @@ pub struct Ranking {
 /// A file as NAB scores it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NabFile {
-    /// What its threshold search sees: the score of rows that raise an alarm, and a number under [`QUIET`] for all
-    /// others, the higher the higher their score; NaN where there is none.
+    /// What its threshold search sees: the rank of onsets, see [`onset`](crate::offline::onset); NaN where there is
+    /// no score.
     pub score: Vec<f64>,
     /// 1 at the rows that raise an alarm, else 0.
     pub raised: Vec<f64>,
@@ -157,7 +154,7 @@ pub fn judge(file: &SeriesFile, progress: &ProgressBar, with_plot: bool) -> anyh
     let raised: Vec<bool> = judged.iter().map(|row| row.onset).collect();
     let open: Vec<bool> = judged.iter().map(|row| row.alarm).collect();
     let answered = judged.iter().filter(|row| row.score.is_some()).count();
-    let events = event_counts(label, &raised, ts_ms);
+    let events = event_counts(label, &open, ts_ms);
     let svg = if with_plot { plot(&data, &outcomes, train).svg(&file.name) } else { String::new() };
     Ok(Judged {
         name: file.name.clone(),
@@ -216,16 +213,18 @@ fn nab_file(shown: &str, data: &Data, outcomes: &[Outcome], windows: &[(f64, f64
         found.push(window);
     }
     Ok(NabFile {
-        score: outcomes.iter().map(nab_score).collect(),
+        score: ranks(outcomes),
         raised: outcomes.iter().map(|row| f64::from(u8::from(row.onset))).collect(),
         raised_at: EDGES.iter().map(|edge| data.raised_at(*edge)).collect(),
         windows: found,
     })
 }
 
-fn nab_score(row: &Outcome) -> f64 {
-    let score = row.score.map_or(f64::NAN, f64::from);
-    if row.onset { score } else { QUIET * score / (1.0 + score) }
+/// What NAB's search of a threshold goes over: it counts every row over it, which a held score is not made for.
+fn ranks(outcomes: &[Outcome]) -> Vec<f64> {
+    let mut onsets = Onsets::default();
+    let mut rank = |row: &Outcome| row.score.map_or(f64::NAN, |held| f64::from(onsets.rank(row.own, held)));
+    outcomes.iter().map(&mut rank).collect()
 }
 
 /// Alarms with an event near are right. For the picture it is enough to ask for a label in the rows around.

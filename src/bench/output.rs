@@ -125,7 +125,7 @@ pub fn nab_table(all: &[Measured]) -> Table {
 /// What is in [`nab_table`].
 pub const NAB_WORDS: &str = "Only the row that raises an alarm is a detection, one row an alarm. Own decisions are \
     what the service would have said. NAB itself takes the one threshold for all files that is best in hindsight: here \
-    once over the scores of the alarms, and once as the edge from which alarms are raised.";
+    once over a rank of onsets, and once as the edge from which alarms are raised.";
 
 /// Writes `sets.csv`, `series.csv` and `index.html` into `folder`, which is there.
 ///

@@ -14,6 +14,7 @@ use anyhow::{Context, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::offline::files::{inputs, open, stem};
+use crate::offline::onset::Onsets;
 use crate::offline::rows::Faults;
 use crate::offline::{Entity, Rows};
 
@@ -27,8 +28,21 @@ pub struct ScoreArgs {
     #[arg(long)]
     pub out: PathBuf,
     /// Which rows `is_anomaly` marks.
-    #[arg(long, value_enum, default_value_t = Mark::Onset)]
+    #[arg(long, value_enum, default_value_t = Mark::Alarm)]
     pub mark: Mark,
+    /// What `score` holds.
+    #[arg(long, value_enum, default_value_t = Scores::Held)]
+    pub scores: Scores,
+}
+
+/// What is written as the score of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scores {
+    /// What `run` publishes: the score of the row, held for a while after a spike.
+    Held,
+    /// A rank of onsets, for measures that search a threshold and count each row over it as an alarm (NAB):
+    /// over 0.8 only where something begins, the higher the rarer it is of late and the more led up to it.
+    Onset,
 }
 
 /// Which rows are marked as anomalous.
@@ -53,7 +67,7 @@ pub fn run(args: ScoreArgs) -> anyhow::Result<()> {
     let mut failed = 0;
     for (input, output) in inputs.iter().zip(&outputs) {
         progress.set_message(output.file_stem().unwrap_or_default().to_string_lossy().into_owned());
-        if let Err(error) = score_file(input, output, args.mark, &progress) {
+        if let Err(error) = score_file(input, output, (args.mark, args.scores), &progress) {
             failed += 1;
             progress.suspend(|| eprintln!("{error:#}"));
         }
@@ -91,10 +105,10 @@ fn outputs(inputs: &[PathBuf], out: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// Judges one file. The output appears under its name only when it is complete.
-fn score_file(input: &Path, output: &Path, mark: Mark, progress: &ProgressBar) -> anyhow::Result<()> {
+fn score_file(input: &Path, output: &Path, wanted: (Mark, Scores), progress: &ProgressBar) -> anyhow::Result<()> {
     let reader = open(input, progress)?;
     let partial = output.with_extension("csv.partial");
-    let result = write_scores(input, reader, &partial, mark, progress)
+    let result = write_scores(input, reader, &partial, wanted, progress)
         .and_then(|()| std::fs::rename(&partial, output).with_context(|| cannot_write(output)));
     if result.is_err() {
         // What is half written helps nobody; that it may not exist at all is no further error.
@@ -107,10 +121,16 @@ fn cannot_write(path: &Path) -> String {
     format!("cannot write `{}`", path.display())
 }
 
-fn write_scores(input: &Path, from: impl Read, to: &Path, mark: Mark, progress: &ProgressBar) -> anyhow::Result<()> {
+fn write_scores(
+    input: &Path,
+    from: impl Read,
+    to: &Path,
+    wanted: (Mark, Scores),
+    progress: &ProgressBar,
+) -> anyhow::Result<()> {
     let mut out = BufWriter::new(File::create(to).with_context(|| cannot_write(to))?);
     let name = input.display().to_string();
-    let faults = score_rows(&name, from, mark, |line| out.write_all(line.as_bytes()))?;
+    let faults = score_rows(&name, from, wanted, |line| out.write_all(line.as_bytes()))?;
     out.flush().with_context(|| cannot_write(to))?;
     progress.suspend(|| faults.told(&name).iter().for_each(|fault| eprintln!("{fault}")));
     Ok(())
@@ -120,11 +140,12 @@ fn write_scores(input: &Path, from: impl Read, to: &Path, mark: Mark, progress: 
 fn score_rows(
     name: &str,
     from: impl Read,
-    mark: Mark,
+    (mark, scores): (Mark, Scores),
     mut write: impl FnMut(&str) -> io::Result<()>,
 ) -> anyhow::Result<Faults> {
     let mut rows = Rows::open(name, from)?;
     let mut entity = Entity::new(rows.columns().len());
+    let mut onsets = Onsets::default();
     write("timestamp,score,is_anomaly\n")?;
     let mut line = String::new();
     while let Some(row) = rows.next_row()? {
@@ -133,7 +154,11 @@ fn score_rows(
         line.clear();
         line.push_str(row.time);
         line.push(',');
-        if let Some(score) = outcome.score {
+        let score = match scores {
+            Scores::Held => outcome.score,
+            Scores::Onset => outcome.score.map(|held| onsets.rank(outcome.own, held)),
+        };
+        if let Some(score) = score {
             line.push_str(&score.to_string());
         }
         line.push_str(if marked { ",1\n" } else { ",0\n" });
@@ -160,7 +185,7 @@ mod tests {
     fn one_row_for_each_row_and_a_score_where_there_is_one() {
         let marked = |mark: Mark| -> Vec<usize> {
             let mut lines = Vec::new();
-            let faults = score_rows("x.csv", gauge(220).as_bytes(), mark, |line| {
+            let faults = score_rows("x.csv", gauge(220).as_bytes(), (mark, Scores::Held), |line| {
                 lines.push(line.trim_end().to_owned());
                 Ok(())
             });
@@ -180,7 +205,7 @@ mod tests {
         std::fs::write(&input, gauge(30)).expect("written");
         let run_to = |out: &Path, paths: &[&Path]| {
             let paths = paths.iter().map(|path| path.to_path_buf()).collect();
-            run(ScoreArgs { paths, out: out.to_path_buf(), mark: Mark::Onset })
+            run(ScoreArgs { paths, out: out.to_path_buf(), mark: Mark::Onset, scores: Scores::Held })
         };
         let error = run_to(folder.path(), &[&input]).expect_err("it would overwrite").to_string();
         assert!(error.contains("overwrite"), "{error}");

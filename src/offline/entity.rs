@@ -16,6 +16,8 @@ fn config() -> JudgeConfig {
 pub struct Outcome {
     /// The score, if there is one.
     pub score: Option<f32>,
+    /// The score of the row by itself, never the held one; 0 while there is none.
+    pub own: f32,
     /// Whether the row raises an alarm.
     pub onset: bool,
     /// Whether an alarm is open.
@@ -28,7 +30,7 @@ pub struct Outcome {
 
 impl Outcome {
     /// Of a row without a sample, or of which nothing is known yet.
-    pub const NONE: Self = Self { score: None, onset: false, alarm: false, lower: f64::NAN, upper: f64::NAN };
+    pub const NONE: Self = Self { score: None, own: 0.0, onset: false, alarm: false, lower: f64::NAN, upper: f64::NAN };
 }
 
 /// The series of one file and their judge: each row by itself and earlier rows only.
@@ -56,6 +58,10 @@ impl Entity {
         let mut judge = Judge::new(JudgeConfig { edge, ..config() }, CivilTime::utc());
         for slot in 0..columns as u32 {
             judge.admit(slot, &SeriesSpec::default(), 0);
+        }
+        if columns == 1 {
+            // So that each row has a verdict, and with it a score of its own.
+            judge.track(0, true);
         }
         let host = (columns > 1).then(|| Host::new(columns));
         let columns = vec![(Cadence::default(), None); columns];
@@ -87,7 +93,8 @@ impl Entity {
         let reading = self.judge.reading(0, ts_ms);
         let onset = self.verdicts.iter().any(|verdict| verdict.onset);
         let score = reading.not_ready.is_none().then_some(reading.score);
-        Outcome { score, onset, alarm: reading.alarm, lower: reading.lower, upper: reading.upper }
+        let own = self.verdicts.last().map_or(0.0, |verdict| verdict.score.max(0.0));
+        Outcome { score, own, onset, alarm: reading.alarm, lower: reading.lower, upper: reading.upper }
     }
 }
 

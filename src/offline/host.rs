@@ -39,6 +39,6 @@ impl Host {
             self.joint.fit();
         }
         let score = (!verdict.score.is_nan()).then_some(verdict.score);
-        Outcome { score, onset: verdict.onset, alarm: verdict.alarm, ..Outcome::NONE }
+        Outcome { score, own: score.unwrap_or(0.0), onset: verdict.onset, alarm: verdict.alarm, ..Outcome::NONE }
     }
 }

@@ -71,7 +71,7 @@ fn each_row_has_its_score_and_the_spike_is_found() {
     packed.write_all(csv(4, false).as_bytes()).expect("written");
     packed.finish().expect("written");
 
-    let done = score(&[&data], &out, &[]);
+    let done = score(&[&data], &out, &["--mark", "onset"]);
     assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
     let mut names: Vec<_> = fs::read_dir(&out).expect("a folder").map(|f| f.expect("a file").file_name()).collect();
     names.sort();

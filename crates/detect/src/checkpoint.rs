@@ -8,6 +8,7 @@ use watchbell_series::Pattern;
 
 use crate::single::alarm::Alarm;
 use crate::single::channel::Channel;
+use crate::single::habit::Habit;
 use crate::single::hot::{Hot, flag};
 use crate::single::season::Season;
 
@@ -67,6 +68,12 @@ pub(crate) fn write(hot: &Hot, season: Option<&Season>, out: &mut Vec<u8>) {
         w.put(season.step.to_le_bytes());
         w.0.extend(season.day.iter().chain(&season.week).map(|q| q.to_le_bytes()[0]));
         w.0.extend_from_slice(&season.factor);
+        let habit = &season.habit;
+        w.put(habit.began.to_le_bytes());
+        w.put(habit.last.to_le_bytes());
+        w.put(habit.distance.to_le_bytes());
+        w.put(habit.size.to_le_bytes());
+        w.put([habit.kept, u8::from(habit.inside)]);
     }
 }
 
@@ -176,6 +183,12 @@ impl Reader<'_> {
         let step = self.within("step", f32::MIN_POSITIVE, HUGE)?;
         let day = self.take::<96>()?.map(|b| i8::from_le_bytes([b]));
         let week = self.take::<168>()?.map(|b| i8::from_le_bytes([b]));
-        Ok(Season { step, day, week, factor: self.take()? })
+        let factor = self.take()?;
+        let (began, last) = (self.u32()?, self.u32()?);
+        let distance = self.within("distance", 0.0, f32::MAX)?;
+        let size = self.error("size")?;
+        let [kept, inside] = self.take()?;
+        let habit = Habit { began, last, distance, size, kept, inside: inside != 0 };
+        Ok(Season { step, day, week, factor, habit })
     }
 }

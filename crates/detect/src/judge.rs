@@ -45,14 +45,14 @@ pub struct JudgeConfig {
     pub report_edge: f32,
     /// Added to the powers of ten that make 1.0: the one knob of sensitivity. 0.3 halves false alarms.
     pub t_shift: f32,
-    /// The published score is at least this part of the one before, 0..=0.999: a spike stays visible for a
-    /// while.
+    /// The published score is at least this part of the one before, 0..=0.999, so that a spike stays visible
+    /// for a while. Of series slower than a sample a minute it is somewhat less.
     pub hold: f32,
 }
 
 impl Default for JudgeConfig {
     fn default() -> Self {
-        Self { warmup_s: 900.0, warmup_samples: 20, edge: 1.0, report_edge: 0.8, t_shift: 0.0, hold: 0.95 }
+        Self { warmup_s: 900.0, warmup_samples: 20, edge: 1.0, report_edge: 0.8, t_shift: 0.0, hold: 0.965 }
     }
 }
 
@@ -233,8 +233,9 @@ fn step(
     }
     single::bridge_gap(hot, sample.ts_ms);
     seasons.turn(hot, ctx.bins);
+    let mut row = single::judge(hot, seasons.of(hot), value, ctx);
+    single::know_habits(hot, seasons.of_mut(hot), &mut row, ctx);
     let season = seasons.of(hot);
-    let row = single::judge(hot, season, value, ctx);
     let was_open = hot.alarm.open;
     let turn = single::alarm(hot, season, &row, ctx);
     let known = hot.ready() || row.illegal;

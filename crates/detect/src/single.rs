@@ -3,8 +3,10 @@
 //! A sample is compared with a season (profiles of the day and the week), a fast level and a slow level.
 //! Three channels of errors (fast, slow, smoothed slow) each say how improbable the error is, in powers
 //! of ten per row, by their own learned scale and tail. The largest of them, divided by what one alarm
-//! in about twenty days would take at this cadence, is the score: 1.0 is the edge. First the sample is
+//! in about a month would take at this cadence, is the score: 1.0 is the edge. First the sample is
 //! judged with what earlier ones taught, then it teaches.
+//!
+//! An odd event that came back at the same distance several times is a habit of the series and stays quiet.
 //!
 //! What rules add (directions, least deviations) caps single channels; what is certain (illegal values,
 //! a value that stopped changing) sets the score directly. A series that never changed takes a short path.
@@ -13,6 +15,7 @@ pub(crate) mod alarm;
 pub(crate) mod band;
 pub(crate) mod channel;
 pub(crate) mod flat;
+pub(crate) mod habit;
 pub(crate) mod hot;
 pub(crate) mod pattern;
 pub(crate) mod season;
@@ -22,7 +25,7 @@ use watchbell_series::{Direction, Sample};
 use crate::civil::Bins;
 use crate::explain::Memory;
 use crate::judge::JudgeConfig;
-use crate::math::log10;
+use crate::math::{exp, ln, log10};
 use crate::rules::Rules;
 use crate::table::DetectorInfo;
 use alarm::Turn;
@@ -46,7 +49,10 @@ const SMOOTH_GAIN: f32 = 0.1;
 /// The smoothed channel counts in full when the row itself is at this many scales, and this much then.
 const GATE: (f32, f32) = (TAIL, 0.95);
 /// Powers of ten that make 1.0 at one sample a minute; one more for each ten times as many.
-pub(crate) const EDGE_DECADES: f32 = 4.45;
+pub(crate) const EDGE_DECADES: f32 = 4.6;
+/// Power of the cadence over a minute with which what a row lets go of the held score grows: slow series hold
+/// it for fewer rows, though for longer.
+const HOLD_POWER: f32 = 0.09;
 /// Scales are at least this part of the mean deviation.
 const SPREAD_FLOOR: f32 = 0.005;
 /// And at least this part of the level, under which lies the rounding of whoever computed the values.
@@ -57,8 +63,8 @@ const CONSTANT_SCALE: f64 = 0.02;
 const CONSTANT_ROWS: u32 = 240;
 /// Errors are cut off here, so that their squares stay numbers.
 const MAX_ERROR: f64 = 1e18;
-/// What a rule caps scores at most this.
-const CAP: f32 = 0.95;
+/// What a rule or a habit caps scores at most this.
+pub(crate) const CAP: f32 = 0.95;
 
 /// The row of this detector in the table.
 pub(crate) const INFO: DetectorInfo = DetectorInfo {
@@ -74,13 +80,18 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
         ("week_gain", season::WEEK_GAIN, "greatest gain of a visit to an hour of the week"),
         ("scale_rows", channel::SCALE_ROWS, "memory of the scale and of the rate of clusters"),
         ("clip", CLIP, "scales that an error teaches at most"),
+        ("square_clip", channel::SQUARE_CLIP, "root mean squares that an error teaches them at most"),
         ("square_rows", channel::SQUARE_ROWS, "memory of the root mean square"),
         ("square_divisor", channel::SQUARE_DIVISOR, "the scale is at least the root mean square over this"),
         ("tail", TAIL, "scales at which the tail begins"),
         ("slope_start", channel::SLOPE_START, "Hill slope of a young series"),
+        ("slope_trust", channel::SLOPE_TRUST, "clusters that the slope of a young series is worth"),
         ("slope_floor", channel::SLOPE_FLOOR, "least Hill slope"),
         ("adopt_rows", channel::ADOPT_ROWS as f32, "rows after which a new regime is adopted"),
         ("edge_decades", EDGE_DECADES, "powers of ten that make 1.0 at one sample a minute"),
+        ("habit_distance", habit::SAME_DISTANCE, "part by which distances of a habit's events differ at most"),
+        ("habit_largest", habit::LARGEST, "usual sizes that an event of a habit is at most"),
+        ("hold_power", HOLD_POWER, "power of the cadence with which the held score falls faster per row"),
         ("raise", alarm::RAISE, "what an alarm adds to the edge, forgotten quickly"),
         ("raise_long", alarm::RAISE_LONG, "what an alarm adds to the edge, forgotten slowly"),
     ],
@@ -217,6 +228,13 @@ pub(crate) fn judge(hot: &Hot, season: Option<&Season>, value: f64, ctx: &Contex
     Row { value, season: usual, errors, roots, scales, ratios, decades, score, led, illegal, flat }
 }
 
+/// Lowers the score of a judged row that belongs to a habit of the series.
+pub(crate) fn know_habits(hot: &Hot, season: Option<&mut Season>, row: &mut Row, ctx: &Context<'_>) {
+    if let Some(season) = season.filter(|_| row.score >= habit::ODD && !row.illegal && !row.flat) {
+        season.habit.weigh(row, ctx.bins.secs, cadence(hot.cadence_s), ctx.config.edge);
+    }
+}
+
 /// Whether an error of `value` counts by its direction and size.
 fn counts(rules: &Rules, error: f32, value: f64) -> bool {
     let direction = match rules.direction {
@@ -235,13 +253,18 @@ pub(crate) fn alarm(hot: &mut Hot, season: Option<&Season>, row: &Row, ctx: &Con
         return Turn { edge: config.edge, onset: false, closed: false };
     }
     let score = if hot.ready() || row.illegal { row.score } else { 0.0 };
-    let turn = hot.alarm.turn(score, config.edge, config.hold, row.illegal);
+    let turn = hot.alarm.turn(score, config.edge, hold(config.hold, cadence(hot.cadence_s)), row.illegal);
     hot.alarm.pattern = if hot.alarm.open || score >= 1.0 {
         pattern::name(hot, row, season, ctx.bins, turn.onset)
     } else {
         watchbell_series::Pattern::None
     };
     turn
+}
+
+/// The part of the published score that is kept after a row, where `hold` is kept at one a minute or more.
+fn hold(hold: f32, cadence_s: f32) -> f32 {
+    if cadence_s <= 60.0 { hold } else { (1.0 - (1.0 - hold) * exp(HOLD_POWER * ln(cadence_s / 60.0))).max(0.0) }
 }
 
 /// Learns from a judged row.
@@ -277,4 +300,17 @@ pub(crate) fn learn(hot: &mut Hot, row: &Row, ctx: &Context<'_>) {
 
 fn clip(x: f32, limit: f32) -> f32 {
     x.max(-limit).min(limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_series_hold_their_score_for_fewer_rows_but_longer() {
+        assert_eq!((hold(0.965, 1.0), hold(0.965, 60.0)), (0.965, 0.965));
+        let hourly = hold(0.965, 3600.0);
+        assert!(hourly < 0.96 && 3600.0 / (1.0 - hourly) > 60.0 / (1.0 - 0.965), "{hourly}");
+        assert_eq!(hold(0.0, 86_400.0), 0.0);
+    }
 }

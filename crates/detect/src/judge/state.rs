@@ -9,7 +9,7 @@ impl Judge {
     /// Version of the bytes that [`Judge::save`] writes; it is in them.
     pub const STATE_VERSION: u16 = checkpoint::VERSION;
 
-    /// Appends the learned state of `slot`: about 170 bytes, 292 more if the series
+    /// Appends the learned state of `slot`: about 170 bytes, 312 more if the series
     /// varies, and 37 more if it ever rang. Not in it,
     /// because others know it: rules, entity and whether the series is tracked.
     pub fn save(&self, slot: u32, out: &mut Vec<u8>) {

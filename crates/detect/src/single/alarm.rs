@@ -6,11 +6,11 @@
 use watchbell_series::Pattern;
 
 /// Each alarm adds this much to the edge, forgotten quickly.
-pub(crate) const RAISE: f32 = 0.1;
+pub(crate) const RAISE: f32 = 0.05;
 /// Memory of [`RAISE`], rows.
 pub(crate) const RAISE_ROWS: f32 = 300.0;
 /// Each alarm adds this much to the edge, forgotten slowly.
-pub(crate) const RAISE_LONG: f32 = 0.02;
+pub(crate) const RAISE_LONG: f32 = 0.01;
 /// Memory of [`RAISE_LONG`], rows.
 pub(crate) const RAISE_LONG_ROWS: f32 = 3000.0;
 /// An alarm closes after more rows than this under the edge.
@@ -138,7 +138,7 @@ mod tests {
         alarm.turn(1.05, 1.0, 0.95, false);
         alarm.close();
         let turn = alarm.turn(1.05, 1.0, 0.95, false);
-        assert!(!turn.onset && turn.edge > 1.1);
+        assert!(!turn.onset && turn.edge > 1.05);
         assert!(alarm.turn(1.05, 1.0, 0.95, true).onset);
     }
 

@@ -8,13 +8,13 @@
 use crate::math::{LN_10, LOG10_E, exp, ln};
 
 /// Memory of the scale and of the rate of clusters, rows.
-pub(crate) const SCALE_ROWS: f32 = 5000.0;
+pub(crate) const SCALE_ROWS: f32 = 10_000.0;
 /// Memory of the root mean square, rows.
 pub(crate) const SQUARE_ROWS: f32 = 30_000.0;
 /// Errors teach the scale at most this many scales.
 pub(crate) const CLIP: f32 = 4.0;
 /// Errors teach the root mean square at most this many of it.
-pub(crate) const SQUARE_CLIP: f32 = 30.0;
+pub(crate) const SQUARE_CLIP: f32 = 20.0;
 /// The working scale is at least the root mean square divided by this.
 pub(crate) const SQUARE_DIVISOR: f32 = 5.0;
 /// The tail begins at this many working scales.
@@ -29,10 +29,14 @@ pub(crate) const RARITY_START: f32 = 1.698_97;
 pub(crate) const SLOPE_START: f32 = 0.3;
 /// Least Hill slope.
 pub(crate) const SLOPE_FLOOR: f32 = 0.2;
+/// Clusters that the slope of a young series is worth.
+pub(crate) const SLOPE_TRUST: f32 = 10.0;
+/// Least gain of the Hill slope from one cluster.
+const SLOPE_RATE: f32 = 0.01;
 /// Most that one cluster teaches the Hill slope.
 pub(crate) const SLOPE_CLIP: f32 = 1.0;
 /// Rows over the clip, net, after which a new regime is adopted.
-pub(crate) const ADOPT_ROWS: u16 = 300;
+pub(crate) const ADOPT_ROWS: u16 = 400;
 /// Rate at which a new regime is adopted.
 pub(crate) const ADOPT_RATE: f32 = 1.0 / 30.0;
 /// Clip while a new regime is adopted.
@@ -162,7 +166,7 @@ impl Channel {
         if tail && self.since >= CLUSTER_GAP {
             let lambda = exp(-LN_10 * self.rarity);
             self.rarity = -LOG10_E * ln(lambda + rate * (1.0 - lambda));
-            let gain = (1.0 / (f32::from(self.clusters) + 10.0)).max(0.01);
+            let gain = (1.0 / (f32::from(self.clusters) + SLOPE_TRUST)).max(SLOPE_RATE);
             self.slope += gain * (ln(ratio / TAIL).min(SLOPE_CLIP) - self.slope);
             self.slope = self.slope.max(SLOPE_FLOOR);
             self.clusters = self.clusters.saturating_add(1);

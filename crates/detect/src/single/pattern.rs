@@ -34,6 +34,8 @@ pub(crate) fn name(hot: &mut Hot, row: &Row, season: Option<&Season>, bins: &Bin
         before
     } else if matches!(before, Pattern::None | Pattern::Drift) && season_missed(hot, row, season, bins) {
         Pattern::SeasonMissed
+    } else if matches!(before, Pattern::None | Pattern::Drift) && crept(hot, row) {
+        Pattern::Drift
     } else if row.led == FAST && hot.is(flag::JUMPED_UP) && hot.is(flag::JUMPED_DOWN) {
         Pattern::Variance
     } else if row.led == FAST || jumps {
@@ -43,6 +45,11 @@ pub(crate) fn name(hot: &mut Hot, row: &Row, season: Option<&Season>, bins: &Bin
     } else {
         Pattern::LevelShift
     }
+}
+
+/// The rows before were off the same way by so much on the average that this one only adds to it.
+fn crept(hot: &Hot, row: &Row) -> bool {
+    hot.smooth * row.errors[row.led].signum() > TAIL * row.scales[SMOOTH]
 }
 
 /// The season moved and the value did not: what it is off by is what the season rose by of late.

@@ -6,6 +6,7 @@
 //! says how much wider errors are then.
 
 use super::channel::{CLIP, Channel, FIRST_ROWS};
+use super::habit::Habit;
 use super::hot::{Hot, NO_SEASON, flag};
 use crate::civil::Bins;
 use crate::math::{dither, exp, ln};
@@ -24,7 +25,7 @@ const FACTOR_LOG: (f32, f32) = (-1.0, 1.5);
 const NEVER: i8 = i8::MIN;
 const MIN_STEP: f32 = 1e-18;
 
-/// Profiles of one series; 292 bytes.
+/// Profiles and habits of one series; 312 bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Season {
     /// Value of one step of the profiles.
@@ -35,11 +36,14 @@ pub(crate) struct Season {
     pub(crate) week: [i8; 168],
     /// Factor on the fast scale by hour of the day: 0 for none yet, else 1..=255 over [`FACTOR_LOG`].
     pub(crate) factor: [u8; 24],
+    /// Odd events that come back.
+    pub(crate) habit: Habit,
 }
 
 impl Season {
     /// Nothing known.
-    pub(crate) const NEW: Self = Self { step: MIN_STEP, day: [NEVER; 96], week: [0; 168], factor: [0; 24] };
+    pub(crate) const NEW: Self =
+        Self { step: MIN_STEP, day: [NEVER; 96], week: [0; 168], factor: [0; 24], habit: Habit::NEW };
 
     fn quarter(&self, quarter: u8) -> f32 {
         let q = self.day[usize::from(quarter)];
@@ -181,6 +185,11 @@ impl Seasons {
         if hot.season == NO_SEASON { None } else { self.all.get(hot.season) }
     }
 
+    /// The season of a series, to be changed.
+    pub(crate) fn of_mut(&mut self, hot: &Hot) -> Option<&mut Season> {
+        if hot.season == NO_SEASON { None } else { self.all.get_mut(hot.season) }
+    }
+
     /// Gives a series the season `season`.
     pub(crate) fn give(&mut self, hot: &mut Hot, season: Season) {
         let at = self.free.pop().unwrap_or_else(|| {
@@ -222,8 +231,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_292_bytes() {
-        assert_eq!(size_of::<Season>(), 292);
+    fn is_312_bytes() {
+        assert_eq!(size_of::<Season>(), 312);
     }
 
     #[test]

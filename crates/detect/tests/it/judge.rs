@@ -88,13 +88,31 @@ fn a_slow_climb_is_a_drift() {
 fn a_missed_season_is_named() {
     let mut feed = Feed::new(SeriesSpec::default());
     let daily = |i: u64| ((i % 1440) as f64).min(480.0 - (i % 1440) as f64).clamp(0.0, 60.0) + quiet(i);
-    feed.put_all(0..1440 * 12, daily);
-    let verdicts = feed.put_all(1440 * 12..1440 * 12 + 90, quiet);
+    feed.put_all(0..1440 * 21, daily);
+    let verdicts = feed.put_all(1440 * 21..1440 * 21 + 90, quiet);
     assert!(verdicts.iter().any(|v| v.onset && v.pattern == Pattern::SeasonMissed), "{:?}", verdicts.first());
     assert_eq!(verdicts.last().map(|v| v.pattern), Some(Pattern::SeasonMissed));
     let mut feed = Feed::new(SeriesSpec::default());
-    feed.put_all(0..1440 * 12, daily);
-    assert!(feed.put_all(1440 * 12..1440 * 13, daily).iter().all(|v| !v.onset));
+    feed.put_all(0..1440 * 21, daily);
+    assert!(feed.put_all(1440 * 21..1440 * 22, daily).iter().all(|v| !v.onset));
+}
+
+#[test]
+fn an_odd_event_that_comes_back_is_learned() {
+    // A job of two minutes each night, too short for the profile of the day.
+    let mut feed = Feed::new(SeriesSpec::default());
+    let mut onsets = [0; 16];
+    for i in 0..1440 * 16 {
+        let (day, minute) = (i / 1440, i % 1440);
+        let job = (120 + day % 3..122 + day % 3).contains(&minute);
+        let verdicts = feed.put(quiet(i) + if job { 20.0 } else { 0.0 });
+        onsets[day as usize] += verdicts.iter().filter(|v| v.onset).count();
+    }
+    assert!(onsets[..6].iter().sum::<usize>() >= 3, "{onsets:?}");
+    assert!(onsets[8..].iter().all(|n| *n == 0), "{onsets:?}");
+    // By day it is news.
+    feed.put_all(0..600, quiet);
+    assert!(feed.put(120.0)[0].onset);
 }
 
 #[test]
@@ -276,5 +294,5 @@ fn often_ringing_raises_the_edge_of_its_series() {
     let first = feed.put(160.0)[0];
     feed.put_all(2001..2060, quiet);
     let second = feed.put(160.0)[0];
-    assert!(first.edge < 1.01 && second.edge > 1.1, "{first:?} {second:?}");
+    assert!(first.edge < 1.01 && second.edge > 1.05, "{first:?} {second:?}");
 }
