@@ -323,7 +323,7 @@ mod tests {
         }
         let (mut bytes, which) = (Vec::new(), Vec::from_iter(0..1_000));
         write(&batch, &which, &[], false, &mut bytes);
-        assert_eq!(bytes.len(), 18 + 18 * 1_000);
+        assert_eq!(bytes.len(), 22 + 18 * 1_000);
         assert_eq!(read(&bytes).expect("own bytes").samples, batch.samples);
     }
 

@@ -34,6 +34,14 @@ impl SourceWatch {
         Self { metrics, seen: HashMap::new() }
     }
 
+    /// Takes what `shards` refused so far as published: what the log brings again was counted when it came.
+    pub(super) fn skip<'a>(&mut self, sources: &[SourceRow], shards: impl Iterator<Item = &'a ShardStatus> + Clone) {
+        for (name, _) in sources {
+            let (_, refused) = counts(name, shards.clone());
+            self.seen.entry(Arc::clone(name)).or_default().refused = refused;
+        }
+    }
+
     /// Publishes what `shards` say of `sources`.
     pub(super) fn publish<'a>(
         &mut self,
@@ -48,12 +56,7 @@ impl SourceWatch {
             }
         }
         for (name, limit) in sources {
-            let tag = source_tag(name);
-            let (mut held, mut refused) = (0, 0);
-            for count in shards.clone().flat_map(|status| &status.sources).filter(|count| count.tag == tag) {
-                held += u64::from(count.held);
-                refused += count.refused;
-            }
+            let (held, refused) = counts(name, shards.clone());
             self.metrics.gauge(&metrics::SOURCE_SERIES, &[name]).set(held as f64);
             match limit {
                 Some(limit) => self.metrics.gauge(&metrics::SOURCE_LIMIT, &[name]).set(f64::from(*limit)),
@@ -75,6 +78,13 @@ impl SourceWatch {
             }
         }
     }
+}
+
+/// Series that the source called `name` holds of all shards, and samples that were refused.
+fn counts<'a>(name: &str, shards: impl Iterator<Item = &'a ShardStatus>) -> (u64, u64) {
+    let tag = source_tag(name);
+    let of_source = shards.flat_map(|status| &status.sources).filter(|count| count.tag == tag);
+    of_source.fold((0, 0), |(held, refused), count| (held + u64::from(count.held), refused + count.refused))
 }
 
 #[cfg(test)]

@@ -83,6 +83,10 @@ impl Sweeper {
         for (shard, seen) in self.shards.iter().zip(&mut self.seen) {
             seen.status = shard.call(|shard| shard.status()).await.unwrap_or_default();
         }
+        if let Some(current) = &self.current {
+            let sources = current.lock().unwrap_or_else(PoisonError::into_inner).sources();
+            self.sources.skip(&sources, self.seen.iter().map(|seen| &seen.status));
+        }
     }
 
     /// Sweeps once a second until the shutdown.
