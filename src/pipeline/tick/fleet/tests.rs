@@ -1,4 +1,5 @@
 use super::*;
+use crate::pipeline::shard::Sighting;
 use watchbell_detect::peers::PeerRules;
 
 const TICK_MS: i64 = 60_000;
