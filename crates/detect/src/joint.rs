@@ -1,40 +1,117 @@
 //! Joint detection of one host: all its series together, tick by tick.
 //!
 //! One [`JointHost`] holds what is learned of one host. It is given one vector a tick and answers with one
-//! score, on the same scale as single series: 1.0 is the edge. It keeps no history of the host, only
-//! streaming statistics; the costly part, [`JointHost::fit`], is called off the hot path when
-//! [`JointHost::fit_due`] says so. Channels that are missing lower the confidence and are left out of the
-//! score, never taken as zero.
+//! score, on the scale of single series: 1.0 is the edge. Three heads look at the host, each compared with
+//! the host's own past:
+//!
+//! | head | asks |
+//! | --- | --- |
+//! | [`change`] | do the channels move together in an unusual way right now? |
+//! | [`singles`] | how many channels are odd by their own measure, and how odd? |
+//! | [`level`] | is the host somewhere it never is? |
+//!
+//! The first two decide, by the geometric mean of their powers of ten: a shared move that no channel finds
+//! odd and loud channels that share nothing are both seen less than one in the other's company. The level
+//! adds to it and makes long incidents rank high. The host raises its own edge with each alarm.
+//!
+//! No history of the host is kept, only streaming statistics; the costly part, [`JointHost::fit`], is
+//! called off the hot path when [`JointHost::fit_due`] says so. Channels that are missing lower the
+//! confidence and are left out of the score, never taken as zero. The score of a tick depends on that tick
+//! and earlier ones only.
 
 pub(crate) mod alarm;
+pub(crate) mod change;
+pub(crate) mod inputs;
+pub(crate) mod level;
+pub(crate) mod matrix;
+pub(crate) mod moments;
+pub(crate) mod singles;
+pub(crate) mod spread;
 pub(crate) mod state;
 pub(crate) mod tail;
 
 use crate::entity::{EntityCount, host_score};
-use crate::math::log10;
+use crate::math::{exp, ln, log10};
+use crate::table::DetectorInfo;
 use alarm::HostAlarm;
+use change::Change;
+use inputs::Inputs;
+use level::Level;
 use state::{Reader, Writer};
 use tail::Tail;
 
 pub use state::JointStateError;
 
-/// Powers of ten that make 1.0 at one tick a minute; one more for each ten times as many.
-pub(crate) const EDGE_DECADES: f32 = 4.45;
-/// Channels whose improbabilities are added up.
-pub(crate) const TOP: usize = 5;
-/// Least scale of the sum, powers of ten.
-const SUM_FLOOR: f32 = 1.0;
-/// A channel's score above this counts as this.
-const SCORE_CLIP: f32 = 4.0;
-/// No host has more channels.
+/// Powers of ten that the heads are measured in, at one tick a minute; one more for each ten times as many.
+pub(crate) const UNIT_DECADES: f32 = 4.45;
+/// Part of [`UNIT_DECADES`] at which the edge lies where two heads agree.
+pub(crate) const EDGE: f32 = 0.55;
+/// Part of [`UNIT_DECADES`] at which the edge lies for one head alone, while the other is not known.
+const EDGE_ALONE: f32 = 0.8;
+/// Weight of the change head; the rest is the single verdicts'.
+pub(crate) const CHANGE_WEIGHT: f32 = 0.6;
+/// What the level adds to the score that decides, and more to the published one.
+pub(crate) const LEVEL_WEIGHT: (f32, f32) = (0.1, 0.5);
+/// How many times as far out as usual the level is at 1.0.
+pub(crate) const LEVEL_EDGE: f32 = 8.0;
+/// The published score is at least this part of the one before.
+pub(crate) const HOLD: f32 = 0.95;
+/// Least scale of the sum of single verdicts, powers of ten.
+const SUM_FLOOR: f32 = 0.3;
+/// No head counts for less in the geometric mean.
+const LEAST_PART: f32 = 0.01;
+/// Ages at which a host is fitted, in days; after the last one daily.
+const FIT_DAYS: [f32; 4] = [0.125, 0.375, 0.625, 1.0];
+/// Channels that the change head and the level head model; later ones count as single verdicts only.
+pub const MAX_MODELLED: usize = 64;
+/// Channels of a host that are looked at.
 pub const MAX_CHANNELS: usize = 4096;
+/// Squashing begins at about this many scales.
+const SQUASH: f32 = 4.0;
+/// No squashed number is larger.
+pub(crate) const MAX_Z: f32 = 200.0;
+/// A channel's unit changes at most this much in a fit.
+const MAX_RESCALING: f32 = 1e3;
+const DAY_S: f32 = 86_400.0;
+
+/// The row of this detector in the table.
+pub(crate) const INFO: DetectorInfo = DetectorInfo {
+    name: "joint",
+    summary: "shared changes, single verdicts and levels of all series of a host together",
+    hot_bytes: 0,
+    lazy_bytes: 0,
+    constants: &[
+        ("lags", change::LAGS as f32, "changes in a row that are looked at together"),
+        ("width_ticks", change::WIDTH as f32, "ticks over which a change is taken"),
+        ("directions", change::DIRECTIONS as f32, "shared directions that are kept at most"),
+        ("change_seconds", change::MEMORY_S, "memory of the change head"),
+        ("span_short", level::SPANS[0], "ticks over which levels are smoothed, first span"),
+        ("span_long", level::SPANS[1], "ticks over which levels are smoothed, second span"),
+        ("level_seconds", level::MEMORY_S, "memory of the level head"),
+        ("level_edge", LEVEL_EDGE, "times as far out as usual at which the level is 1.0"),
+        ("odd", level::ODD, "times as far out as usual from which a tick is kept out of the level's memory"),
+        ("quarantine_seconds", level::QUARANTINE_S, "odd time after which a new level is learned"),
+        ("top", singles::TOP as f32, "loudest channels whose powers of ten are added up"),
+        ("counted_from", singles::COUNTED.0, "score of a channel that is subtracted before"),
+        ("counted_to", singles::COUNTED.1, "score of a channel that counts at most"),
+        ("tail_ticks", tail::MEMORY, "memory of the tails of both heads"),
+        ("change_weight", CHANGE_WEIGHT, "weight of the change head in the geometric mean"),
+        ("level_weight", LEVEL_WEIGHT.0, "what the level adds to the deciding score"),
+        ("level_rank", LEVEL_WEIGHT.1, "what the level adds to the published score beyond that"),
+        ("unit_decades", UNIT_DECADES, "powers of ten that heads are measured in at one tick a minute"),
+        ("edge", EDGE, "part of the unit that makes 1.0"),
+        ("hold", HOLD, "part of the last published score that the next one has at least"),
+        ("raise", alarm::RAISE, "what an alarm adds to the edge, forgotten quickly"),
+        ("raise_long", alarm::RAISE_LONG, "what an alarm adds to the edge, forgotten slowly"),
+    ],
+};
 
 /// One channel (series) of a host at a tick.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ChannelTick {
     /// Last value, or mean of the tick; NaN where there is none.
     pub value: f32,
-    /// Highest own score of the single detector in the tick, 1.0 = its edge; NaN while not ready.
+    /// Highest published score of the single detector in the tick, 1.0 = its edge; NaN while not ready.
     pub score: f32,
     /// Whether it raised an alarm of its own in the tick.
     pub onset: bool,
@@ -50,13 +127,13 @@ impl ChannelTick {
 pub struct JointConfig {
     /// A host has no score before it is this old, seconds of ticks seen.
     pub warmup_s: f32,
-    /// Added to the powers of ten that make 1.0: higher is duller. 0.3 halves false alarms.
+    /// Added to the powers of ten that make 1.0: higher is duller. 0.3 about halves false alarms.
     pub t_shift: f32,
 }
 
 impl Default for JointConfig {
     fn default() -> Self {
-        Self { warmup_s: 86_400.0, t_shift: 0.0 }
+        Self { warmup_s: DAY_S, t_shift: 0.0 }
     }
 }
 
@@ -69,8 +146,22 @@ pub struct Parts {
     pub level: f32,
     /// Several channels are rare by their own measure at once.
     pub singles: f32,
-    /// Share of channels over their own edge; see [`host_score`].
+    /// Share of channels over their own edge; see [`host_score`]. A second signal, not in the score.
     pub rollup: f32,
+}
+
+impl Parts {
+    const UNKNOWN: Self = Self { change: f32::NAN, level: f32::NAN, singles: f32::NAN, rollup: f32::NAN };
+
+    /// The geometric mean of the two heads that decide, or the one that is known.
+    fn mix(&self) -> f32 {
+        let part = |x: f32| ln(x.max(LEAST_PART));
+        match (self.change.is_nan(), self.singles.is_nan()) {
+            (false, false) => exp(CHANGE_WEIGHT * part(self.change) + (1.0 - CHANGE_WEIGHT) * part(self.singles)),
+            (false, true) => self.change * (EDGE / EDGE_ALONE),
+            _ => self.singles * (EDGE / EDGE_ALONE),
+        }
+    }
 }
 
 /// What is said of a host at a tick.
@@ -78,7 +169,8 @@ pub struct Parts {
 pub struct HostVerdict {
     /// Time of the tick, unix milliseconds.
     pub ts_ms: i64,
-    /// 1.0 = edge; NaN while not ready.
+    /// 1.0 = edge of a host that rang not lately; held after a spike, raised by an unusual level. NaN while
+    /// not ready.
     pub score: f32,
     /// An alarm was raised at this tick.
     pub onset: bool,
@@ -94,73 +186,162 @@ pub struct HostVerdict {
 #[derive(Debug, Clone, PartialEq)]
 pub struct JointHost {
     config: JointConfig,
-    /// Channels ever seen.
+    /// Channels ever seen, and those of them that are modelled.
     channels: usize,
+    modelled: usize,
     age_s: f32,
+    /// Age at the last fit, 0 before.
+    fitted_s: f32,
     ts_ms: i64,
-    sum: Tail,
+    inputs: Inputs,
+    change: Change,
+    level: Level,
+    change_tail: Tail,
+    singles_tail: Tail,
     alarm: HostAlarm,
-    /// Powers of ten of each channel at the last tick, for [`JointHost::contributions`].
-    last: Vec<f32>,
+    held: f32,
+    /// Parts of the last tick and what each channel added to the single verdicts.
+    parts: Parts,
+    additions: Vec<f32>,
 }
 
 impl JointHost {
     /// A host of which nothing is known.
     #[must_use]
     pub fn new(config: JointConfig) -> Self {
-        let (sum, alarm) = (Tail::NEW, HostAlarm::NEW);
-        Self { config, channels: 0, age_s: 0.0, ts_ms: i64::MIN, sum, alarm, last: Vec::new() }
+        Self {
+            config,
+            channels: 0,
+            modelled: 0,
+            age_s: 0.0,
+            fitted_s: 0.0,
+            ts_ms: i64::MIN,
+            inputs: Inputs::default(),
+            change: Change::new(),
+            level: Level::new(),
+            change_tail: Tail::NEW,
+            singles_tail: Tail::NEW,
+            alarm: HostAlarm::NEW,
+            held: 0.0,
+            parts: Parts::UNKNOWN,
+            additions: Vec::new(),
+        }
     }
 
-    /// Judges the tick at `ts_ms`, then learns from it. Ticks are `cadence_s` seconds apart and come in
-    /// order of time; one that does not is judged, but teaches nothing. Channels keep their place; new
-    /// ones are appended.
+    /// Judges the tick at `ts_ms`, then learns from it. Ticks are `cadence_s` seconds apart; measured was
+    /// 60 and more, so put faster data on a grid of a minute. One that is not after the last one, or in
+    /// which no channel has anything, gets no score and changes nothing. Channels keep their place; new ones
+    /// are appended, up to [`MAX_CHANNELS`].
     pub fn tick(&mut self, ts_ms: i64, cadence_s: f32, channels: &[ChannelTick]) -> HostVerdict {
         let channels = &channels[..channels.len().min(MAX_CHANNELS)];
-        self.channels = self.channels.max(channels.len());
-        let edge = EDGE_DECADES + log10(60.0 / cadence_s.clamp(1.0, 86_400.0)) + self.config.t_shift;
-        let rollup = rollup(channels);
-        self.last.clear();
-        self.last
-            .extend(channels.iter().map(|c| if c.score.is_finite() { c.score.clamp(0.0, SCORE_CLIP) } else { 0.0 }));
-        let sum = top_sum(&self.last) * edge;
-        let ready = self.age_s >= self.config.warmup_s && rollup.is_finite();
-        let singles = if ready { self.sum.decades(sum, SUM_FLOOR) / edge } else { f32::NAN };
-        if rollup.is_finite() && ts_ms > self.ts_ms {
-            self.sum.learn(sum, SUM_FLOOR);
-            self.age_s += cadence_s.clamp(0.0, 86_400.0);
-        }
-        self.ts_ms = self.ts_ms.max(ts_ms);
-        let onset = self.alarm.turn(singles);
+        let cadence_s = if cadence_s.is_finite() { cadence_s.clamp(1.0, DAY_S) } else { 60.0 };
+        self.grow(channels.len());
         let seen = channels.iter().filter(|c| c.value.is_finite()).count();
+        if ts_ms <= self.ts_ms || (seen == 0 && channels.iter().all(|c| c.score.is_nan())) {
+            let (score, onset, parts) = (f32::NAN, false, Parts::UNKNOWN);
+            return HostVerdict { ts_ms, score, onset, alarm: self.alarm.open, confidence: 0.0, parts };
+        }
+        if (ts_ms.saturating_sub(self.ts_ms)) as f32 > f32::from(inputs::CARRY_TICKS) * 1000.0 * cadence_s {
+            self.change.interrupt();
+        }
+        self.ts_ms = ts_ms;
+        self.age_s += cadence_s;
+        self.parts = self.judge(cadence_s, channels);
+        let ready = self.age_s > self.config.warmup_s && self.fitted_s > 0.0;
+        let mix = self.parts.mix();
+        let level = if self.parts.level.is_nan() { 0.0 } else { self.parts.level.max(0.0) };
+        let (mut score, mut onset) = (f32::NAN, false);
+        if ready && mix.is_finite() {
+            let decides = mix + LEVEL_WEIGHT.0 * level;
+            onset = self.alarm.turn(decides);
+            self.held = decides.max(HOLD * self.held);
+            score = self.held + LEVEL_WEIGHT.1 * level;
+        }
         HostVerdict {
             ts_ms,
-            score: singles,
+            score,
             onset,
             alarm: self.alarm.open,
-            confidence: if self.channels == 0 { 0.0 } else { seen as f32 / self.channels as f32 },
-            parts: Parts { change: f32::NAN, level: f32::NAN, singles, rollup },
+            confidence: seen as f32 / self.channels as f32,
+            parts: self.parts,
         }
+    }
+
+    fn grow(&mut self, count: usize) {
+        if count <= self.channels {
+            return;
+        }
+        self.channels = count;
+        let modelled = count.min(MAX_MODELLED);
+        if modelled > self.modelled {
+            self.modelled = modelled;
+            self.inputs.grow(modelled);
+            self.change.grow(modelled);
+            self.level.grow(modelled);
+        }
+    }
+
+    /// The parts of a tick, each by what was learned before it; then they learn it.
+    fn judge(&mut self, cadence_s: f32, channels: &[ChannelTick]) -> Parts {
+        let usual = UNIT_DECADES + log10(60.0 / cadence_s);
+        let edge = EDGE * (usual + self.config.t_shift).max(1.0);
+        self.inputs.take(channels.iter().map(|c| c.value));
+        let mut parts = Parts { rollup: rollup(channels), ..Parts::UNKNOWN };
+        if let Some(ratio) = self.change.tick(&self.inputs, cadence_s) {
+            parts.change = self.change_tail.decades(ratio, 0.0) / edge;
+            self.change_tail.learn(ratio, 0.0);
+        }
+        if let Some(ratio) = self.level.tick(&self.inputs, cadence_s) {
+            parts.level = ln(ratio) / ln(LEVEL_EDGE);
+        }
+        singles::additions(channels, &mut self.additions);
+        if !parts.rollup.is_nan() {
+            let sum = singles::sum(&self.additions) * usual;
+            parts.singles = self.singles_tail.decades(sum, SUM_FLOOR) / edge;
+            self.singles_tail.learn(sum, SUM_FLOOR);
+        }
+        parts
     }
 
     /// Whether [`JointHost::fit`] has something to do.
     #[must_use]
     pub fn fit_due(&self) -> bool {
-        false
+        let due = FIT_DAYS.iter().map(|days| days * DAY_S).find(|due| self.fitted_s < *due);
+        self.age_s >= due.unwrap_or(self.fitted_s + DAY_S)
     }
 
-    /// Fits the model anew to the statistics gathered so far.
-    pub fn fit(&mut self) {}
+    /// Fits the model anew to the statistics gathered so far: tens of milliseconds for 40 channels.
+    pub fn fit(&mut self) {
+        self.change.fit(&self.inputs);
+        self.level.fit(&self.inputs);
+        self.fitted_s = self.age_s;
+    }
 
     /// Which channels made the score of the last tick: channel and share, largest first, adding up to 1.
+    /// Exact for each head; the shares of the heads go by their weights in the score. A channel that
+    /// took part against the others can have a small negative share. Empty where nothing is out of the
+    /// ordinary.
     #[must_use]
     pub fn contributions(&self) -> Vec<(u32, f32)> {
-        let total: f32 = self.last.iter().sum();
-        if total <= 0.0 {
+        let mut shares = vec![0.0; self.channels];
+        let mut add = |parts: Vec<f32>, weight: f32| {
+            let total: f32 = parts.iter().sum();
+            if total > 0.0 && weight > 0.0 {
+                shares.iter_mut().zip(&parts).for_each(|(share, part)| *share += weight * part / total);
+            }
+        };
+        let known = |x: f32, weight: f32| if x.is_nan() { 0.0 } else { weight };
+        let mix = known(self.parts.mix(), self.parts.mix());
+        add(self.change.contributions(), mix * known(self.parts.change, CHANGE_WEIGHT));
+        add(singles::contributions(&self.additions), mix * known(self.parts.singles, 1.0 - CHANGE_WEIGHT));
+        let level = known(self.parts.level, self.parts.level.max(0.0));
+        add(self.level.contributions(), level * (LEVEL_WEIGHT.0 + LEVEL_WEIGHT.1));
+        let total: f32 = shares.iter().sum();
+        if !(total > 0.0 && total.is_finite()) {
             return Vec::new();
         }
         let mut shares: Vec<(u32, f32)> =
-            self.last.iter().zip(0..).filter(|(x, _)| **x > 0.0).map(|(x, i)| (i, x / total)).collect();
+            shares.iter().zip(0..).filter(|(x, _)| **x != 0.0).map(|(x, c)| (c, x / total)).collect();
         shares.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         shares
     }
@@ -170,12 +351,17 @@ impl JointHost {
         let mut w = Writer(out);
         w.bytes(&state::VERSION.to_le_bytes());
         w.u32(self.channels as u32);
-        w.f32(self.age_s);
+        w.slice(&[self.age_s, self.fitted_s]);
         w.bytes(&self.ts_ms.to_le_bytes());
-        self.sum.write(&mut w);
+        self.inputs.write(&mut w);
+        self.change.write(&mut w);
+        self.level.write(&mut w);
+        self.change_tail.write(&mut w);
+        self.singles_tail.write(&mut w);
         self.alarm.write(&mut w);
-        w.u32(self.last.len() as u32);
-        w.slice(&self.last);
+        w.slice(&[self.held, self.parts.change, self.parts.level, self.parts.singles, self.parts.rollup]);
+        w.u32(self.additions.len() as u32);
+        w.slice(&self.additions);
     }
 
     /// Reads a state back; all of `bytes` belongs to it.
@@ -188,38 +374,59 @@ impl JointHost {
         if version != state::VERSION {
             return Err(JointStateError::Version(version));
         }
-        let channels = r.u32()? as usize;
-        let age_s = r.within("age", 0.0, f32::MAX)?;
+        let channels = r.count("channels", MAX_CHANNELS)?;
+        let modelled = channels.min(MAX_MODELLED);
+        let (age_s, fitted_s) = (r.within("age", 0.0, f32::MAX)?, r.within("age", 0.0, f32::MAX)?);
         let ts_ms = r.i64()?;
-        let (sum, alarm) = (Tail::read(&mut r)?, HostAlarm::read(&mut r)?);
-        let count = r.u32()? as usize;
-        if channels > MAX_CHANNELS || count > channels {
-            return Err(JointStateError::Damaged("channels"));
+        let inputs = Inputs::read(&mut r, modelled)?;
+        let (change, level) = (Change::read(&mut r, modelled)?, Level::read(&mut r, modelled)?);
+        let (change_tail, singles_tail) = (Tail::read(&mut r)?, Tail::read(&mut r)?);
+        let alarm = HostAlarm::read(&mut r)?;
+        let held = r.within("held", 0.0, f32::MAX)?;
+        let parts = r.slice_or_nan("parts", 4)?;
+        let parts = Parts { change: parts[0], level: parts[1], singles: parts[2], rollup: parts[3] };
+        let additions = r.count("additions", channels)?;
+        let additions = r.slice("additions", additions)?;
+        if r.at != bytes.len() {
+            return Err(JointStateError::Damaged("length"));
         }
-        let last = r.slice("last", count)?;
-        Ok(Self { config, channels, age_s, ts_ms, sum, alarm, last })
+        Ok(Self {
+            config,
+            channels,
+            modelled,
+            age_s,
+            fitted_s,
+            ts_ms,
+            inputs,
+            change,
+            level,
+            change_tail,
+            singles_tail,
+            alarm,
+            held,
+            parts,
+            additions,
+        })
     }
 }
 
 /// Share of channels over their own edge, as the score of a host; NaN where no channel has a score.
 fn rollup(channels: &[ChannelTick]) -> f32 {
-    let ready = channels.iter().filter(|c| c.score.is_finite()).count() as u32;
-    let anomalous = channels.iter().filter(|c| c.score.is_finite() && c.score >= 1.0).count() as u32;
+    let ready = channels.iter().filter(|c| !c.score.is_nan()).count() as u32;
+    let anomalous = channels.iter().filter(|c| c.score >= 1.0).count() as u32;
     if ready == 0 { f32::NAN } else { host_score(EntityCount { judged: ready, ready, anomalous }) }
 }
 
-/// Sum of the largest [`TOP`] numbers.
-fn top_sum(numbers: &[f32]) -> f32 {
-    let mut top = [0.0f32; TOP];
-    for x in numbers {
-        let mut x = *x;
-        for t in &mut top {
-            if x > *t {
-                std::mem::swap(&mut x, t);
-            }
-        }
-    }
-    top.iter().sum()
+/// `x` scales, squashed: as it is up to some, then like its logarithm, so that one channel does not drown
+/// all others.
+pub(crate) fn squash(x: f32) -> f32 {
+    let a = x.abs().min(1e12) / SQUASH;
+    (SQUASH * ln(a + (a * a + 1.0).sqrt())).copysign(x)
+}
+
+/// By how much numbers in the unit `old` grow when the unit becomes `new`.
+pub(crate) fn rescaling(old: f32, new: f32) -> f32 {
+    (old / new).clamp(1.0 / MAX_RESCALING, MAX_RESCALING)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! A new detector is one file beside `single.rs`, its `mod` line in `lib.rs`, and a row here.
 
-use crate::single;
+use crate::{joint, single};
 
 /// What there is to know of a detector without running it.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +20,7 @@ pub struct DetectorInfo {
 }
 
 /// All detectors.
-pub const DETECTORS: &[DetectorInfo] = &[single::INFO];
+pub const DETECTORS: &[DetectorInfo] = &[single::INFO, joint::INFO];
 
 #[cfg(test)]
 mod tests {

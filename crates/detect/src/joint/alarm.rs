@@ -10,7 +10,7 @@ pub(crate) const RAISE: f32 = 0.1;
 /// Memory of [`RAISE`], ticks.
 pub(crate) const RAISE_TICKS: f32 = 300.0;
 /// Each alarm adds this much to the edge, forgotten over [`RAISE_LONG_TICKS`].
-pub(crate) const RAISE_LONG: f32 = 0.02;
+pub(crate) const RAISE_LONG: f32 = 0.1;
 /// Memory of [`RAISE_LONG`], ticks.
 pub(crate) const RAISE_LONG_TICKS: f32 = 3000.0;
 /// An alarm closes after more ticks than this under the edge.

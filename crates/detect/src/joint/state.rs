@@ -71,10 +71,36 @@ impl Reader<'_> {
 
     /// `count` finite numbers.
     pub(crate) fn slice(&mut self, what: &'static str, count: usize) -> Result<Vec<f32>, JointStateError> {
-        // Checked before anything is set aside for it: a damaged count must not ask for all memory.
-        if self.bytes.len().saturating_sub(self.at) < count.saturating_mul(4) {
-            return Err(JointStateError::Short(self.bytes.len()));
-        }
+        self.has(count.saturating_mul(4))?;
         (0..count).map(|_| self.within(what, f32::MIN, f32::MAX)).collect()
+    }
+
+    /// `count` numbers that are finite or NaN.
+    pub(crate) fn slice_or_nan(&mut self, what: &'static str, count: usize) -> Result<Vec<f32>, JointStateError> {
+        self.has(count.saturating_mul(4))?;
+        let number = |bytes| match f32::from_le_bytes(bytes) {
+            x if x.is_infinite() => Err(JointStateError::Damaged(what)),
+            x => Ok(x),
+        };
+        (0..count).map(|_| self.take().and_then(number)).collect()
+    }
+
+    /// `count` bytes.
+    pub(crate) fn byte_slice(&mut self, count: usize) -> Result<Vec<u8>, JointStateError> {
+        self.has(count)?;
+        self.at += count;
+        Ok(self.bytes[self.at - count..self.at].to_vec())
+    }
+
+    /// Checked before anything is set aside: a damaged count must not ask for all memory.
+    fn has(&self, bytes: usize) -> Result<(), JointStateError> {
+        let left = self.bytes.len().saturating_sub(self.at);
+        if left < bytes { Err(JointStateError::Short(self.bytes.len())) } else { Ok(()) }
+    }
+
+    /// A count of at most `most`.
+    pub(crate) fn count(&mut self, what: &'static str, most: usize) -> Result<usize, JointStateError> {
+        let count = self.u32()? as usize;
+        if count <= most { Ok(count) } else { Err(JointStateError::Damaged(what)) }
     }
 }
