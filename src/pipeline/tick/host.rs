@@ -11,7 +11,7 @@ use crate::pipeline::shard::Place;
 
 /// Series that are named as contributors.
 const CONTRIBUTORS: usize = 5;
-/// Contributors are named from this score on.
+/// Contributors are named from this score on: of the host, or of any part of it while it has none yet.
 const NAMED_FROM: f32 = 0.5;
 /// A channel without its series for this long counts as dead, milliseconds.
 const DEAD_MS: i64 = 24 * 3_600_000;
@@ -160,8 +160,11 @@ impl Host {
         let model = self.model.get_or_insert_with(|| JointHost::new(config));
         let verdict = model.tick(now_ms, step_ms as f32 / 1000.0, &self.row);
         self.top.clear();
-        if verdict.score >= NAMED_FROM {
+        let parts = &verdict.parts;
+        let highest = verdict.score.max(parts.singles).max(parts.change).max(parts.level).max(parts.rollup);
+        if highest >= NAMED_FROM {
             self.top = model.contributions();
+            self.top.retain(|(_, share)| *share > 0.0);
             self.top.truncate(CONTRIBUTORS);
         }
         (self.verdict, self.last_ms, self.holds_ms) = (Some(verdict), now_ms, 3 * step_ms);
