@@ -12,7 +12,7 @@ use watchbell_series::{Pattern, SeriesId, Verdict};
 
 use super::board::Hosts;
 use super::channels::{self, Candidate};
-use super::host::Host;
+use super::host::{self, Host};
 use crate::pipeline::shard::Place;
 
 mod roster;
@@ -71,6 +71,9 @@ pub(super) struct Group {
     /// Members that can pass on what they learned, as of the last tick, and how many there are.
     donors: Vec<(u32, Place)>,
     ready: usize,
+    /// Cadence of its members, and when it was last compared: one sample is one look.
+    cadence_s: f32,
+    last_ms: Option<i64>,
 }
 
 /// What one shard is told after a tick.
@@ -174,6 +177,7 @@ impl Fleet {
             }
             if let Some(group) = self.groups.get_mut(seat.group as usize) {
                 group.peers.set(seat.member, tick.value);
+                group.cadence_s = tick.cadence_s;
                 if tick.rows >= DONOR_ROWS && !tick.score.is_nan() {
                     group.ready += 1;
                     if group.donors.len() < DONORS {
@@ -203,14 +207,18 @@ impl Fleet {
         for host in self.hosts.iter_mut().flatten() {
             host.peers = (f32::NAN, 0);
         }
-        let unclaimed = self.ticks == UNCLAIMED_TICKS;
+        let (unclaimed, tick_ms) = (self.ticks == UNCLAIMED_TICKS, self.config.tick_ms);
         let mut verdicts = Vec::new();
         for group in &mut self.groups {
             if unclaimed {
                 group.peers.drop_unclaimed();
             }
             verdicts.clear();
-            group.peers.tick(&mut verdicts);
+            let step_ms = host::step_ms((group.cadence_s * 1000.0) as i64, tick_ms);
+            if group.last_ms.is_none_or(|last_ms| now_ms.saturating_sub(last_ms) >= step_ms - tick_ms / 2) {
+                group.peers.tick(&mut verdicts);
+                group.last_ms = Some(now_ms);
+            }
             if group.peers.len() < LEAST_MEMBERS {
                 continue;
             }

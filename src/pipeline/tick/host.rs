@@ -56,6 +56,13 @@ pub(super) struct Host {
     top: Vec<(u32, f32)>,
 }
 
+/// Time between looks at what has a sample each `cadence_ms`, in whole ticks: no sample is looked at twice.
+pub(super) fn step_ms(cadence_ms: i64, tick_ms: i64) -> i64 {
+    // A cadence a little over a tick is a tick with jitter.
+    let ticks = ((cadence_ms - tick_ms / 4).max(1) + tick_ms - 1) / tick_ms;
+    ticks.max(1) * tick_ms
+}
+
 impl Host {
     pub(super) fn new(name: Arc<str>) -> Self {
         Self {
@@ -150,9 +157,7 @@ impl Host {
             (*self.cadences.select_nth_unstable_by(half, f32::total_cmp).1 * 1000.0) as i64
         };
         self.cadences.clear();
-        // A cadence a little over a tick is a tick with jitter.
-        let ticks = ((cadence_ms - tick_ms / 4).max(1) + tick_ms - 1) / tick_ms;
-        let step_ms = ticks.max(1) * tick_ms;
+        let step_ms = step_ms(cadence_ms, tick_ms);
         if self.last_ms != i64::MIN && now_ms.saturating_sub(self.last_ms) < step_ms - tick_ms / 2 {
             return;
         }
