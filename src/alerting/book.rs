@@ -12,12 +12,13 @@
 mod admit;
 mod fleet;
 mod hosts;
+mod load;
 mod standing;
 mod watched;
 
 pub use standing::{Hold, Probe, RuleStanding, Standing};
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use watchbell_adapter_api::HostReading;
 use watchbell_series::{Alert, Pattern, SeriesId};
@@ -29,6 +30,7 @@ use super::rules::{Rule, Rules};
 use super::{AlertInput, identity};
 use fleet::Fleet;
 use hosts::Hosts;
+use load::Load;
 use watched::{Entry, Stage, Watched};
 
 /// Series that may be in the book at once: about 100 MB of labels and texts.
@@ -99,39 +101,6 @@ pub struct Book {
     load: Load,
     refused: u64,
     budgets: Budgets,
-}
-
-/// Alerts of series that fire or are held, by host.
-#[derive(Debug, Default)]
-struct Load {
-    firing: usize,
-    held: usize,
-    hosts: HashMap<String, HostLoad>,
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-struct HostLoad {
-    firing: usize,
-    held: usize,
-}
-
-impl Load {
-    fn host(&self, host: &str) -> HostLoad {
-        self.hosts.get(host).copied().unwrap_or_default()
-    }
-
-    fn change(&mut self, host: &str, by: impl Fn(&mut usize, &mut usize)) {
-        by(&mut self.firing, &mut self.held);
-        if !self.hosts.contains_key(host) {
-            self.hosts.insert(host.to_owned(), HostLoad::default());
-        }
-        if let Some(load) = self.hosts.get_mut(host) {
-            by(&mut load.firing, &mut load.held);
-            if load.firing + load.held == 0 {
-                self.hosts.remove(host);
-            }
-        }
-    }
 }
 
 impl Book {
@@ -272,16 +241,19 @@ impl Book {
 
     /// The episodes that fire now, of series, hosts and the fleet.
     pub fn open(&self) -> impl Iterator<Item = &Episode> {
+        self.entries().filter_map(Entry::episode)
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
         let series = self.watched.values().flat_map(|watched| &watched.entries);
-        series.chain(self.hosts.entries()).chain(self.fleet.entries()).filter_map(Entry::episode)
+        series.chain(self.hosts.entries()).chain(self.fleet.entries())
     }
 
     /// How many alerts there are.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let series = self.watched.values().flat_map(|watched| &watched.entries);
         let mut counts = Counts { refused: self.refused, ..Counts::default() };
-        for entry in series.chain(self.hosts.entries()).chain(self.fleet.entries()) {
+        for entry in self.entries() {
             match entry.stage {
                 Stage::Pending => counts.pending += 1,
                 Stage::Held => counts.held += 1,

@@ -23,6 +23,7 @@ mod channels;
 pub mod fleet;
 mod host;
 pub mod local;
+mod published;
 mod saved;
 mod thread;
 
@@ -30,7 +31,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use prometheus::{Counter, Gauge, Histogram};
 use watchbell_adapter_api::{Clock, Metrics, Shutdown};
 use watchbell_detect::{JointConfig, Seeded};
 
@@ -39,9 +39,9 @@ use super::shard::{Grouping, Place};
 use crate::clock::Timer;
 use crate::config::Settings;
 use crate::store::models::Models;
-use crate::telemetry::metrics;
 pub use board::{Board, HostState};
-use fleet::{Counts, Fleet, FleetConfig, ForShard, Seed};
+use fleet::{Fleet, FleetConfig, ForShard, Seed};
+use published::Published;
 use saved::BUCKETS;
 pub use thread::FleetFailed;
 use thread::FleetThread;
@@ -90,48 +90,6 @@ impl std::fmt::Debug for Ticker {
     }
 }
 
-struct Published {
-    ticks: Counter,
-    seconds: Histogram,
-    fit_seconds: Histogram,
-    seeded: Counter,
-    hosts: Gauge,
-    channels: Gauge,
-    groups: Gauge,
-    outliers: Gauge,
-    limited: Gauge,
-    panics: Counter,
-    failures: Counter,
-    set_aside: Counter,
-}
-
-impl Published {
-    fn new(own: &Metrics) -> Self {
-        Self {
-            ticks: own.counter(&metrics::TICKS, &[]),
-            seconds: own.histogram(&metrics::TICK_SECONDS, &[]),
-            fit_seconds: own.histogram(&metrics::FIT_SECONDS, &[]),
-            seeded: own.counter(&metrics::SERIES_INHERITED, &[]),
-            hosts: own.gauge(&metrics::JOINT_MODELS, &["hosts"]),
-            channels: own.gauge(&metrics::JOINT_MODELS, &["channels"]),
-            groups: own.gauge(&metrics::PEER_GROUPS, &[]),
-            outliers: own.gauge(&metrics::PEER_OUTLIERS, &[]),
-            limited: own.gauge(&metrics::LIMIT_REACHED, &["joint_hosts"]),
-            panics: own.counter(&metrics::PANICS, &["hosts"]),
-            failures: own.counter(&metrics::CHECKPOINT_FAILURES, &[]),
-            set_aside: own.counter(&metrics::CHECKPOINT_SET_ASIDE, &[]),
-        }
-    }
-
-    fn set(&self, counts: Counts) {
-        self.hosts.set(counts.hosts as f64);
-        self.channels.set(counts.channels as f64);
-        self.groups.set(counts.groups as f64);
-        self.outliers.set(counts.outliers as f64);
-        self.limited.set(f64::from(u8::from(counts.limited)));
-    }
-}
-
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
@@ -140,6 +98,7 @@ fn millis(duration: Duration) -> i64 {
 #[must_use]
 pub fn fleet_config(settings: &Settings) -> Option<FleetConfig> {
     let detect = &settings.detect;
+    #[allow(clippy::needless_update, reason = "a further setting of the detector is none of the config")]
     let joint = JointConfig {
         warmup_s: detect.joint.warmup.as_secs_f32(),
         // As for single series: twice the sensitivity accepts twice the false alarms.

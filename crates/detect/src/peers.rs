@@ -13,11 +13,13 @@ use std::collections::HashMap;
 
 use watchbell_series::{Direction, SeriesSpec};
 
-use crate::math::{LN_10, LOG10_E, exp, ln};
-
+mod member;
 mod saved;
+mod tail;
 
+use member::Member;
 pub use saved::PeerStateError;
+use tail::{TAIL, Tail};
 
 /// Members with a value at a tick, without which there is no middle to compare with.
 pub const LEAST_MEMBERS: usize = 5;
@@ -28,16 +30,6 @@ pub const WARM_TICKS: u16 = 30;
 
 /// Powers of ten of improbability that make 1.0 at each of [`PERSIST`] ticks in a row.
 const EDGE_DECADES: f32 = 3.0;
-/// The tail begins at this many usual deviations.
-const TAIL: f32 = 3.0;
-/// Memory of the rate of the tail, member-ticks.
-const TAIL_MEMORY: f32 = 20_000.0;
-/// Of a young group one in 50 is in the tail, as -log10;
-const RARITY_START: f32 = 1.698_97;
-/// and it is never rarer than this.
-const RAREST: f32 = 2.301_03;
-/// Slope of the tail of a young group, and its least.
-const SLOPE: (f32, f32) = (0.3, 0.2);
 /// Memory of what is usual for a member, ticks: a day at one a minute.
 const MEMORY: f32 = 1440.0;
 /// Ticks that what the whole group does counts for in a young member.
@@ -113,47 +105,6 @@ pub struct PeerVerdict {
     pub upper: f64,
 }
 
-/// One member of a group.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Member {
-    id: u64,
-    rules: PeerRules,
-    /// What it is usually off by, as a share of the middle,
-    offset: f32,
-    /// and how far from that it usually is.
-    deviation: f32,
-    /// Scores of the last ticks by themselves.
-    last: [f32; PERSIST],
-    score: f32,
-    ticks: u16,
-    regime: u16,
-    under: u8,
-    alarm: bool,
-    /// Whether it was in the tail at the last tick: one stay in it is one peak.
-    peak: bool,
-    /// Whether a series stands behind it; else it waits for one since a restart.
-    claimed: bool,
-}
-
-impl Member {
-    fn new(id: u64, rules: PeerRules) -> Self {
-        Self {
-            id,
-            rules,
-            offset: 0.0,
-            deviation: 0.0,
-            last: [0.0; PERSIST],
-            score: f32::NAN,
-            ticks: 0,
-            regime: 0,
-            under: 0,
-            alarm: false,
-            peak: false,
-            claimed: true,
-        }
-    }
-}
-
 /// A group, and what was learned of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PeerGroup {
@@ -166,9 +117,7 @@ pub struct PeerGroup {
     spread: f64,
     /// Usual deviation of a member from its own place.
     deviation: f32,
-    rarity: f32,
-    slope: f32,
-    peaks: u16,
+    tail: Tail,
     ticks: u32,
 }
 
@@ -181,9 +130,7 @@ impl Default for PeerGroup {
             values: Vec::new(),
             spread: 0.0,
             deviation: 0.0,
-            rarity: RARITY_START,
-            slope: SLOPE.0,
-            peaks: 0,
+            tail: Tail::NEW,
             ticks: 0,
         }
     }
@@ -309,7 +256,7 @@ impl PeerGroup {
         let usual = usual.max(LEAST_SHARE / TAIL);
         let error = share - member.offset;
         let ratio = error.abs() / usual;
-        let mut score = (self.decades(ratio) / EDGE_DECADES).min(MAX_SCORE);
+        let mut score = (self.tail.decades(ratio) / EDGE_DECADES).min(MAX_SCORE);
         let expected = middle + f64::from(member.offset) * unit;
         if !counts(&member.rules, value, expected) {
             score = score.min(CAP);
@@ -318,7 +265,7 @@ impl PeerGroup {
     }
 
     fn judge(&mut self, at: usize, look: &Look, cap: f32, out: &mut Vec<PeerVerdict>) {
-        let reach = f64::from(self.ratio_at(EDGE_DECADES) * look.usual) * look.unit;
+        let reach = f64::from(self.tail.ratio_at(EDGE_DECADES) * look.usual) * look.unit;
         let member = &mut self.members[at];
         member.last.rotate_right(1);
         member.last[0] = look.score;
@@ -354,7 +301,10 @@ impl PeerGroup {
         let clipped = look.error.abs().min(CLIP * look.usual);
         if self.members[at].ticks > 0 {
             self.deviation += pooled * (clipped - self.deviation);
-            self.learn_tail(at, look.ratio);
+            let inside = look.ratio > TAIL && self.members[at].ticks >= 10;
+            // One stay in the tail is one peak.
+            self.tail.learn(look.ratio, inside && !self.members[at].peak);
+            self.members[at].peak = inside;
         }
         let member = &mut self.members[at];
         let over = look.score >= 1.0 || look.ratio > CLIP;
@@ -369,33 +319,6 @@ impl PeerGroup {
             member.deviation += rate * (if adopts { look.error.abs() } else { clipped } - member.deviation);
         }
         member.ticks = member.ticks.saturating_add(1);
-    }
-
-    fn learn_tail(&mut self, at: usize, ratio: f32) {
-        let member = &mut self.members[at];
-        let tail = ratio > TAIL && member.ticks >= 10;
-        let rate = 1.0 / TAIL_MEMORY;
-        if tail && !member.peak {
-            let lambda = exp(-LN_10 * self.rarity);
-            self.rarity = -LOG10_E * ln(lambda + rate * (1.0 - lambda));
-            let gain = (1.0 / (f32::from(self.peaks) + 10.0)).max(0.01);
-            self.slope = (self.slope + gain * (ln(ratio / TAIL).min(1.0) - self.slope)).max(SLOPE.1);
-            self.peaks = self.peaks.saturating_add(1);
-        } else {
-            self.rarity += LOG10_E * rate;
-        }
-        member.peak = tail;
-        self.rarity = self.rarity.clamp(0.0, RAREST);
-    }
-
-    /// Improbability of a deviation of `ratio` usual ones, in powers of ten.
-    fn decades(&self, ratio: f32) -> f32 {
-        if ratio > TAIL { self.rarity + ln(ratio / TAIL) / (LN_10 * self.slope) } else { self.rarity * ratio / TAIL }
-    }
-
-    /// The inverse of [`PeerGroup::decades`] beyond the tail's begin.
-    fn ratio_at(&self, decades: f32) -> f32 {
-        TAIL * exp(((decades - self.rarity) * LN_10 * self.slope).min(40.0))
     }
 
     /// A tick at which there is no group to speak of.

@@ -11,7 +11,7 @@ use crate::pipeline::shard::Place;
 
 /// Series that are named as contributors.
 const CONTRIBUTORS: usize = 5;
-/// Contributors are named from this score on.
+/// Contributors are named from this score on: of the host, or of any part of it while it has none yet.
 const NAMED_FROM: f32 = 0.5;
 /// A channel without its series for this long counts as dead, milliseconds.
 const DEAD_MS: i64 = 24 * 3_600_000;
@@ -54,6 +54,13 @@ pub(super) struct Host {
     verdict: Option<HostVerdict>,
     holds_ms: i64,
     top: Vec<(u32, f32)>,
+}
+
+/// Time between looks at what has a sample each `cadence_ms`, in whole ticks: no sample is looked at twice.
+pub(super) fn step_ms(cadence_ms: i64, tick_ms: i64) -> i64 {
+    // A cadence a little over a tick is a tick with jitter.
+    let ticks = ((cadence_ms - tick_ms / 4).max(1) + tick_ms - 1) / tick_ms;
+    ticks.max(1) * tick_ms
 }
 
 impl Host {
@@ -150,9 +157,7 @@ impl Host {
             (*self.cadences.select_nth_unstable_by(half, f32::total_cmp).1 * 1000.0) as i64
         };
         self.cadences.clear();
-        // A cadence a little over a tick is a tick with jitter.
-        let ticks = ((cadence_ms - tick_ms / 4).max(1) + tick_ms - 1) / tick_ms;
-        let step_ms = ticks.max(1) * tick_ms;
+        let step_ms = step_ms(cadence_ms, tick_ms);
         if self.last_ms != i64::MIN && now_ms.saturating_sub(self.last_ms) < step_ms - tick_ms / 2 {
             return;
         }
@@ -160,8 +165,11 @@ impl Host {
         let model = self.model.get_or_insert_with(|| JointHost::new(config));
         let verdict = model.tick(now_ms, step_ms as f32 / 1000.0, &self.row);
         self.top.clear();
-        if verdict.score >= NAMED_FROM {
+        let parts = &verdict.parts;
+        let highest = verdict.score.max(parts.singles).max(parts.change).max(parts.level).max(parts.rollup);
+        if highest >= NAMED_FROM {
             self.top = model.contributions();
+            self.top.retain(|(_, share)| *share > 0.0);
             self.top.truncate(CONTRIBUTORS);
         }
         (self.verdict, self.last_ms, self.holds_ms) = (Some(verdict), now_ms, 3 * step_ms);

@@ -15,7 +15,7 @@ pub struct SlotTick {
     pub slot: u32,
     /// Last value.
     pub value: f64,
-    /// Highest score of its samples since the last tick; NaN while it has none.
+    /// Highest published score since the last tick, that of a spike before it held on to; NaN while it has none.
     pub score: f32,
     /// Learned cadence, seconds; 0 while it is not known.
     pub cadence_s: f32,
@@ -47,7 +47,7 @@ impl Judge {
         Some(SlotTick {
             slot,
             value: hot.value,
-            score: if hot.ready() { peak } else { f32::NAN },
+            score: if hot.ready() { peak.max(hot.alarm.held) } else { f32::NAN },
             cadence_s: hot.cadence_s,
             rows: hot.rows,
             onset,

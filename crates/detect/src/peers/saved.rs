@@ -1,6 +1,7 @@
 //! A group as bytes: little-endian, field by field, exact to the bit.
 
-use super::{Member, PERSIST, PeerGroup, PeerRules};
+use super::member::Member;
+use super::{PERSIST, PeerGroup, PeerRules};
 
 /// Version of the layout below.
 const VERSION: u16 = 1;
@@ -23,10 +24,10 @@ impl PeerGroup {
     pub fn save(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(&self.spread.to_le_bytes());
-        for x in [self.deviation, self.rarity, self.slope] {
+        for x in [self.deviation, self.tail.rarity, self.tail.slope] {
             out.extend_from_slice(&x.to_le_bytes());
         }
-        out.extend_from_slice(&self.peaks.to_le_bytes());
+        out.extend_from_slice(&self.tail.peaks.to_le_bytes());
         out.extend_from_slice(&self.ticks.to_le_bytes());
         let kept = || self.members.iter().filter(|member| member.ticks > 0);
         out.extend_from_slice(&(kept().count() as u32).to_le_bytes());
@@ -53,15 +54,11 @@ impl PeerGroup {
             return Err(PeerStateError::Version(version));
         }
         let mut group = Self { spread: f64::from_le_bytes(r.take()?), ..Self::default() };
-        (group.deviation, group.rarity, group.slope) = (r.finite()?, r.finite()?, r.finite()?);
-        group.peaks = u16::from_le_bytes(r.take()?);
+        (group.deviation, group.tail.rarity, group.tail.slope) = (r.finite()?, r.finite()?, r.finite()?);
+        group.tail.peaks = u16::from_le_bytes(r.take()?);
         group.ticks = u32::from_le_bytes(r.take()?);
         let count = u32::from_le_bytes(r.take()?);
-        let sane = group.spread.is_finite()
-            && group.spread >= 0.0
-            && group.deviation >= 0.0
-            && (0.0..=super::RAREST).contains(&group.rarity)
-            && group.slope >= super::SLOPE.1;
+        let sane = group.spread.is_finite() && group.spread >= 0.0 && group.deviation >= 0.0 && group.tail.is_sane();
         if !sane || count > MAX_MEMBERS {
             return Err(PeerStateError::Damaged);
         }

@@ -9,14 +9,18 @@ use crate::workspace::Workspace;
 const REFERENCE: &str = "docs/reference/metrics.md";
 
 /// The score series, which are exported per input series and so stand in no table of own metrics.
-const SCORES: [&str; 10] = [
+const SCORES: [&str; 14] = [
     "watchbell_anomaly_score",
     "watchbell_value",
     "watchbell_expected",
     "watchbell_expected_lower",
     "watchbell_expected_upper",
     "watchbell_series_ready",
+    "watchbell_peer_score",
     "watchbell_host_score",
+    "watchbell_host_part_score",
+    "watchbell_host_confidence",
+    "watchbell_host_contribution",
     "watchbell_host_anomaly_rate",
     "watchbell_host_series",
     "watchbell_scores_limited",

@@ -1,4 +1,5 @@
 use super::*;
+use crate::pipeline::shard::Sighting;
 use watchbell_detect::peers::PeerRules;
 
 const TICK_MS: i64 = 60_000;
@@ -108,6 +109,9 @@ impl Bench {
 fn a_host_whose_series_go_mad_together_has_a_score_and_names_them() {
     let mut bench = Bench::new(2, 6);
     bench.quiet(2_000);
+    assert!(bench.fleet.board()["web-1"].joint.is_nan(), "nothing was fitted");
+    assert!(bench.fleet.fit_one() && bench.fleet.fit_one() && !bench.fleet.fit_one(), "one each");
+    bench.quiet(400);
     assert!(bench.fleet.board()["web-1"].joint < 1.0);
     assert_eq!(bench.fleet.counts(), Counts { hosts: 2, channels: 12, ..Counts::default() });
     let mad = |host, series| host == 1 && series < 4;

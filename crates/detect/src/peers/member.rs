@@ -1,0 +1,45 @@
+//! What is kept of one member of a group.
+
+use super::{PERSIST, PeerRules};
+
+/// One member of a group.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Member {
+    pub(super) id: u64,
+    pub(super) rules: PeerRules,
+    /// What it is usually off by, as a share of the middle,
+    pub(super) offset: f32,
+    /// and how far from that it usually is.
+    pub(super) deviation: f32,
+    /// Scores of the last ticks by themselves.
+    pub(super) last: [f32; PERSIST],
+    pub(super) score: f32,
+    pub(super) ticks: u16,
+    pub(super) regime: u16,
+    pub(super) under: u8,
+    pub(super) alarm: bool,
+    /// Whether it was in the tail at the last tick: one stay in it is one peak.
+    pub(super) peak: bool,
+    /// Whether a series stands behind it; else it waits for one since a restart.
+    pub(super) claimed: bool,
+}
+
+impl Member {
+    /// One that saw no tick yet.
+    pub(super) fn new(id: u64, rules: PeerRules) -> Self {
+        Self {
+            id,
+            rules,
+            offset: 0.0,
+            deviation: 0.0,
+            last: [0.0; PERSIST],
+            score: f32::NAN,
+            ticks: 0,
+            regime: 0,
+            under: 0,
+            alarm: false,
+            peak: false,
+            claimed: true,
+        }
+    }
+}
