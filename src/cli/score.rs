@@ -3,7 +3,7 @@
 //! A file is one entity: `timestamp,value[,label]` or `timestamp,<m1>,<m2>,...[,label]`, plain or gzipped.
 //! Each row is judged by itself and earlier rows only; a column `label` is never read. For each file one
 //! `timestamp,score,is_anomaly` is written, row by row the same as the input. Several columns are judged
-//! one by one and then together, as the series of one host.
+//! one by one and then together, as the series of one host; in the first day by the share that is over its edge.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use flate2::read::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressStyle};
-use watchbell_detect::{ChannelTick, CivilTime, JointConfig, JointHost, Judge, JudgeConfig};
+use watchbell_detect::{ChannelTick, CivilTime, HostVerdict, JointConfig, JointHost, Judge, JudgeConfig};
 use watchbell_normalize::Cadence;
 use watchbell_series::{Sample, SeriesSpec, Verdict};
 
@@ -43,6 +43,8 @@ pub enum Mark {
 /// A series is judged from its eleventh row on, whatever its cadence: files may be short.
 const CONFIG: JudgeConfig =
     JudgeConfig { warmup_s: 0.0, warmup_samples: 10, edge: 1.0, report_edge: 0.8, t_shift: 0.0, hold: 0.95 };
+/// An alarm of the share of columns closes after more rows than this under the edge.
+const HOST_LATCH_ROWS: u32 = 5;
 /// Taken for the cadence of the first rows of several columns, seconds.
 const UNKNOWN_CADENCE_S: f32 = 60.0;
 /// Faults of one file that are told one by one.
@@ -270,6 +272,12 @@ struct Outcome {
     alarm: bool,
 }
 
+impl From<HostVerdict> for Outcome {
+    fn from(verdict: HostVerdict) -> Self {
+        Self { score: Some(verdict.score), onset: verdict.onset, alarm: verdict.alarm }
+    }
+}
+
 /// The series of one file and their judge.
 struct Entity {
     judge: Judge,
@@ -280,6 +288,8 @@ struct Entity {
     /// All columns together, where there are several.
     host: JointHost,
     ticks: Vec<ChannelTick>,
+    /// Rows for which the open alarm of the share of columns was under the edge.
+    under: Option<u32>,
 }
 
 impl Entity {
@@ -291,7 +301,7 @@ impl Entity {
         let ticks = vec![ChannelTick::MISSING; columns];
         let columns = vec![(Cadence::default(), None); columns];
         let host = JointHost::new(JointConfig::default());
-        Self { judge, columns, samples: Vec::new(), verdicts: Vec::new(), host, ticks }
+        Self { judge, columns, samples: Vec::new(), verdicts: Vec::new(), host, ticks, under: None }
     }
 
     fn begin_row(&mut self) {
@@ -337,8 +347,19 @@ impl Entity {
         if self.host.fit_due() {
             self.host.fit();
         }
-        let score = (!verdict.score.is_nan()).then_some(verdict.score);
-        Outcome { score, onset: verdict.onset, alarm: verdict.alarm }
+        if verdict.score.is_nan() { self.roll_up(verdict.parts.rollup) } else { verdict.into() }
+    }
+
+    /// While the host is not known as a whole, the share of its columns over their edge stands in.
+    fn roll_up(&mut self, score: f32) -> Outcome {
+        let was_open = self.under.is_some();
+        self.under = match self.under {
+            _ if score >= 1.0 => Some(0),
+            Some(rows) if rows < HOST_LATCH_ROWS => Some(rows + 1),
+            _ => None,
+        };
+        let alarm = self.under.is_some();
+        Outcome { score: (!score.is_nan()).then_some(score), onset: alarm && !was_open, alarm }
     }
 }
 
@@ -396,7 +417,7 @@ mod tests {
             text.push_str(&format!("{},{},{},{}\n", 1_600_000_000 + 60 * i, cell(1), cell(2), cell(3)));
         }
         let (lines, _) = score(&text, Mark::Onset).expect("scored");
-        assert!(lines[1000].ends_with(",,0"), "{}", lines[1000]);
+        assert!(lines[1000].ends_with(",0,0") && !lines[2000].ends_with(",0,0"), "{}", lines[2000]);
         let onsets: Vec<usize> = (0..lines.len()).filter(|i| lines[*i].ends_with(",1")).collect();
         assert_eq!(onsets.first(), Some(&2500), "{onsets:?}");
         let (_, score) = lines[2500].strip_suffix(",1").and_then(|l| l.split_once(',')).expect("an onset");
