@@ -87,7 +87,7 @@ fn damaged_bytes_are_an_error_and_never_a_panic() {
         if let Ok(mut host) = load(&damaged) {
             step(&mut host, 400, &channels(400, 12, 0.0));
             host.fit();
-            host.contributions();
+            assert!(host.contributions().len() <= 12);
         }
     }
 }
@@ -120,7 +120,7 @@ fn missing_channels_lower_the_confidence_and_alarm_nobody() {
     for tick in 1000..1600 {
         let mut channels = channels(tick, 12, if tick == 1590 { 40.0 } else { 0.0 });
         // A third goes, comes back, goes again.
-        for c in (0..12).filter(|c| (c + tick as usize / 100) % 3 == 0) {
+        for c in (0..12).filter(|c| (c + tick as usize / 100).is_multiple_of(3)) {
             channels[c] = ChannelTick::MISSING;
         }
         let verdict = step(&mut host, tick, &channels);
