@@ -249,12 +249,12 @@ fn counts(rules: &Rules, error: f32, value: f64) -> bool {
 /// Takes a judged row to the alarm, if the series is ready or the row certain.
 pub(crate) fn alarm(hot: &mut Hot, season: Option<&Season>, row: &Row, ctx: &Context<'_>) -> Turn {
     let config = ctx.config;
-    if !hot.ready() && !row.illegal && !hot.alarm.open {
+    if !hot.ready() && !row.illegal && !hot.alarm.open() {
         return Turn { edge: config.edge, onset: false, closed: false };
     }
     let score = if hot.ready() || row.illegal { row.score } else { 0.0 };
     let turn = hot.alarm.turn(score, config.edge, hold(config.hold, cadence(hot.cadence_s)), row.illegal);
-    hot.alarm.pattern = if hot.alarm.open || score >= 1.0 {
+    hot.alarm.pattern = if hot.alarm.open() || score >= 1.0 {
         pattern::name(hot, row, season, ctx.bins, turn.onset)
     } else {
         watchbell_series::Pattern::None

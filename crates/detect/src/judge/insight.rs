@@ -97,9 +97,9 @@ impl Judge {
         let decades = single::decades(cadence_s, &self.config, rules);
         Why {
             return_s: if chance { return_s(hot.trace.score, decades, cadence_s) } else { f32::NAN },
-            since_ms: memory.filter(|_| hot.alarm.open).map(Memory::since_ms),
+            since_ms: memory.filter(|_| hot.alarm.open()).map(Memory::since_ms),
             last_seen_ms: memory.and_then(|memory| memory.last_seen_ms(hot.alarm.pattern)),
-            lead: hot.trace.lead,
+            lead: hot.alarm.lead,
             raised: hot.alarm.added(),
         }
     }
