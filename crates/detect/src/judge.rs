@@ -235,7 +235,7 @@ fn step(
     single::bridge_gap(hot, sample.ts_ms);
     seasons.turn(hot, ctx.bins);
     let mut row = single::judge(hot, seasons.of(hot), value, ctx);
-    single::know_habits(hot, seasons.of_mut(hot), &mut row, ctx);
+    single::know_habits(hot, seasons.of_mut(hot).map(|season| &mut season.habit), &mut row, ctx);
     let season = seasons.of(hot);
     let was_open = hot.alarm.open();
     let turn = single::alarm(hot, season, &row, ctx);
@@ -246,10 +246,11 @@ fn step(
         let missed_s = returned.then(|| explain::seconds(hot.ts_ms));
         memories.note(hot, ctx.bins.secs, turn.onset && !was_open, missed_s);
     }
-    if known && row.score > hot.peak {
+    // What history says is nothing that happened since the last tick.
+    if report && known && row.score > hot.peak {
         hot.peak = row.score;
     }
-    if turn.onset {
+    if report && turn.onset {
         hot.set(flag::RANG, true);
     }
     let worth = (known && row.score >= ctx.config.report_edge)
