@@ -1,8 +1,8 @@
 //! What a new series takes over from those of its group, so that it need not begin from nothing.
 //!
 //! The level is a series' own: the same service on another machine may be twice as busy. How much it varies,
-//! how rare its tails are and how it goes through the day and the week are much the same in a group, and are
-//! taken from a typical member. From there the series learns by itself, as one would that is a few hundred
+//! how rare its tails are, how it goes through the day and the week, and which odd events come back, are much
+//! the same in a group, and are taken from a typical member. From there the series learns by itself, as one would that is a few hundred
 //! samples old: quickly at first.
 
 use super::{Judge, recount};
