@@ -19,6 +19,9 @@ use crate::pipeline::{alerts, civil, rules};
 
 /// A host under this score can not begin an alert by any rule that is worth having.
 const QUIET: f32 = 0.5;
+/// How often budgets of alerts are told what is watched: they look no more often.
+const BUDGETS_MS: i64 = 60_000;
+const WEEK_MS: f64 = 7.0 * 86_400_000.0;
 
 /// One shard and the book that its verdicts go to.
 #[derive(Debug)]
@@ -30,6 +33,10 @@ pub struct Stages {
     hosts: Vec<HostReading>,
     /// Whether samples came since `hosts` were looked at.
     stale: bool,
+    /// Samples so far, time of the first, and when budgets were told last.
+    samples: u64,
+    began_ms: Option<i64>,
+    budgets_ms: i64,
 }
 
 impl Stages {
@@ -50,7 +57,8 @@ impl Stages {
         let shard = Shard::new(ShardMeta::new(0, 1), normalizer, judge, None, sender, limits.idle_ms);
         let book = Book::new(alerting, settings.external_url.as_deref().unwrap_or_default());
         let ticker = LocalTicker::new(&settings);
-        Ok(Self { shard, events, book, ticker, hosts: Vec::new(), stale: true })
+        let (hosts, stale, samples, began_ms, budgets_ms) = (Vec::new(), true, 0, None, i64::MIN);
+        Ok(Self { shard, events, book, ticker, hosts, stale, samples, began_ms, budgets_ms })
     }
 
     /// Judges `batch` as it is received at `batch.received_ms`; what follows for alerts goes to `out`.
@@ -59,6 +67,10 @@ impl Stages {
         let all: Vec<u32> = (0..batch.series.len() as u32).collect();
         self.shard.ingest(batch, &all);
         self.stale = true;
+        self.samples += (batch.samples.len() + batch.histograms.len()) as u64;
+        if !batch.series.is_empty() {
+            self.began_ms.get_or_insert(batch.received_ms);
+        }
         self.observe(batch.received_ms, out);
     }
 
@@ -69,6 +81,11 @@ impl Stages {
         self.stale |= self.observe(now_ms, out) || ticked;
         if std::mem::take(&mut self.stale) {
             self.hosts = self.look(now_ms);
+        }
+        if now_ms.saturating_sub(self.budgets_ms) >= BUDGETS_MS {
+            self.budgets_ms = now_ms;
+            let series = self.shard.status().judged;
+            self.book.tick_budgets(now_ms, &self.hosts, series, self.samples_per_week(series, now_ms));
         }
         let mut changes = Changes::default();
         self.book.tick(now_ms, &self.hosts, &mut changes);
@@ -99,6 +116,12 @@ impl Stages {
     #[must_use]
     pub fn hosts(&self) -> &[HostReading] {
         &self.hosts
+    }
+
+    /// Samples of a judged series in a week, in the mean so far; `None` in the first minute.
+    fn samples_per_week(&self, series: u64, now_ms: i64) -> Option<f64> {
+        let ms = now_ms.saturating_sub(self.began_ms?);
+        (ms > BUDGETS_MS && series > 0).then(|| self.samples as f64 / series as f64 / (ms as f64 / WEEK_MS))
     }
 
     fn look(&self, now_ms: i64) -> Vec<HostReading> {
