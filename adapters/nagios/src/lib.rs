@@ -1,0 +1,2 @@
+//! Nagios and what speaks its words.
+pub mod grammar;
