@@ -143,9 +143,16 @@ fn command_in_brackets() {
 #[test]
 fn units() {
     let read = |unit: &[u8]| base(unit);
-    assert_eq!(read(b"ms"), Base { word: Some("seconds"), factor: 1e-3, counter: false });
-    assert_eq!(read(b"MB"), Base { word: Some("bytes"), factor: 1_048_576.0, counter: false });
-    assert_eq!(read(b"c"), Base { word: Some(""), factor: 1.0, counter: true });
+    for (unit, word, value) in [
+        (&b"ms"[..], "seconds", 0.00047),
+        (b"MB", "bytes", 492_830.72),
+        (b"c", "", 0.47),
+        (b"%", "percent", 0.47),
+        (b"mV", "volts", 0.00047),
+    ] {
+        assert_eq!((read(unit).word, read(unit).value(0.47)), (Some(word), value), "{unit:?}");
+    }
+    assert!(read(b"c").counter && !read(b"C").counter);
     assert_eq!(read(b"C").word, Some("celsius"));
     assert_eq!(read(b"rpm").word, None);
 }
@@ -200,7 +207,7 @@ fn check(bytes: &[u8]) {
             Ok(item) => {
                 assert!(!item.label.is_empty() && item.value.is_none_or(f64::is_finite));
                 let base = base(item.unit);
-                assert!(base.factor > 0.0);
+                assert_eq!(base.value(0.0), 0.0);
                 for range in [item.warn(), item.crit()].into_iter().flatten() {
                     assert!(range.start <= range.end);
                 }
