@@ -60,7 +60,8 @@ impl Intake {
     pub(crate) fn new(context: SourceContext, writer: Writer) -> Self {
         let (metrics, name) = (&context.metrics, &*context.name);
         for reason in BadLine::ALL {
-            metrics.counter(&BAD_LINES, &[name, reason.as_str()]);
+            // Shown from the start, so that a rule over it finds it.
+            metrics.counter(&BAD_LINES, &[name, reason.as_str()]).inc_by(0.0);
         }
         let (lines, values) = (metrics.counter(&LINES, &[name]), metrics.counter(&VALUES, &[name]));
         Self { writer: Arc::new(writer), lines, values, bad_tokens: Arc::default(), said: Arc::default(), context }

@@ -7,10 +7,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use watchbell_adapter_api::{
-    BoxFuture, Clock, Ingest, IngestError, Metrics, Problems, Receipt, Shutdown, SourceConfig, SourceContext,
+    BoxFuture, Clock, Cursor, HostReading, Ingest, IngestError, Metrics, Problems, Receipt, ScorePage, ScoreQuery,
+    ScoreRow, Scores, Shutdown, SinkContext, SourceConfig, SourceContext,
 };
 use watchbell_series::labels::read_canonical;
-use watchbell_series::{Mode, RawBatch};
+use watchbell_series::{Labels, Mode, Pattern, RawBatch, Reading};
+
+use crate::passive::{PassiveResult, State};
 
 /// A clock that stands at this time.
 #[derive(Debug)]
@@ -123,4 +126,87 @@ pub(crate) fn problems_of<C: SourceConfig>(config: serde_json::Value) -> Vec<Str
     let prepared = config.prepare(&mut problems);
     assert_eq!(prepared.is_none(), !problems.is_empty());
     problems.into_vec().iter().map(ToString::to_string).collect()
+}
+
+/// Scores made up: rows in two pages, and hosts.
+#[derive(Debug, Default)]
+pub(crate) struct FakeScores {
+    rows: Vec<(Labels, Reading)>,
+    pub(crate) hosts: Vec<HostReading>,
+}
+
+/// A reading of this score.
+pub(crate) fn reading(score: f32) -> Reading {
+    let value = f64::from(score) * 10.0;
+    Reading {
+        ts_ms: 0,
+        value: (value * 1e3).round() / 1e3,
+        score,
+        expected: value * 0.75,
+        lower: value * 0.5,
+        upper: value * 1.5,
+        pattern: Pattern::None,
+        alarm: false,
+        not_ready: None,
+        cadence_s: 60.0,
+    }
+}
+
+impl FakeScores {
+    pub(crate) fn add(&mut self, labels: &[(&str, &str)], reading: Reading) {
+        self.rows.push((Labels::series(labels.iter().copied()).expect("labels"), reading));
+    }
+}
+
+impl Scores for FakeScores {
+    fn series(&self) -> u64 {
+        self.rows.len() as u64
+    }
+
+    fn page(&self, query: Arc<ScoreQuery>, cursor: Cursor) -> BoxFuture<'_, ScorePage> {
+        let mut page = ScorePage::default();
+        for (labels, reading) in self.rows.iter().skip(cursor.shard as usize).step_by(2) {
+            if query.anomalous_only && !(reading.alarm || reading.score > 1.0) {
+                continue;
+            }
+            let labels_at = page.labels.len() as u32;
+            labels.write_canonical(&mut page.labels);
+            let labels_len = page.labels.len() as u32 - labels_at;
+            page.rows.push(ScoreRow { id: labels.id(), labels_at, labels_len, reading: *reading });
+        }
+        page.next = (cursor.shard == 0).then_some(Cursor { shard: 1, slot: 0 });
+        Box::pin(async { page })
+    }
+
+    fn hosts(&self) -> BoxFuture<'_, Vec<HostReading>> {
+        let hosts = self.hosts.clone();
+        Box::pin(async { hosts })
+    }
+}
+
+/// What a sink runs with.
+pub(crate) struct Sink {
+    pub(crate) context: SinkContext,
+    pub(crate) stop: watch::Sender<bool>,
+}
+
+impl Sink {
+    pub(crate) fn new(scores: FakeScores, now_ms: i64) -> Self {
+        let (stop, shutdown) = Shutdown::channel();
+        let context = SinkContext {
+            name: "nagios".into(),
+            scores: Arc::new(scores),
+            clock: Arc::new(Standing(now_ms)),
+            shutdown,
+            metrics: Metrics::default(),
+        };
+        Self { context, stop }
+    }
+}
+
+/// A result of the service `Anomaly`, found at second 7.
+pub(crate) fn result(host: &str, state: u8, text: &str) -> PassiveResult {
+    let state = [State::Ok, State::Warning, State::Critical, State::Unknown][usize::from(state)];
+    let (service, perfdata) = ("Anomaly".to_owned(), "watchbell_score=1".to_owned());
+    PassiveResult { host: host.to_owned(), service, state, time_s: 7, text: text.to_owned(), perfdata }
 }
