@@ -25,8 +25,10 @@ fn perfdata(criterion: &mut Criterion) {
     group.bench_function("items", |bencher| {
         bencher.iter(|| {
             let good = fields.iter().flat_map(|field| items(field)).filter_map(Result::ok);
-            good.map(|item| item.value.unwrap_or(0.0) + black_box((item.warn(), item.crit(), item.max())).2.unwrap_or(0.0))
-                .sum::<f64>()
+            good.map(|item| {
+                item.value.unwrap_or(0.0) + black_box((item.warn(), item.crit(), item.max())).2.unwrap_or(0.0)
+            })
+            .sum::<f64>()
         });
     });
     let mut batch = RawBatch::default();

@@ -80,7 +80,8 @@ impl Way for Spool {
     fn send<'a>(&'a mut self, results: &'a [PassiveResult]) -> BoxFuture<'a, Sent> {
         Box::pin(async move {
             let (text, time_s) = (records(results), results.first().map_or(0, |result| result.time_s));
-            let mut spool = Self { folder: self.folder.clone(), next: self.next, waiting: std::mem::take(&mut self.waiting) };
+            let mut spool =
+                Self { folder: self.folder.clone(), next: self.next, waiting: std::mem::take(&mut self.waiting) };
             let written = tokio::task::spawn_blocking(move || {
                 let written = spool.write(&text, time_s);
                 (spool, written)
@@ -105,7 +106,8 @@ impl Spool {
     fn write(&mut self, text: &str, time_s: i64) -> io::Result<()> {
         self.waiting.retain(|path| path.exists());
         if self.waiting.len() >= WAITING {
-            let message = "Nagios does not pick up what was written; is it down, or is this not its `check_result_path`?";
+            let message =
+                "Nagios does not pick up what was written; is it down, or is this not its `check_result_path`?";
             return Err(io::Error::other(message));
         }
         let path = loop {
@@ -183,9 +185,15 @@ mod tests {
         assert_eq!(sent, Sent { taken: 2, error: None });
         let names = names(folder.path());
         assert_eq!(names.len(), 2);
-        assert!(names[0].len() == 7 && names[0].starts_with('c') && names[1] == format!("{}.ok", names[0]), "{names:?}");
+        assert!(
+            names[0].len() == 7 && names[0].starts_with('c') && names[1] == format!("{}.ok", names[0]),
+            "{names:?}"
+        );
         let text = fs::read_to_string(folder.path().join(&names[0])).expect("readable");
-        assert!(text.starts_with("### Passive check results of Watchbell ###\nfile_time=7\n\nhost_name=web-1\n"), "{text}");
+        assert!(
+            text.starts_with("### Passive check results of Watchbell ###\nfile_time=7\n\nhost_name=web-1\n"),
+            "{text}"
+        );
         assert!(text.contains("\nreturn_code=1\noutput=WARNING - x|watchbell_score=1\n\nhost_name=web-2\n"), "{text}");
         assert!(text.ends_with("\nreturn_code=0\noutput=OK - y|watchbell_score=1\n\n"), "{text}");
     }

@@ -102,7 +102,9 @@ impl Pipe {
 
     fn open(&self) -> io::Result<pipe::Sender> {
         let about = std::fs::metadata(&self.path).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => io::Error::other("there is no pipe; is Nagios down, or `check_external_commands=0`?"),
+            ErrorKind::NotFound => {
+                io::Error::other("there is no pipe; is Nagios down, or `check_external_commands=0`?")
+            }
             _ => error,
         })?;
         if !about.file_type().is_fifo() {

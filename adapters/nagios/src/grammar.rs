@@ -234,7 +234,9 @@ fn item<'a>(label: Cow<'a, [u8]>, token: &'a [u8]) -> Result<Item<'a>, Fault> {
         _ => {
             let (value, used) = number(head).ok_or(Fault::NotANumber)?;
             let unit = head[used..].trim_ascii_start();
-            if !is_unit(unit) || (value == 0.0 && matches!(unit, [b'x' | b'X', b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F', ..])) {
+            if !is_unit(unit)
+                || (value == 0.0 && matches!(unit, [b'x' | b'X', b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F', ..]))
+            {
                 return Err(Fault::NotANumber);
             }
             Ok(Item { label, value: Some(value), unit, limits })
@@ -244,7 +246,8 @@ fn item<'a>(label: Cow<'a, [u8]>, token: &'a [u8]) -> Result<Item<'a>, Fault> {
 
 /// Letters, `%`, `/` and the like, first no digit: `ms`, `%`, `B/s`, `°C`, `m3`.
 fn is_unit(text: &[u8]) -> bool {
-    let legal = |b: &u8| b.is_ascii_alphanumeric() || *b >= 0x80 || matches!(b, b'%' | b'/' | b'_' | b'*' | b'^' | b'$');
+    let legal =
+        |b: &u8| b.is_ascii_alphanumeric() || *b >= 0x80 || matches!(b, b'%' | b'/' | b'_' | b'*' | b'^' | b'$');
     text.len() <= MAX_UNIT && text.first().is_none_or(|b| !b.is_ascii_digit()) && text.iter().all(legal)
 }
 

@@ -4,6 +4,7 @@
 //! | module | kind in a config |
 //! | --- | --- |
 //! | [`perfdata`] | source `nagios_perfdata`: files, spool folders and pipes of performance data |
+//! | [`status`] | source `nagios_status`: states, downtimes, acknowledgements from the status file |
 //! | [`command_file`] | sink `nagios_command_file`: passive results through the external command pipe |
 //! | [`check_results`] | sink `nagios_check_results`: passive results as files in the check-result spool |
 //! | [`nrdp`] | sink `nagios_nrdp`: passive results posted to NRDP |
@@ -24,13 +25,15 @@ pub mod nsca;
 pub mod passive;
 pub mod perfdata;
 mod seldom;
+pub mod status;
 #[cfg(test)]
 mod testing;
 
 use watchbell_adapter_api::{SinkKind, SourceKind};
 
 /// Kinds of sources.
-pub const SOURCES: &[SourceKind] = &[SourceKind::of::<perfdata::PerfdataConfig>()];
+pub const SOURCES: &[SourceKind] =
+    &[SourceKind::of::<perfdata::PerfdataConfig>(), SourceKind::of::<status::StatusConfig>()];
 
 /// Kinds of sinks.
 pub const SINKS: &[SinkKind] = &[

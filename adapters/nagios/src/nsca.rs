@@ -129,7 +129,9 @@ impl Way for Daemon {
             }
             // A name cut short would be another host's.
             match results.iter().find(|result| result.host.len() > MAX_HOST) {
-                Some(long) => Sent::failed(taken, format!("`{}` is too long a name for NSCA, which takes 63 bytes", long.host)),
+                Some(long) => {
+                    Sent::failed(taken, format!("`{}` is too long a name for NSCA, which takes 63 bytes", long.host))
+                }
                 None => Sent::all(results),
             }
         })
@@ -144,9 +146,9 @@ impl Daemon {
         let mut stream = connected.map_err(|_| late("connecting"))?.map_err(|error| error.to_string())?;
         let mut greeting = [0; IV + 4];
         let greeted = timeout(self.timeout, stream.read_exact(&mut greeting)).await;
-        greeted.map_err(|_| late("the greeting"))?.map_err(|error| {
-            format!("no greeting ({error}); is this NSCA, and may this machine speak to it?")
-        })?;
+        greeted
+            .map_err(|_| late("the greeting"))?
+            .map_err(|error| format!("no greeting ({error}); is this NSCA, and may this machine speak to it?"))?;
         let (iv, time) = greeting.split_at(IV);
         let iv: &[u8; IV] = iv.try_into().map_err(|_| "a short greeting".to_owned())?;
         let time_s = u32::from_be_bytes(time.try_into().map_err(|_| "a short greeting".to_owned())?);
@@ -163,7 +165,10 @@ impl Daemon {
             stream.flush().await
         };
         let refused = "it hung up; is this its `password` and `decryption_method`?";
-        timeout(self.timeout, write).await.map_err(|_| late("sending"))?.map_err(|error| format!("{refused} ({error})"))?;
+        timeout(self.timeout, write)
+            .await
+            .map_err(|_| late("sending"))?
+            .map_err(|error| format!("{refused} ({error})"))?;
         match timeout(OBJECTION, stream.read(&mut greeting)).await {
             Err(_) => Ok(()),
             Ok(_) => Err(refused.to_owned()),

@@ -181,7 +181,11 @@ impl ResultsConfig {
     pub(crate) fn check(self, problems: &mut Problems) -> Option<Plan> {
         let mut part = Problems::default();
         if !words::is_name(&self.service) {
-            part.hint("service", format!("`{}` is no name of a service", self.service), "no `;`, no line break, at most 127 bytes");
+            part.hint(
+                "service",
+                format!("`{}` is no name of a service", self.service),
+                "no `;`, no line break, at most 127 bytes",
+            );
         }
         let hosts = part.take("hosts", Regex::new(&format!("^(?:{})$", self.hosts)));
         for (host, name) in &self.host_names {
@@ -189,8 +193,11 @@ impl ResultsConfig {
                 part.add(format!("host_names.{host}"), format!("`{name}` is no name of a host"));
             }
         }
-        if let Some(name) = self.per_service.as_deref().filter(|name| !name.contains("{service}") || *name == "{service}") {
-            let hint = "write it as `{service} anomaly`: a result under the service's own name would overwrite its check";
+        if let Some(name) =
+            self.per_service.as_deref().filter(|name| !name.contains("{service}") || *name == "{service}")
+        {
+            let hint =
+                "write it as `{service} anomaly`: a result under the service's own name would overwrite its check";
             part.hint("per_service", format!("`{name}` does not make a name from that of the service"), hint);
         }
         if !(self.warning > 0.0 && self.warning.is_finite()) {

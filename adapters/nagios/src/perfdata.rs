@@ -35,10 +35,10 @@ const FILES: MetricDef = MetricDef {
     help: "What happened to files of performance data: rotated, truncated, or (of a spool) read whole.",
     labels: &["source", "event"],
 };
-const ERRORS: MetricDef = MetricDef {
+pub(crate) const ERRORS: MetricDef = MetricDef {
     name: "watchbell_nagios_read_errors_total",
     kind: MetricKindDef::Counter,
-    help: "Failed attempts to read, remove or keep the position of a file of performance data.",
+    help: "Failed attempts to read or remove a file of Nagios, or to keep the position in it.",
     labels: &["source"],
 };
 
@@ -82,7 +82,8 @@ impl Default for PerfdataConfig {
 
 impl SourceConfig for PerfdataConfig {
     const KIND: &'static str = "nagios_perfdata";
-    const SUMMARY: &'static str = "Performance data that Nagios, Naemon or Icinga 2 write: files, spool folders, pipes.";
+    const SUMMARY: &'static str =
+        "Performance data that Nagios, Naemon or Icinga 2 write: files, spool folders, pipes.";
     const METRICS: &'static [MetricDef] = &[LINES, BAD_LINES, VALUES, BAD_TOKENS, FILES, ERRORS];
 
     fn prepare(self, problems: &mut Problems) -> Option<Box<dyn Source>> {
@@ -102,7 +103,11 @@ impl SourceConfig for PerfdataConfig {
             }
         }
         if self.interval.0 < Duration::from_millis(100) {
-            problems.hint("interval", format!("`{}` is too short", self.interval), "use at least `100ms`; `1s` is usual");
+            problems.hint(
+                "interval",
+                format!("`{}` is too short", self.interval),
+                "use at least `100ms`; `1s` is usual",
+            );
         }
         check_labels(&self.labels, problems);
         (problems.len() == before).then(|| Box::new(Perfdata { config: self }) as Box<dyn Source>)

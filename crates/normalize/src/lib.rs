@@ -29,5 +29,5 @@ pub use cadence::Cadence;
 pub use limits::{Limits, Shard};
 pub use normalizer::{Census, Normalizer, Restored, SeriesInfo, StateError};
 pub use output::{Admission, Normalized, ReceiptPart};
-pub use rules::{BUILT_IN, BUILT_IN_FILE, RuleProblem, Rules};
+pub use rules::{BUILT_IN, RuleProblem, Rules};
 pub use stats::Stats;

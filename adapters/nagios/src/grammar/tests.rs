@@ -117,9 +117,14 @@ fn limits() {
 #[test]
 fn ranges() {
     let (low, high) = (f64::NEG_INFINITY, f64::INFINITY);
-    for (text, start, end) in
-        [("10", 0.0, 10.0), ("10:", 10.0, high), ("~:10", low, 10.0), ("-5:5.5", -5.0, 5.5), (":10", 0.0, 10.0), ("0:0", 0.0, 0.0)]
-    {
+    for (text, start, end) in [
+        ("10", 0.0, 10.0),
+        ("10:", 10.0, high),
+        ("~:10", low, 10.0),
+        ("-5:5.5", -5.0, 5.5),
+        (":10", 0.0, 10.0),
+        ("0:0", 0.0, 0.0),
+    ] {
         assert_eq!(Range::of(text.as_bytes()), Some(Range { start, end, inside: false }), "{text}");
         assert_eq!(Range::of(format!("@{text}").as_bytes()), Some(Range { start, end, inside: true }), "@{text}");
     }
@@ -159,7 +164,11 @@ fn units() {
 
 /// Quotes a label where the rules ask for it, as `plugins-perl` does.
 fn quoted(label: &str) -> String {
-    if label.is_empty() || label.contains([' ', '\t', '\n', '\r', '\'', '=']) { format!("'{}'", label.replace('\'', "''")) } else { label.to_owned() }
+    if label.is_empty() || label.contains([' ', '\t', '\n', '\r', '\'', '=']) {
+        format!("'{}'", label.replace('\'', "''"))
+    } else {
+        label.to_owned()
+    }
 }
 
 proptest! {

@@ -18,11 +18,18 @@ fn host(name: &str, score: f32, anomalous: u32) -> HostReading {
 
 fn scores() -> FakeScores {
     let mut scores = FakeScores::default();
-    scores.hosts = vec![host("web-1", 0.2, 0), host("web-2", 1.5, 2), host("web-3", 3.0, 8), host("web-4", f32::NAN, 0)];
+    scores.hosts =
+        vec![host("web-1", 0.2, 0), host("web-2", 1.5, 2), host("web-3", 3.0, 8), host("web-4", f32::NAN, 0)];
     let load = [("__name__", "nagios_perfdata"), ("host", "web-2"), ("label", "load1"), ("service", "load")];
     scores.add(&load, reading(2.5));
     scores.add(
-        &[("__name__", "nagios_perfdata"), ("host", "web-2"), ("label", "C:\\ |x"), ("service", "disk"), ("unit", "bytes")],
+        &[
+            ("__name__", "nagios_perfdata"),
+            ("host", "web-2"),
+            ("label", "C:\\ |x"),
+            ("service", "disk"),
+            ("unit", "bytes"),
+        ],
         reading(3.5),
     );
     scores.add(
@@ -30,7 +37,10 @@ fn scores() -> FakeScores {
         reading(1.1),
     );
     scores.add(&[("__name__", "node_load5"), ("host", "web-2")], reading(1.05));
-    scores.add(&[("__name__", "nagios_perfdata"), ("host", "web-1"), ("label", "load1"), ("service", "load")], reading(0.4));
+    scores.add(
+        &[("__name__", "nagios_perfdata"), ("host", "web-1"), ("label", "load1"), ("service", "load")],
+        reading(0.4),
+    );
     scores
 }
 
@@ -58,7 +68,10 @@ async fn one_result_for_each_host() {
     );
     assert_eq!(results[0].time_s, 1);
     let short = results[1].output(130);
-    assert!(short.len() <= 130 && short.starts_with("ANOMALY WARN") && short.ends_with("watchbell_series=10;;;0"), "{short}");
+    assert!(
+        short.len() <= 130 && short.starts_with("ANOMALY WARN") && short.ends_with("watchbell_series=10;;;0"),
+        "{short}"
+    );
 }
 
 #[tokio::test]
@@ -66,7 +79,8 @@ async fn one_result_for_each_service() {
     let sink = Sink::new(scores(), 1_000);
     let plan = plan(serde_json::json!({"per_service": "{service} anomaly", "hosts": "web-2", "critical": null}));
     let (results, _) = super::collect::collect(&plan, &sink.context).await;
-    let shown: Vec<String> = results.iter().skip(1).map(|r| format!("{};{};{:?}", r.host, r.service, r.state)).collect();
+    let shown: Vec<String> =
+        results.iter().skip(1).map(|r| format!("{};{};{:?}", r.host, r.service, r.state)).collect();
     assert_eq!(shown, ["web-2;disk anomaly;Warning", "web-2;load anomaly;Warning"]);
     assert!(results[2].perfdata.starts_with("watchbell_score=2.500;1;;0 "), "{:?}", results[2]);
 }

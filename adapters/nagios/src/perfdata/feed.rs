@@ -45,7 +45,8 @@ pub(crate) struct Origin<'a> {
 impl Writer {
     /// A writer that adds `fixed` labels to each series; they must not be those of a line.
     pub(crate) fn new(fixed: &BTreeMap<String, String>) -> Self {
-        let mut order: Vec<_> = FIELDS.iter().enumerate().map(|(i, name)| ((*name).to_owned(), Place::Field(i))).collect();
+        let mut order: Vec<_> =
+            FIELDS.iter().enumerate().map(|(i, name)| ((*name).to_owned(), Place::Field(i))).collect();
         order.extend(fixed.iter().map(|(name, value)| (name.clone(), Place::Fixed(value.clone()))));
         order.push((NAME.to_owned(), Place::Fixed(METRIC.to_owned())));
         order.sort_by(|a, b| a.0.cmp(&b.0));

@@ -73,7 +73,13 @@ impl<'a> Line<'a> {
         let _output = rest.next().ok_or(BadLine::Form)?;
         let perfdata = rest.last().ok_or(BadLine::Form)?;
         let time_s = seconds(time.unwrap_or_default())?;
-        Ok(Self { time_s, host: host.unwrap_or_default(), service: service.unwrap_or_default(), perfdata, command: b"" })
+        Ok(Self {
+            time_s,
+            host: host.unwrap_or_default(),
+            service: service.unwrap_or_default(),
+            perfdata,
+            command: b"",
+        })
     }
 
     fn keyed(line: &'a [u8]) -> Result<Self, BadLine> {
@@ -133,10 +139,7 @@ mod tests {
     #[test]
     fn all_forms() {
         let wanted = Line { time_s: 7, host: b"web 1", service: b"disk /", perfdata: b"/=1B a::b::c=2", command: b"" };
-        assert_eq!(
-            read("[SERVICEPERFDATA]\t7\tweb 1\tdisk /\t0.004\t0.006\tDISK OK\t/=1B a::b::c=2"),
-            Ok(wanted)
-        );
+        assert_eq!(read("[SERVICEPERFDATA]\t7\tweb 1\tdisk /\t0.004\t0.006\tDISK OK\t/=1B a::b::c=2"), Ok(wanted));
         let text = "DATATYPE::SERVICEPERFDATA\tTIMET::7\tHOSTNAME::web 1\tSERVICEDESC::disk /\t\
                     SERVICEPERFDATA::/=1B a::b::c=2\tSERVICECHECKCOMMAND::check_disk!10%!5%\tSERVICESTATE::OK\r";
         assert_eq!(read(text), Ok(Line { command: b"check_disk", ..wanted }));

@@ -31,7 +31,9 @@ impl Positions {
         let file = folder.map(|folder| folder.join("positions.json"));
         let known = file.as_ref().and_then(|file| match fs::read(file) {
             Ok(bytes) => serde_json::from_slice(&bytes)
-                .inspect_err(|error| tracing::warn!(file = %file.display(), %error, "positions are lost; files are read anew"))
+                .inspect_err(
+                    |error| tracing::warn!(file = %file.display(), %error, "positions are lost; files are read anew"),
+                )
                 .ok(),
             Err(_) => None,
         });

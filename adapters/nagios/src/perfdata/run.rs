@@ -228,7 +228,8 @@ impl Reader {
             Err(error) => {
                 self.intake.context.metrics.counter(&ERRORS, &[source]).inc();
                 if self.intake.may_say(place) {
-                    let user = "the user that runs watchbell needs the right to read it (and to remove files of a spool)";
+                    let user =
+                        "the user that runs watchbell needs the right to read it (and to remove files of a spool)";
                     tracing::warn!(%source, file = place, %error, hint = user, "can not be read");
                 }
                 None

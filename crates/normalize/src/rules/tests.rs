@@ -135,3 +135,43 @@ fn unknown_keys_and_broken_yaml_say_where() {
     assert!(load("watch: []").expect_err("a problem")[0].message.contains("nothing would be watched"));
     assert!(load("# nothing but a comment\n").is_ok());
 }
+
+#[test]
+fn nagios_plugins_have_the_words_of_exporters() {
+    let rules = Rules::built_in().expect("built-in rules");
+    for (nagios, prometheus) in [
+        (&[("label", "load1")][..], &[(NAME, "node_load1")][..]),
+        (&[("label", "swap"), ("unit", "bytes")], &[(NAME, "node_memory_SwapFree_bytes")]),
+        (&[("label", "offset"), ("unit", "seconds")], &[(NAME, "node_timex_offset_seconds")]),
+        (&[("label", "time"), ("unit", "seconds")], &[(NAME, "probe_duration_seconds")]),
+        (&[("label", "rta"), ("unit", "seconds")], &[(NAME, "probe_icmp_duration_seconds")]),
+        (
+            &[("label", "time"), ("unit", "seconds"), ("command", "check_dns")],
+            &[(NAME, "probe_dns_lookup_time_seconds")],
+        ),
+    ] {
+        let labels: Vec<_> = nagios.iter().copied().chain([(NAME, "nagios_perfdata"), ("host", "a")]).collect();
+        let (name, ours, watched) = spec_of(&rules, &labels);
+        let (wanted, theirs, _) = spec_of(&rules, prometheus);
+        assert_eq!((name, watched), (wanted, true), "{nagios:?}");
+        assert_eq!((ours.spec.direction, ours.spec.unit), (theirs.spec.direction, theirs.spec.unit), "{nagios:?}");
+    }
+    for (label, unit, command, name) in [
+        ("/", "bytes", "", Some("filesystem.used")),
+        ("C:\\ Used Space", "bytes", "", Some("filesystem.used")),
+        ("C:\\ free", "bytes", "", Some("filesystem.free")),
+        ("data", "bytes", "check_disk_all", Some("filesystem.used")),
+        ("/", "percent", "", Some("filesystem.used.percent")),
+        ("procs", "", "", Some("process.count")),
+        ("pl", "percent", "", Some("probe.loss")),
+        ("10.0.0.1rta", "seconds", "", Some("probe.icmp.duration")),
+        ("size", "bytes", "check_http", Some("probe.http.length")),
+        ("Questions", "", "check_mysql", Some("database.queries")),
+        ("something", "", "", None),
+    ] {
+        let labels = [(NAME, "nagios_perfdata"), ("host", "a"), ("label", label), ("unit", unit), ("command", command)];
+        let (got, meaning, _) = spec_of(&rules, &labels);
+        assert_eq!(got.as_deref(), name, "{label} {unit} {command}");
+        assert_eq!(meaning.spec.unit.as_str(), if unit.is_empty() { "none" } else { unit }, "{label}");
+    }
+}
