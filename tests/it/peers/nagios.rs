@@ -60,8 +60,11 @@ sinks:
         let (daemon, address) = nagios.nsca(method, "s3cret pass");
         if word == "xor" {
             let results = "{service: nsca wrong, interval: 1s}";
-            writeln!(config, "  - {{type: nagios_nsca, name: wrong, address: '{address}', password: other, results: {results}}}")
-                .expect("written");
+            writeln!(
+                config,
+                "  - {{type: nagios_nsca, name: wrong, address: '{address}', password: other, results: {results}}}"
+            )
+            .expect("written");
         }
         let results = format!("{{service: nsca {word}, interval: 1s}}");
         writeln!(

@@ -115,7 +115,8 @@ impl Nagios {
             fs::write(&config, text).expect("written");
             let mut command = Command::new("nsca");
             command.arg("-f").arg("-c").arg(&config).arg("--daemon");
-            let mut daemon = Process::start("nsca", &mut command, &self.path(&format!("{name}.log"))).expect("nsca starts");
+            let mut daemon =
+                Process::start("nsca", &mut command, &self.path(&format!("{name}.log"))).expect("nsca starts");
             let address = format!("127.0.0.1:{port}");
             let up = wait::until("NSCA to listen", || match std::net::TcpStream::connect(&address) {
                 Ok(_) => Ok(true),
@@ -201,7 +202,7 @@ define contact {
         ("check_load", format!("{PLUGINS}/check_load -w 50,50,50 -c 90,90,90")),
         ("check_disk", format!("{PLUGINS}/check_disk -w 1% -c 0% -p /")),
         ("check_users", format!("{PLUGINS}/check_users -w 20 -c 50")),
-        ("check_alive", format!("{PLUGINS}/check_dummy 0 'UP|rta=0.5ms;;;0 pl=0%;;;0;100'")),
+        ("check_alive", format!("{PLUGINS}/check_dummy 0 'UP|rta=0.5ms pl=0%'")),
     ] {
         writeln!(text, "define command {{\n    command_name {name}\n    command_line {line}\n}}").expect("written");
     }
@@ -211,7 +212,9 @@ define contact {
         "define host {{\n    host_name {HOST}\n    address 127.0.0.1\n    check_command check_alive\n    {often}\n}}"
     )
     .expect("written");
-    for (service, command) in [("level", "check_level"), ("load", "check_load"), ("disk /", "check_disk"), ("users", "check_users")] {
+    for (service, command) in
+        [("level", "check_level"), ("load", "check_load"), ("disk /", "check_disk"), ("users", "check_users")]
+    {
         service_of(service, command, often, &mut text);
     }
     let waits = format!("active_checks_enabled 0\n    passive_checks_enabled 1\n    {often}");
