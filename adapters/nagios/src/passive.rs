@@ -203,7 +203,7 @@ impl ResultsConfig {
         if !(self.warning > 0.0 && self.warning.is_finite()) {
             part.hint("warning", format!("`{}` is no edge", self.warning), "1 is the edge of what is normal");
         }
-        if let Some(critical) = self.critical.filter(|critical| !(*critical >= self.warning)) {
+        if let Some(critical) = self.critical.filter(|critical| critical.is_nan() || *critical < self.warning) {
             part.hint("critical", format!("`{critical}` is below `warning`"), "leave it empty for no CRITICAL");
         }
         if self.interval < Span::seconds(1) {

@@ -110,7 +110,7 @@ mod tests {
         fs::write(&path, "x\n").expect("written");
         let mut spool = Spool::new(folder.path().to_owned(), true);
         spool.look().expect("readable");
-        assert_eq!(spool.look().expect("readable"), [path.clone()]);
+        assert_eq!(spool.look().expect("readable"), std::slice::from_ref(&path));
         spool.read(&path).expect("kept");
         spool.look().expect("readable");
         assert_eq!(spool.look().expect("readable"), Vec::<PathBuf>::new());

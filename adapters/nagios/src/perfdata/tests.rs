@@ -2,6 +2,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
+use proptest::prelude::*;
 use serde_json::json;
 use watchbell_series::Mode;
 
@@ -160,4 +161,35 @@ fn problems() {
     }));
     assert_eq!(found.len(), 6, "{found:#?}");
     assert!(problems_of::<PerfdataConfig>(json!({}))[0].starts_with("nothing to read"));
+}
+
+proptest! {
+    #[test]
+    fn any_lines_give_good_series(
+        lines in proptest::collection::vec(
+            (
+                "(DATATYPE::SERVICEPERFDATA\tTIMET::7\tHOSTNAME::h\tSERVICEDESC::s\tSERVICEPERFDATA::|\
+                  \\[HOSTPERFDATA\\]\t7\th\t0\tOK\t|)",
+                proptest::collection::vec(any::<u8>(), 0..80),
+                "[ab'=;:. 0-9mscB%\\[\\]]{0,40}",
+            ),
+            0..6,
+        ),
+    ) {
+        let mut text = Vec::new();
+        for (head, bytes, perfdata) in lines {
+            text.extend_from_slice(head.as_bytes());
+            text.extend_from_slice(perfdata.as_bytes());
+            text.extend(bytes);
+            text.push(b'\n');
+        }
+        let mut batch = RawBatch::default();
+        let (values, _) = LineReader::default().read(&text, &mut batch);
+        prop_assert_eq!(values, batch.series.len());
+        for series in &batch.series {
+            let labels = watchbell_series::labels::read_canonical(batch.label_bytes(series)).expect("good labels");
+            prop_assert_eq!(labels.id().0, series.key);
+            prop_assert!(batch.samples_of(series)[0].value.is_finite());
+        }
+    }
 }
