@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prometheus::Counter;
+use prometheus::{Counter, Gauge};
 use watchbell_adapter_api::{Clock, IngestError, MetricDef, MetricKindDef, SourceContext};
 use watchbell_series::{Mode, RawBatch};
 
@@ -36,6 +36,13 @@ pub(crate) const BAD_TOKENS: MetricDef = MetricDef {
     labels: &["source", "plugin"],
 };
 
+pub(crate) const LAG: MetricDef = MetricDef {
+    name: "watchbell_nagios_lag_seconds",
+    kind: MetricKindDef::Gauge,
+    help: "Age of the newest value that was read last, in seconds; negative where the clock of Nagios is ahead.",
+    labels: &["source"],
+};
+
 /// A batch whose newest sample is older is history: learned from, without alerts.
 const HISTORY_MS: i64 = 10 * 60_000;
 /// Plugins told apart in the count of bad tokens.
@@ -52,6 +59,7 @@ pub(crate) struct Intake {
     writer: Arc<Writer>,
     lines: Counter,
     values: Counter,
+    lag: Gauge,
     bad_tokens: Arc<Mutex<HashMap<String, Counter>>>,
     said: Arc<Mutex<Seldom>>,
 }
@@ -64,7 +72,8 @@ impl Intake {
             metrics.counter(&BAD_LINES, &[name, reason.as_str()]).inc_by(0.0);
         }
         let (lines, values) = (metrics.counter(&LINES, &[name]), metrics.counter(&VALUES, &[name]));
-        Self { writer: Arc::new(writer), lines, values, bad_tokens: Arc::default(), said: Arc::default(), context }
+        let lag = metrics.gauge(&LAG, &[name]);
+        Self { writer: Arc::new(writer), lines, values, lag, bad_tokens: Arc::default(), said: Arc::default(), context }
     }
 
     /// Whether `what` was not said for a while.
@@ -140,8 +149,16 @@ impl Intake {
         let now_ms = self.context.clock.now_ms();
         batch.received_ms = now_ms;
         let newest = batch.samples.iter().map(|s| s.ts_ms).max().unwrap_or(now_ms);
+        let lag_s = now_ms.saturating_sub(newest) as f64 / 1_000.0;
+        self.lag.set(lag_s);
         if newest < now_ms - HISTORY_MS {
             batch.mode = Mode::Backfill;
+            if self.may_say("history") {
+                tracing::info!(
+                    source = %self.context.name, seconds = lag_s,
+                    "values of long ago are learned from, without alerts; if this goes on, the clock of Nagios is behind"
+                );
+            }
         }
         let mut shutdown = self.context.shutdown.clone();
         loop {

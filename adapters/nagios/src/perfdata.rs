@@ -27,7 +27,7 @@ use watchbell_series::RawBatch;
 
 use self::feed::Writer;
 use self::line::Line;
-use crate::intake::{BAD_LINES, BAD_TOKENS, LINES, VALUES};
+use crate::intake::{BAD_LINES, BAD_TOKENS, LAG, LINES, VALUES};
 
 const FILES: MetricDef = MetricDef {
     name: "watchbell_nagios_files_total",
@@ -84,7 +84,7 @@ impl SourceConfig for PerfdataConfig {
     const KIND: &'static str = "nagios_perfdata";
     const SUMMARY: &'static str =
         "Performance data that Nagios, Naemon or Icinga 2 write: files, spool folders, pipes.";
-    const METRICS: &'static [MetricDef] = &[LINES, BAD_LINES, VALUES, BAD_TOKENS, FILES, ERRORS];
+    const METRICS: &'static [MetricDef] = &[LINES, BAD_LINES, VALUES, BAD_TOKENS, LAG, FILES, ERRORS];
 
     fn prepare(self, problems: &mut Problems) -> Option<Box<dyn Source>> {
         let before = problems.len();

@@ -23,7 +23,7 @@ use watchbell_series::labels::NAME;
 use watchbell_series::{Labels, MetricKind, RawBatch, RawSample};
 
 use self::blocks::Block;
-use crate::intake::{BAD_TOKENS, Intake, VALUES};
+use crate::intake::{BAD_TOKENS, Intake, LAG, VALUES};
 use crate::perfdata::feed::{MAX_SERIES, OWN, Origin, Writer, text};
 use crate::perfdata::{ERRORS, check_labels};
 
@@ -56,7 +56,7 @@ fn interval() -> Span {
 impl SourceConfig for StatusConfig {
     const KIND: &'static str = "nagios_status";
     const SUMMARY: &'static str = "States, downtimes and acknowledgements from Nagios's status file.";
-    const METRICS: &'static [MetricDef] = &[VALUES, BAD_TOKENS, ERRORS];
+    const METRICS: &'static [MetricDef] = &[VALUES, BAD_TOKENS, LAG, ERRORS];
 
     fn prepare(self, problems: &mut Problems) -> Option<Box<dyn Source>> {
         let before = problems.len();

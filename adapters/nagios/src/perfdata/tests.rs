@@ -110,6 +110,7 @@ async fn what_is_old_is_history() {
     let source = Running::start::<PerfdataConfig>(json!({"files": [path], "interval": "100ms"}), None, NOW);
     source.until("the value", |source| source.recorder.lines().len() == 1).await;
     assert_eq!(source.recorder.modes(), [Mode::Backfill]);
+    assert_eq!(source.metrics.gauge(&LAG, &["nagios"]).get(), 86_400.0);
 }
 
 #[tokio::test]
