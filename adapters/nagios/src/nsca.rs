@@ -29,7 +29,7 @@ use crate::passive::{self, PassiveResult, Plan, ResultsConfig, Sent, Way};
 /// Results of one connection: well below the 30 s after which the daemon takes a packet for old.
 const BATCH: usize = 500;
 /// How long after the last packet the daemon is given to hang up.
-const OBJECTION: Duration = Duration::from_millis(500);
+const OBJECTION: Duration = Duration::from_secs(1);
 
 /// Settings of the sink.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -59,14 +59,14 @@ sinks:
     for (method, word) in METHODS {
         let (daemon, address) = nagios.nsca(method, "s3cret pass");
         if word == "xor" {
-            let results = "{service: nsca wrong, interval: 1s}";
+            let results = "{service: nsca wrong, interval: 1s, heartbeat: 1s}";
             writeln!(
                 config,
                 "  - {{type: nagios_nsca, name: wrong, address: '{address}', password: other, results: {results}}}"
             )
             .expect("written");
         }
-        let results = format!("{{service: nsca {word}, interval: 1s}}");
+        let results = format!("{{service: nsca {word}, interval: 1s, heartbeat: 5s}}");
         writeln!(
             config,
             "  - {{type: nagios_nsca, name: nsca-{word}, address: '{address}', encryption: {word}, \
