@@ -45,6 +45,7 @@ impl Host {
         if verdict.score.is_nan() {
             return self.roll_up(verdict.parts.rollup);
         }
+        self.under = None;
         let HostVerdict { score, onset, alarm, .. } = verdict;
         Outcome { score: Some(score), own: score, onset, alarm, ..Outcome::NONE }
     }

@@ -170,6 +170,19 @@ fn garbage_gives_numbers_or_nothing() {
 }
 
 #[test]
+fn a_host_that_is_years_old_is_still_fitted_daily() {
+    let mut host = new();
+    host.age_s = 1e9;
+    host.fit();
+    for second in 0..86_399 {
+        host.tick(second * 1000, 1.0, &[ChannelTick { value: 1.0, score: 0.0, onset: false }]);
+        assert!(!host.fit_due(), "{second}");
+    }
+    host.tick(86_400_000, 1.0, &[ChannelTick { value: 1.0, score: 0.0, onset: false }]);
+    assert!(host.fit_due());
+}
+
+#[test]
 fn a_host_of_forty_channels_stays_small() {
     let mut host = new();
     for tick in 0..400 {

@@ -45,7 +45,7 @@ impl Judge {
     #[must_use]
     pub fn donor(&self, slot: u32) -> Option<Donor> {
         let hot = self.hot.get(slot)?;
-        let fit = hot.ready() && hot.rows >= LEAST_DONOR_ROWS && !hot.alarm.open && !hot.is(flag::INHERITED);
+        let fit = hot.ready() && hot.rows >= LEAST_DONOR_ROWS && !hot.alarm.open() && !hot.is(flag::INHERITED);
         fit.then(|| Donor { hot: *hot, season: self.seasons.of(hot).copied() })
     }
 
@@ -56,7 +56,7 @@ impl Judge {
         if hot.rows < LEAST_ROWS {
             return Seeded::Early;
         }
-        if hot.rows > SEED_ROWS || hot.is(flag::INHERITED) || hot.alarm.open {
+        if hot.rows > SEED_ROWS || hot.is(flag::INHERITED) || hot.alarm.open() {
             return Seeded::No;
         }
         let mut by_scale: Vec<&Donor> = donors.iter().collect();
