@@ -58,6 +58,7 @@ pub fn load_rules(settings: &Settings) -> Result<Rules, Vec<String>> {
     if !settings.alerting.enabled {
         rules.series.clear();
         rules.hosts.clear();
+        rules.fleet.clear();
     }
     let edge = settings.detect.report_edge;
     let blind = |rule: &Rule| {
