@@ -28,6 +28,10 @@ pub struct Stages {
     book: Book,
     ticker: Option<LocalTicker>,
     hosts: Vec<HostReading>,
+    /// Judged series, samples of them so far, and when the first came.
+    series: u64,
+    samples: u64,
+    began_ms: Option<i64>,
     /// Whether samples came since `hosts` were looked at.
     stale: bool,
 }
@@ -50,7 +54,7 @@ impl Stages {
         let shard = Shard::new(ShardMeta::new(0, 1), normalizer, judge, None, sender, limits.idle_ms);
         let book = Book::new(alerting, settings.external_url.as_deref().unwrap_or_default());
         let ticker = LocalTicker::new(&settings);
-        Ok(Self { shard, events, book, ticker, hosts: Vec::new(), stale: true })
+        Ok(Self { shard, events, book, ticker, hosts: Vec::new(), series: 0, samples: 0, began_ms: None, stale: true })
     }
 
     /// Judges `batch` as it is received at `batch.received_ms`; what follows for alerts goes to `out`.
@@ -69,7 +73,12 @@ impl Stages {
         self.stale |= self.observe(now_ms, out) || ticked;
         if std::mem::take(&mut self.stale) {
             self.hosts = self.look(now_ms);
+            let status = self.shard.status();
+            (self.series, self.samples) = (status.judged, status.stats.judged);
         }
+        let elapsed_ms = now_ms - *self.began_ms.get_or_insert(now_ms);
+        let per_week = alerts::samples_per_week(self.samples as f64, self.series, elapsed_ms);
+        self.book.tick_budgets(now_ms, &self.hosts, self.series, per_week);
         let mut changes = Changes::default();
         self.book.tick(now_ms, &self.hosts, &mut changes);
         self.follow(changes, out);
@@ -80,7 +89,7 @@ impl Stages {
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         let counts = self.book.counts();
-        counts.pending + counts.firing + counts.held == 0
+        counts.pending + counts.firing + counts.held + counts.suppressed == 0
             && self.hosts.iter().all(|host| host.anomalous == 0 && (host.score.is_nan() || host.score < QUIET))
     }
 
