@@ -29,6 +29,7 @@ pub const ADAPTERS: &[Adapter] = &[
         histories: watchbell_prometheus::HISTORIES,
     },
     Adapter { name: "host", sources: watchbell_host::SOURCES, sinks: &[], histories: &[] },
+    Adapter { name: "nagios", sources: watchbell_nagios::SOURCES, sinks: watchbell_nagios::SINKS, histories: &[] },
 ];
 
 /// The kinds that a config may name.

@@ -107,7 +107,7 @@ pub fn time(ts_ms: i64) -> String {
 pub fn read_time(text: &str) -> Result<i64, String> {
     if let Ok(seconds) = text.parse::<f64>() {
         // Years up to 9999, in which milliseconds are exact.
-        if seconds.is_finite() && seconds.abs() < 2.5e11 {
+        if seconds.is_finite() && seconds.abs() < 2.6e11 {
             return Ok((seconds * 1_000.0).round() as i64);
         }
     }

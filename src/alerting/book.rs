@@ -173,6 +173,9 @@ impl Book {
         }
         watched.score = verdict.score;
         for rule in 0..self.rules.series.len() {
+            if !self.rules.series[rule].hears(verdict.pattern) {
+                continue;
+            }
             let step = watched.feed(rule, &self.rules.series[rule], &verdict, now_ms);
             self.follow(id, &mut watched, rule, step, verdict.ts_ms, out);
             self.grow(id, &mut watched, rule, verdict.ts_ms, out);

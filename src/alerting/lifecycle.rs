@@ -135,6 +135,13 @@ impl Life {
         self.missing
     }
 
+    /// Whether a look at `now_ms` at what has a sample each `step_ms` counts as one. While it does not fire a second
+    /// look at the same sample would be a second hit.
+    #[must_use]
+    pub fn is_due(&self, now_ms: i64, step_ms: i64) -> bool {
+        self.firing || now_ms.saturating_sub(self.last_ms) >= step_ms
+    }
+
     /// One sample. One that is not newer than the last is ignored.
     pub fn sample(&mut self, terms: &Terms, level: Level, ts_ms: i64, now_ms: i64) -> Step {
         if ts_ms <= self.last_ms {

@@ -96,6 +96,17 @@ pub fn show_budgets(metrics: &Metrics, budgets: &Budgets) {
     metrics.gauge(&DISCOVERY_RATE, &[]).set(share);
 }
 
+/// Shows these budgets no longer: some may be gone, or count by another unit.
+pub fn forget_budgets(metrics: &Metrics, shown: &[Shown]) {
+    for Shown { budget, scope, .. } in shown {
+        let labels = [budget.as_str(), scope.as_str()];
+        metrics.forget(&BUDGET, &labels);
+        metrics.forget(&ACTUAL, &labels);
+        metrics.forget(&EDGE, &[budget, "median"]);
+        metrics.forget(&EDGE, &[budget, "max"]);
+    }
+}
+
 /// Shows how many anomalies did not become alerts.
 pub fn show_suppressed(metrics: &Metrics, budgets: &Budgets) {
     for (reason, count) in Reason::ALL.into_iter().zip(budgets.suppressed()) {

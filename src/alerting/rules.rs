@@ -89,6 +89,12 @@ impl Rule {
         self.patterns == [Pattern::PeerOutlier]
     }
 
+    /// Whether verdicts of this kind are about what the rule is about: a sample, or the comparison with peers.
+    #[must_use]
+    pub fn hears(&self, pattern: Pattern) -> bool {
+        self.is_about_peers() == (pattern == Pattern::PeerOutlier)
+    }
+
     /// Whether a series with these labels of this host is selected; `host` is the entity, whatever label of
     /// that name the series has itself.
     #[must_use]

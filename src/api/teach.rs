@@ -19,6 +19,7 @@ use crate::alerting::Judgement;
 use crate::pipeline::alerts::Judged;
 use crate::pipeline::strikes::{Order, Refused};
 use crate::store::journal::{Feedback, Journal, JournalError, Kept, Strike, StrikeState};
+use crate::words;
 
 /// Rows of a list unless asked otherwise, and at most.
 const LIMIT: u32 = 100;
@@ -112,17 +113,8 @@ fn success(status: StatusCode, data: Value) -> Response {
 
 /// RFC 3339, or seconds since the Unix epoch.
 fn time(name: &str, value: &Value) -> Result<i64, Refusal> {
-    let seconds = |n: f64| (n.is_finite() && n.abs() < 1e12).then_some((n * 1000.0) as i64);
-    let read = match value {
-        Value::Number(number) => number.as_f64().and_then(seconds),
-        Value::String(text) => match text.parse::<jiff::Timestamp>() {
-            Ok(at) => Some(at.as_millisecond()),
-            Err(_) => text.parse().ok().and_then(seconds),
-        },
-        _ => None,
-    };
-    let hint = "write it as `2026-01-31T08:00:00Z` or in seconds since 1970";
-    read.ok_or_else(|| bad(format!("`{name}` is no time: {value}; {hint}")))
+    let text = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+    words::read_time(&text).map_err(|error| bad(format!("`{name}`: {error}")))
 }
 
 fn text(name: &str, text: String) -> Result<String, Refusal> {

@@ -7,6 +7,8 @@ use std::io::Read;
 
 use anyhow::{Context, bail, ensure};
 
+use crate::words;
+
 /// Faults of one file that are told one by one.
 const TOLD_FAULTS: u64 = 3;
 /// The column that says what is true. It is for measures, and never read by what is measured.
@@ -184,15 +186,11 @@ fn value_columns(header: &csv::StringRecord) -> anyhow::Result<Vec<usize>> {
 /// Milliseconds since the Unix epoch of a time in unix seconds, as RFC 3339 has it, or without a zone in UTC.
 #[must_use]
 pub fn timestamp_ms(text: &str) -> Option<i64> {
-    let Ok(seconds) = text.parse::<f64>() else {
-        let at = text.parse::<jiff::Timestamp>().or_else(|_| {
-            let local: jiff::civil::DateTime = text.parse()?;
-            jiff::tz::TimeZone::UTC.to_timestamp(local)
-        });
-        return at.ok().map(jiff::Timestamp::as_millisecond);
+    let without_zone = || {
+        let local: jiff::civil::DateTime = text.parse().ok()?;
+        Some(jiff::tz::TimeZone::UTC.to_timestamp(local).ok()?.as_millisecond())
     };
-    // Years up to 9999, in which milliseconds are exact.
-    (seconds.abs() < 2.6e11).then(|| (seconds * 1000.0).round() as i64)
+    words::read_time(text).ok().or_else(without_zone)
 }
 
 /// A number, NaN for a missing sample.

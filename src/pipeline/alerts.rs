@@ -58,6 +58,7 @@ pub fn load_rules(settings: &Settings) -> Result<Rules, Vec<String>> {
     if !settings.alerting.enabled {
         rules.series.clear();
         rules.hosts.clear();
+        rules.fleet.clear();
     }
     let edge = settings.detect.report_edge;
     let blind = |rule: &Rule| {
@@ -70,6 +71,13 @@ pub fn load_rules(settings: &Settings) -> Result<Rules, Vec<String>> {
     };
     let problems: Vec<String> = rules.under(edge).map(blind).collect();
     if problems.is_empty() { Ok(rules) } else { Err(problems) }
+}
+
+/// Samples of one of `series` judged series in a week, of which `samples` came in `elapsed_ms`; `None` in the first
+/// minute.
+pub(crate) fn samples_per_week(samples: f64, series: u64, elapsed_ms: i64) -> Option<f64> {
+    let known = elapsed_ms > 60_000 && series > 0 && samples > 0.0;
+    known.then(|| samples / series as f64 / (elapsed_ms as f64 / WEEK_MS))
 }
 
 /// What the stage itself needs of the settings.
@@ -309,7 +317,10 @@ impl Stage {
                     Some(Message::SetRules(rules, limits)) => {
                         self.limits = limits;
                         let mut changes = Changes::default();
+                        let before = self.book.budgets().shown();
                         self.book.set_rules(*rules, self.clock.now_ms(), &mut changes);
+                        own::forget_budgets(&self.metrics, &before);
+                        own::show_budgets(&self.metrics, self.book.budgets());
                         self.apply(changes).await;
                     }
                     Some(Message::Rules(answer)) => drop(answer.send(self.book.rules().clone())),
@@ -371,11 +382,9 @@ impl Stage {
         own::show_suppressed(&self.metrics, self.book.budgets());
     }
 
-    /// Samples of a judged series in a week, in the mean since the start; `None` in the first minute.
     fn samples_per_week(&self, now_ms: i64) -> Option<f64> {
-        let (samples, series) = (self.metrics.counter(&metrics::SAMPLES_JUDGED, &[]).get(), self.scores.series());
-        let weeks = (now_ms - self.started_ms) as f64 / WEEK_MS;
-        (weeks * WEEK_MS > 60_000.0 && series > 0 && samples > 0.0).then(|| samples / series as f64 / weeks)
+        let samples = self.metrics.counter(&metrics::SAMPLES_JUDGED, &[]).get();
+        samples_per_week(samples, self.scores.series(), now_ms - self.started_ms)
     }
 
     async fn apply(&mut self, changes: Changes) {

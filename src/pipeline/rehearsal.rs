@@ -1,15 +1,17 @@
 //! The stages of `run` on one thread, step by step, in a time that is told: for tests of rules, and for a past
-//! minute that is asked about. The code is that of the service; only threads, logs and sinks are missing.
+//! minute that is asked about. The code is that of the service; threads, logs and sinks are missing, and what takes a
+//! fleet: the tick stage with its joint scores and peers, and the time of the budgets of alerts.
 
 use tokio::sync::mpsc;
-use watchbell_adapter_api::HostReading;
-use watchbell_detect::{CivilTime, EntityCount, Judge, JudgeConfig, host_score};
+use watchbell_detect::{CivilTime, Judge, JudgeConfig};
 use watchbell_normalize::{Limits, Normalizer, ReceiptPart, Rules, Shard as ShardOf};
 use watchbell_series::{RawBatch, Selector};
 
 use super::handle::ShardMeta;
 use super::insight::Found;
+use super::scores::readings;
 use super::shard::{Event, Shard};
+use super::tick::board::Hosts;
 use super::{alerts, civil, rules, service};
 use crate::alerting::{self, Book, Changes, RuleStanding, Track};
 use crate::config::Settings;
@@ -86,16 +88,7 @@ impl Rehearsal {
     pub fn tick(&mut self, now_ms: i64, changes: &mut Changes) {
         self.shard.sweep(now_ms);
         self.drain(now_ms, changes);
-        let reading = |(host, count): (String, EntityCount)| HostReading {
-            host,
-            series: count.judged,
-            ready: count.ready,
-            anomalous: count.anomalous,
-            score: if count.ready == 0 { f32::NAN } else { host_score(count) },
-            ..HostReading::default()
-        };
-        let hosts: Vec<HostReading> =
-            self.shard.hosts().into_iter().filter(|(_, count)| count.judged > 0).map(reading).collect();
+        let hosts = readings(self.shard.hosts(), &Hosts::new(), now_ms);
         let before = changes.track.len();
         self.book.tick(now_ms, &hosts, changes);
         self.follow(&changes.track[before..]);

@@ -11,6 +11,9 @@ use watchbell_detect::{EntityCount, ensemble, host_score};
 use super::handle::ShardHandle;
 use super::tick::board::{Board, HostState, Hosts};
 
+/// Time between samples of a host of which the tick stage says nothing, milliseconds.
+const STEP_MS: i64 = 60_000;
+
 /// Reads scores from the shards. Cheap to clone.
 #[derive(Clone)]
 pub struct ScoreView {
@@ -75,6 +78,8 @@ pub fn readings(counts: Vec<(String, EntityCount)>, board: &Hosts, now_ms: i64) 
 fn reading(state: Option<&HostState>, host: String, count: EntityCount, now_ms: i64) -> HostReading {
     let rollup = if count.ready == 0 { f32::NAN } else { host_score(count) };
     let state = state.filter(|state| now_ms.saturating_sub(state.ts_ms) <= state.holds_ms);
+    // What a tick says holds for three of the host's own steps.
+    let step_ms = state.map_or(STEP_MS, |state| state.holds_ms / 3);
     let state = state.cloned().unwrap_or_default();
     HostReading {
         host,
@@ -85,6 +90,7 @@ fn reading(state: Option<&HostState>, host: String, count: EntityCount, now_ms: 
         parts: HostParts { rollup, ..state.parts },
         confidence: state.confidence,
         contributors: state.contributors,
+        step_ms,
     }
 }
 

@@ -179,7 +179,14 @@ impl Service {
         }
 
         let ingest: Arc<dyn Ingest> = Arc::new(router.clone());
-        let around = Surroundings { ingest, scores, clock: Arc::clone(&clock), metrics: metrics.clone(), routes };
+        let around = Surroundings {
+            ingest,
+            scores,
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+            routes,
+            data_dir: settings.data_dir.clone(),
+        };
         let alerts =
             AlertStage::start(&settings, &around, Arc::clone(&journal), Arc::clone(&shards), verdict_queue, judgements)
                 .await?;

@@ -2,6 +2,7 @@
 //! alone when a reload takes it away.
 
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub struct Surroundings {
     pub metrics: Metrics,
     /// Where routes are served.
     pub routes: RouteTable,
+    /// Folder of all that is kept.
+    pub data_dir: PathBuf,
 }
 
 impl std::fmt::Debug for Surroundings {
@@ -104,6 +107,12 @@ impl Runner for RunSink {
     }
 }
 
+/// A name as one plain part of a path.
+fn folder(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
+    name.chars().map(plain).collect()
+}
+
 /// Starts a source that was prepared from `value`.
 #[must_use]
 pub fn start_source(
@@ -120,6 +129,7 @@ pub fn start_source(
         clock: Arc::clone(&around.clock),
         shutdown: shutdown.clone(),
         metrics: around.metrics.clone(),
+        state: Some(around.data_dir.join("sources").join(folder(name))),
     };
     let again = {
         let context = context.clone();

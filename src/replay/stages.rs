@@ -19,9 +19,6 @@ use crate::pipeline::{alerts, civil, rules};
 
 /// A host under this score can not begin an alert by any rule that is worth having.
 const QUIET: f32 = 0.5;
-/// How often budgets of alerts are told what is watched: they look no more often.
-const BUDGETS_MS: i64 = 60_000;
-const WEEK_MS: f64 = 7.0 * 86_400_000.0;
 
 /// One shard and the book that its verdicts go to.
 #[derive(Debug)]
@@ -31,12 +28,12 @@ pub struct Stages {
     book: Book,
     ticker: Option<LocalTicker>,
     hosts: Vec<HostReading>,
-    /// Whether samples came since `hosts` were looked at.
-    stale: bool,
-    /// Samples so far, time of the first, and when budgets were told last.
+    /// Judged series, samples of them so far, and when the first came.
+    series: u64,
     samples: u64,
     began_ms: Option<i64>,
-    budgets_ms: i64,
+    /// Whether samples came since `hosts` were looked at.
+    stale: bool,
 }
 
 impl Stages {
@@ -57,8 +54,7 @@ impl Stages {
         let shard = Shard::new(ShardMeta::new(0, 1), normalizer, judge, None, sender, limits.idle_ms);
         let book = Book::new(alerting, settings.external_url.as_deref().unwrap_or_default());
         let ticker = LocalTicker::new(&settings);
-        let (hosts, stale, samples, began_ms, budgets_ms) = (Vec::new(), true, 0, None, i64::MIN);
-        Ok(Self { shard, events, book, ticker, hosts, stale, samples, began_ms, budgets_ms })
+        Ok(Self { shard, events, book, ticker, hosts: Vec::new(), series: 0, samples: 0, began_ms: None, stale: true })
     }
 
     /// Judges `batch` as it is received at `batch.received_ms`; what follows for alerts goes to `out`.
@@ -67,10 +63,6 @@ impl Stages {
         let all: Vec<u32> = (0..batch.series.len() as u32).collect();
         self.shard.ingest(batch, &all);
         self.stale = true;
-        self.samples += (batch.samples.len() + batch.histograms.len()) as u64;
-        if !batch.series.is_empty() {
-            self.began_ms.get_or_insert(batch.received_ms);
-        }
         self.observe(batch.received_ms, out);
     }
 
@@ -81,12 +73,12 @@ impl Stages {
         self.stale |= self.observe(now_ms, out) || ticked;
         if std::mem::take(&mut self.stale) {
             self.hosts = self.look(now_ms);
+            let status = self.shard.status();
+            (self.series, self.samples) = (status.judged, status.stats.judged);
         }
-        if now_ms.saturating_sub(self.budgets_ms) >= BUDGETS_MS {
-            self.budgets_ms = now_ms;
-            let series = self.shard.status().judged;
-            self.book.tick_budgets(now_ms, &self.hosts, series, self.samples_per_week(series, now_ms));
-        }
+        let elapsed_ms = now_ms - *self.began_ms.get_or_insert(now_ms);
+        let per_week = alerts::samples_per_week(self.samples as f64, self.series, elapsed_ms);
+        self.book.tick_budgets(now_ms, &self.hosts, self.series, per_week);
         let mut changes = Changes::default();
         self.book.tick(now_ms, &self.hosts, &mut changes);
         self.follow(changes, out);
@@ -97,7 +89,7 @@ impl Stages {
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         let counts = self.book.counts();
-        counts.pending + counts.firing + counts.held == 0
+        counts.pending + counts.firing + counts.held + counts.suppressed == 0
             && self.hosts.iter().all(|host| host.anomalous == 0 && (host.score.is_nan() || host.score < QUIET))
     }
 
@@ -116,12 +108,6 @@ impl Stages {
     #[must_use]
     pub fn hosts(&self) -> &[HostReading] {
         &self.hosts
-    }
-
-    /// Samples of a judged series in a week, in the mean so far; `None` in the first minute.
-    fn samples_per_week(&self, series: u64, now_ms: i64) -> Option<f64> {
-        let ms = now_ms.saturating_sub(self.began_ms?);
-        (ms > BUDGETS_MS && series > 0).then(|| self.samples as f64 / series as f64 / (ms as f64 / WEEK_MS))
     }
 
     fn look(&self, now_ms: i64) -> Vec<HostReading> {

@@ -1,4 +1,5 @@
 //! Against the real systems: a file of the name of each adapter.
 
 mod host;
+mod nagios;
 mod prometheus;

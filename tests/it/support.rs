@@ -3,6 +3,7 @@
 pub(crate) mod alertmanager;
 pub(crate) mod http;
 pub(crate) mod load;
+pub(crate) mod nagios;
 pub(crate) mod process;
 pub(crate) mod prom_api;
 pub(crate) mod prometheus;

@@ -206,6 +206,9 @@ pub struct HostReading {
     pub confidence: f32,
     /// The series that the joint score comes from, greatest share first; empty while the host is quiet.
     pub contributors: Arc<[Contributor]>,
+    /// How long until all of this can be news again, milliseconds: what is read sooner is the same samples once
+    /// more. 0 where each reading is news.
+    pub step_ms: i64,
 }
 
 impl Default for HostReading {
@@ -219,6 +222,7 @@ impl Default for HostReading {
             parts: HostParts::default(),
             confidence: f32::NAN,
             contributors: Arc::default(),
+            step_ms: 0,
         }
     }
 }

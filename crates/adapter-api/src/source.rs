@@ -1,6 +1,7 @@
 //! Sources: what brings series in.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ pub enum Resource {
     /// A listen address of its own.
     Listen(String),
     /// A file or pipe.
-    File(std::path::PathBuf),
+    File(PathBuf),
 }
 
 /// All that a running source may reach.
@@ -68,6 +69,9 @@ pub struct SourceContext {
     pub shutdown: Shutdown,
     /// Own metrics.
     pub metrics: Metrics,
+    /// A folder of its own for what must outlast a restart, such as positions in files. It need not exist
+    /// yet; `None` where nothing is kept.
+    pub state: Option<PathBuf>,
 }
 
 impl fmt::Debug for SourceContext {

@@ -30,6 +30,6 @@ pub use cadence::Cadence;
 pub use limits::{Limits, Shard};
 pub use normalizer::{Census, Normalizer, Restored, SeriesInfo, StateError};
 pub use output::{Admission, Normalized, ReceiptPart};
-pub use rules::{BUILT_IN, BUILT_IN_DETECT, BUILT_IN_FILE, Provenance, RuleProblem, Rules, SetAside};
+pub use rules::{BUILT_IN, BUILT_IN_DETECT, Provenance, RuleProblem, Rules, SetAside};
 pub use sources::{SourceCount, SourceLimit};
 pub use stats::Stats;

@@ -2,7 +2,7 @@
 //! its kind and unit, and which label names the entity. Rules of `detect/` say what matters about it, by that
 //! name: the direction that is bad, the least deviation worth reporting, the legal range.
 //!
-//! Read from `rules/mappings/prometheus.yaml` and `rules/detect/<subject>.yaml`, which are compiled in, and from
+//! Read from the files of `rules/mappings` and `rules/detect/<subject>.yaml`, which are compiled in, and from
 //! files of the user's that are laid over them: rows are asked in order, the user's first, and for each
 //! property the first row that gives it wins. Rules are asked at first sight of a series only, and by metric
 //! name once for many series.
@@ -22,10 +22,11 @@ use regex::RegexSet;
 use watchbell_series::labels::NAME;
 use watchbell_series::{Direction, Matcher, MetricKind, Selector, SeriesSpec, Unit};
 
-/// The mappings that are compiled in.
-pub const BUILT_IN: &str = include_str!("../../../rules/mappings/prometheus.yaml");
-/// The file they stand in, as it is named in problems.
-pub const BUILT_IN_FILE: &str = "rules/mappings/prometheus.yaml (built in)";
+/// The mappings that are compiled in: the file, as it is named in problems, and its text.
+pub const BUILT_IN: &[(&str, &str)] = &[
+    ("rules/mappings/prometheus.yaml (built in)", include_str!("../../../rules/mappings/prometheus.yaml")),
+    ("rules/mappings/nagios.yaml (built in)", include_str!("../../../rules/mappings/nagios.yaml")),
+];
 
 /// Something wrong in a file of rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -178,7 +179,9 @@ impl Rules {
         for (name, text) in detect {
             loader.add_detect(name.as_ref(), text.as_ref());
         }
-        loader.add(BUILT_IN_FILE, BUILT_IN);
+        for (name, text) in BUILT_IN {
+            loader.add(name, text);
+        }
         for (name, text) in BUILT_IN_DETECT {
             loader.add_detect(name, text);
         }

@@ -45,7 +45,7 @@ impl Book {
             id,
             about: watched.about.as_deref(),
             host: &watched.host,
-            pattern: entry.worst.pattern,
+            pattern: entry.kind(),
             score: entry.worst.score,
         };
         match self.budgets.admit(candidate, at_ms) {
@@ -85,12 +85,13 @@ impl Book {
             id,
             about: watched.about.as_deref(),
             host: &watched.host,
-            pattern: entry.worst.pattern,
+            pattern: entry.kind(),
             score: entry.worst.score,
         };
         let reason = self.budgets.grow(candidate, began_ms, at_ms);
-        // Only what grew, or stands as high as ever, fires late: an edge that fell is no news of the series.
-        if suppressed.is_none() || reason.is_some() || !(grew || watched.score >= entry.noted) {
+        // Only what grew, or stands as high as ever, or became a fact fires late: an edge that fell is no news.
+        let news = grew || watched.score >= entry.noted || entry.fact.is_some();
+        if suppressed.is_none() || reason.is_some() || !news {
             return;
         }
         if let Stage::Suppressed(mut episode, reason) = std::mem::replace(&mut entry.stage, Stage::Pending) {
@@ -109,7 +110,7 @@ impl Book {
             id,
             about: watched.about.as_deref(),
             host: &watched.host,
-            pattern: entry.worst.pattern,
+            pattern: entry.kind(),
             score: entry.worst.score,
         });
     }

@@ -66,6 +66,9 @@ impl Fleet {
             let mut mad: Vec<&HostReading> = of_rule.iter().filter(is_mad).copied().collect();
             let score = score(of_rule.len() as u32, mad.len() as u32);
             let level = rule.terms.level(score, 1.0, false);
+            // Alerts of series that are held went through hits of their own, as for a single host.
+            let held = of_rule.iter().filter(|host| book.is_overloaded(&host.host)).count();
+            let surges = rule.terms.level(self::score(of_rule.len() as u32, held as u32), 1.0, false) == Level::Hit;
             let at = self.entries.iter().position(|entry| entry.rule == index);
             if at.is_none() && level != Level::Hit {
                 continue;
@@ -77,7 +80,13 @@ impl Fleet {
             });
             let entry = &mut self.entries[at];
             entry.note(&verdict);
-            let step = entry.life.sample(&rule.terms, level, now_ms, now_ms);
+            let step = if surges {
+                entry.life.surge(&rule.terms, now_ms, now_ms)
+            } else if entry.life.is_due(now_ms, step_ms(&mad)) {
+                entry.life.sample(&rule.terms, level, now_ms, now_ms)
+            } else {
+                Step::Stay
+            };
             if step == Step::Fire {
                 mad.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.host.cmp(&b.host)));
                 let episode = episode(book, rule, &mad, of_rule.len(), &verdict);
@@ -105,6 +114,13 @@ fn score(hosts: u32, mad: u32) -> f32 {
     }
     let share = mad as f32 / hosts as f32;
     host_score(EntityCount { judged: hosts, ready: hosts, anomalous: mad }).min(share / EDGE_SHARE)
+}
+
+/// Time between samples of the one in the middle of these hosts; 0 for none.
+fn step_ms(mad: &[&HostReading]) -> i64 {
+    let mut steps: Vec<i64> = mad.iter().map(|host| host.step_ms).collect();
+    steps.sort_unstable();
+    steps.get(steps.len() / 2).copied().unwrap_or(0)
 }
 
 fn verdict(score: f32, mad: usize, now_ms: i64) -> Verdict {

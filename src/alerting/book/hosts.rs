@@ -93,8 +93,10 @@ impl Hosts {
             // What is held back must not wait for further hits: nobody else tells of it.
             let step = if overloaded {
                 entry.life.surge(&rule.terms, now_ms, now_ms)
-            } else {
+            } else if entry.life.is_due(now_ms, reading.step_ms) {
                 entry.life.sample(&rule.terms, level, now_ms, now_ms)
+            } else {
+                Step::Stay
             };
             // An alert of the whole fleet stands for it; what still stands after that fires then.
             let stands = overloaded || level == Level::Hit;

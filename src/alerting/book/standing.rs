@@ -71,6 +71,8 @@ pub enum Hold {
         /// The limit.
         limit: usize,
     },
+    /// An alert of the whole fleet fires, and stands for its host.
+    Fleet,
     /// As many alerts fire as may at all.
     Total {
         /// The limit.
@@ -95,17 +97,17 @@ impl Book {
         let standing = |(index, rule): (usize, &Rule)| RuleStanding {
             rule: rule.name.clone(),
             standing: match entry(index) {
-                Some(entry) => self.of_entry(entry, rule, now_ms),
+                Some(entry) => self.of_entry(entry, rule, &about.entity, now_ms),
                 None => without_entry(rule, about, probe),
             },
         };
         self.rules.series.iter().enumerate().map(standing).collect()
     }
 
-    fn of_entry(&self, entry: &Entry, rule: &Rule, now_ms: i64) -> Standing {
+    fn of_entry(&self, entry: &Entry, rule: &Rule, host: &str, now_ms: i64) -> Standing {
         match &entry.stage {
             Stage::Open(episode) => Standing::Firing(episode.clone()),
-            Stage::Held => Standing::Held(self.hold()),
+            Stage::Held => Standing::Held(self.hold(host)),
             Stage::Suppressed(_, reason) => Standing::Held(Hold::Suppressed(*reason)),
             Stage::Pending => {
                 let Terms { at_least, of, for_ms, .. } = rule.terms;
@@ -116,10 +118,12 @@ impl Book {
         }
     }
 
-    fn hold(&self) -> Hold {
+    fn hold(&self, host: &str) -> Hold {
         let limits = self.rules.limits;
         if self.load.firing >= limits.max_firing {
             Hold::Total { limit: limits.max_firing }
+        } else if self.fleet.speaks_for(host) {
+            Hold::Fleet
         } else {
             Hold::PerHost { limit: limits.max_per_host }
         }

@@ -202,6 +202,29 @@ fn the_score_of_a_host_alone_pages_after_two_looks() {
 }
 
 #[test]
+fn looks_at_the_same_sample_count_once() {
+    let mut bench = Bench::new();
+    let minutely = |host: String, score: f32| HostReading { step_ms: 60 * S, ..reading(&host, score, 30) };
+    let loud: Vec<HostReading> = (0..6).map(|i| minutely(format!("web-{i}"), 1.4)).collect();
+    let calm: Vec<HostReading> = (0..6).map(|i| minutely(format!("web-{i}"), 0.1)).collect();
+    let (one_loud, one_calm) = (&loud[..1], &calm[..1]);
+    // One odd sample, looked at each second, then normal ones.
+    for ts_s in 0..60 {
+        assert!(bench.tick(ts_s, one_loud).is_empty(), "{ts_s}");
+    }
+    for ts_s in 60..240 {
+        assert!(bench.tick(ts_s, one_calm).is_empty(), "{ts_s}");
+    }
+    assert_eq!(bench.book.counts(), Counts::default());
+    assert!((300..360).all(|ts_s| bench.tick(ts_s, one_loud).is_empty()));
+    assert_eq!(bench.tick(360, one_loud), ["HostAnomalous web-0 firing"], "the second sample");
+    assert_eq!(bench.tick(361, one_calm).len() + bench.tick(661, one_calm).len(), 1);
+    // The same of the fleet, which comes before its hosts.
+    assert!((700..760).all(|ts_s| bench.tick(ts_s, &loud).is_empty()));
+    assert_eq!(bench.tick(760, &loud), ["FleetAnomalous  firing"]);
+}
+
+#[test]
 fn a_host_that_went_silent_is_told_of_without_a_roll_up() {
     let mut bench = Bench::new();
     for i in 0..9 {

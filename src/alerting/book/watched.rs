@@ -5,7 +5,7 @@ use watchbell_series::{Labels, Pattern, Verdict, Why};
 
 use crate::alerting::About;
 use crate::alerting::annotate::{Facts, link, selector};
-use crate::alerting::budget::Reason;
+use crate::alerting::budget::{Reason, is_certain};
 use crate::alerting::episode::Episode;
 use crate::alerting::lifecycle::{Level, Life, Step};
 use crate::alerting::rules::Rule;
@@ -36,6 +36,8 @@ pub(super) struct Entry {
     pub(super) worse: bool,
     /// The score that the budget knows of.
     pub(super) noted: f32,
+    /// A fact among what began it or came since, such as an illegal value: no budget is asked for it.
+    pub(super) fact: Option<Pattern>,
 }
 
 /// What sinks know of an alert.
@@ -54,7 +56,7 @@ pub(super) enum Stage {
 impl Entry {
     pub(super) fn new(rule: usize, verdict: &Verdict, now_ms: i64) -> Self {
         let life = Life::begin(verdict.ts_ms, now_ms);
-        Self { rule, life, stage: Stage::Pending, worst: *verdict, worse: false, noted: 0.0 }
+        Self { rule, life, stage: Stage::Pending, worst: *verdict, worse: false, noted: 0.0, fact: None }
     }
 
     pub(super) fn restored(rule: usize, life: Life, episode: Episode) -> Self {
@@ -73,7 +75,7 @@ impl Entry {
             why: Why::UNKNOWN,
         };
         let noted = worst.score;
-        Self { rule, life, stage: Stage::Open(Box::new(episode)), worst, worse: false, noted }
+        Self { rule, life, stage: Stage::Open(Box::new(episode)), worst, worse: false, noted, fact: None }
     }
 
     pub(super) fn episode(&self) -> Option<&Episode> {
@@ -81,6 +83,11 @@ impl Entry {
             Stage::Open(episode) => Some(episode),
             Stage::Pending | Stage::Held | Stage::Suppressed(..) => None,
         }
+    }
+
+    /// Its kind for the budget: what is certain whatever the score says, else that of the worst sample.
+    pub(super) fn kind(&self) -> Pattern {
+        self.fact.unwrap_or(self.worst.pattern)
     }
 
     /// Remembers the sample if it is the worst so far.
@@ -102,9 +109,6 @@ impl Watched {
 
     /// Hands a sample to the alert of `rule`, which it may begin.
     pub(super) fn feed(&mut self, index: usize, rule: &Rule, verdict: &Verdict, now_ms: i64) -> Step {
-        if rule.is_about_peers() != (verdict.pattern == Pattern::PeerOutlier) {
-            return Step::Stay;
-        }
         let at = match self.entries.iter().position(|entry| entry.rule == index) {
             Some(at) => at,
             None if self.about.as_ref().is_some_and(|about| begins(rule, about, verdict)) => {
@@ -115,6 +119,9 @@ impl Watched {
         };
         let entry = &mut self.entries[at];
         entry.note(verdict);
+        if is_certain(verdict.pattern) && rule.wants(verdict.pattern) {
+            entry.fact = Some(verdict.pattern);
+        }
         if verdict.pattern == Pattern::Missing {
             return if rule.wants(Pattern::Missing) {
                 entry.life.miss(&rule.terms, verdict.ts_ms, now_ms)

@@ -149,6 +149,9 @@ pub(super) fn standing(rule: &RuleStanding) -> String {
         Standing::Held(Hold::PerHost { limit }) => {
             format!("`{name}` is held back, because {limit} alerts of its host fire (`alerting.max_per_host`)")
         }
+        Standing::Held(Hold::Fleet) => {
+            format!("`{name}` is held back, because an alert of the whole fleet fires and stands for its host")
+        }
         Standing::Held(Hold::Total { limit }) => {
             format!("`{name}` is held back, because {limit} alerts fire (`alerting.max_open`)")
         }

@@ -243,20 +243,23 @@ impl Journal {
         .map_err(|e| self.failed(e))
     }
 
-    /// Where strike `id` stands now.
+    /// Where a strike stands now. One that is being taken back stays so: it was said while its series learned anew.
     ///
     /// # Errors
     /// The database can not be written.
     pub async fn set_strike(&self, strike: &Strike) -> Result<(), JournalError> {
-        query("UPDATE strikes SET state = ?, series = ?, problem = ? WHERE id = ?")
-            .bind(strike.state.as_str())
-            .bind(strike.series)
-            .bind(&strike.problem)
-            .bind(strike.id)
-            .execute(&self.pool)
-            .await
-            .map(drop)
-            .map_err(|e| self.failed(e))
+        query(
+            "UPDATE strikes SET state = ?1, series = ?2, problem = ?3
+             WHERE id = ?4 AND (state <> 'removing' OR ?1 = 'removing')",
+        )
+        .bind(strike.state.as_str())
+        .bind(strike.series)
+        .bind(&strike.problem)
+        .bind(strike.id)
+        .execute(&self.pool)
+        .await
+        .map(drop)
+        .map_err(|e| self.failed(e))
     }
 
     /// Forgets strike `id`.

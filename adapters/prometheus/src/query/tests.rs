@@ -54,6 +54,7 @@ fn bench(url: &str, change: impl FnOnce(&mut Poll)) -> Bench {
         clock: clock.clone(),
         shutdown,
         metrics: Metrics::default(),
+        state: None,
     };
     Bench { poll, clock, recorder, context, stop }
 }

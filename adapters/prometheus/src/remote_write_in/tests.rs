@@ -88,6 +88,7 @@ impl Peer {
             clock: Arc::new(Fixed),
             shutdown,
             metrics: metrics.clone(),
+            state: None,
         };
         Self { router: source.routes(&context).expect("routes"), recorder, metrics, _stop: stop }
     }

@@ -183,6 +183,7 @@ pub(super) fn context(service: &Arc<FakeService>, clock: Arc<dyn Clock>) -> (Sou
         clock,
         shutdown,
         metrics: Metrics::default(),
+        state: None,
     };
     (context, stop)
 }

@@ -1,0 +1,182 @@
+//! One line of a perfdata file, in any of the forms that are written.
+//!
+//! `DATATYPE::...` with tab-separated `KEY::value` is PNP4Nagios's bulk form, which Icinga 2's PerfdataWriter
+//! writes too. `[SERVICEPERFDATA]` and `[HOSTPERFDATA]` begin the lines of Nagios's own templates.
+
+use super::feed::Origin;
+
+/// What a line says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Line<'a> {
+    /// When it was written, seconds since the Unix epoch.
+    pub(crate) time_s: i64,
+    pub(crate) host: &'a [u8],
+    /// Empty for the check of the host itself.
+    pub(crate) service: &'a [u8],
+    pub(crate) perfdata: &'a [u8],
+    /// Name of the check command, without its arguments; empty where the form does not tell it.
+    pub(crate) command: &'a [u8],
+}
+
+/// Why a line can not be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BadLine {
+    /// It has none of the known forms, or fields are missing.
+    Form,
+    /// Its time is no time.
+    Time,
+    /// It names no host, or a check of a service no service.
+    Name,
+}
+
+impl BadLine {
+    pub(crate) const ALL: [Self; 3] = [Self::Form, Self::Time, Self::Name];
+
+    /// The word used as label value `reason`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Form => "form",
+            Self::Time => "time",
+            Self::Name => "name",
+        }
+    }
+}
+
+impl<'a> Line<'a> {
+    pub(crate) fn origin(&self) -> Origin<'a> {
+        Origin { ts_ms: self.time_s * 1_000, host: self.host, service: self.service, command: self.command }
+    }
+
+    /// Reads a line without its end; `None` for an empty one.
+    pub(crate) fn read(line: &'a [u8]) -> Option<Result<Self, BadLine>> {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.trim_ascii().is_empty() {
+            return None;
+        }
+        Some(if line.starts_with(b"[") { Self::template(line) } else { Self::keyed(line) }.and_then(Self::checked))
+    }
+
+    fn template(line: &'a [u8]) -> Result<Self, BadLine> {
+        let mut fields = line.split(|b| *b == b'\t');
+        let (kind, time, host) = (fields.next(), fields.next(), fields.next());
+        let service = match kind {
+            Some(b"[SERVICEPERFDATA]") => fields.next(),
+            Some(b"[HOSTPERFDATA]") => None,
+            _ => return Err(BadLine::Form),
+        };
+        if kind == Some(b"[SERVICEPERFDATA]") && service.is_none_or(|name| name.is_empty()) {
+            return Err(BadLine::Name);
+        }
+        // Execution time and, for services, latency; then output, which may hold tabs itself, and perfdata last.
+        let skipped = if service.is_some() { 2 } else { 1 };
+        let mut rest = fields.skip(skipped);
+        let _output = rest.next().ok_or(BadLine::Form)?;
+        let perfdata = rest.last().ok_or(BadLine::Form)?;
+        let time_s = seconds(time.unwrap_or_default())?;
+        Ok(Self {
+            time_s,
+            host: host.unwrap_or_default(),
+            service: service.unwrap_or_default(),
+            perfdata,
+            command: b"",
+        })
+    }
+
+    fn keyed(line: &'a [u8]) -> Result<Self, BadLine> {
+        let (mut found, mut kind, mut time) = (Self::default(), &b""[..], None);
+        for field in line.split(|b| *b == b'\t') {
+            let Some(at) = field.windows(2).position(|two| two == b"::") else { continue };
+            let (key, value) = (&field[..at], &field[at + 2..]);
+            match key {
+                b"DATATYPE" => kind = value,
+                // When the check ran, where someone put it in, is better than when the line was written.
+                b"LASTSERVICECHECK" | b"LASTHOSTCHECK" => time = Some(value),
+                b"TIMET" => time = time.or(Some(value)),
+                b"HOSTNAME" => found.host = value,
+                b"SERVICEDESC" => found.service = value,
+                b"SERVICEPERFDATA" | b"HOSTPERFDATA" => found.perfdata = value,
+                b"SERVICECHECKCOMMAND" | b"HOSTCHECKCOMMAND" => found.command = command(value),
+                _ => {}
+            }
+        }
+        match kind {
+            b"SERVICEPERFDATA" if found.service.is_empty() => return Err(BadLine::Name),
+            b"SERVICEPERFDATA" => {}
+            b"HOSTPERFDATA" => found.service = b"",
+            _ => return Err(BadLine::Form),
+        }
+        found.time_s = seconds(time.unwrap_or_default())?;
+        Ok(found)
+    }
+
+    fn checked(self) -> Result<Self, BadLine> {
+        if self.host.is_empty() { Err(BadLine::Name) } else { Ok(self) }
+    }
+}
+
+/// The name of a command without its arguments, `check_load` of `check_load!5!10`.
+pub(crate) fn command(text: &[u8]) -> &[u8] {
+    text.split(|b| *b == b'!').next().unwrap_or_default().trim_ascii()
+}
+
+/// A time of Nagios; 0 stands for never.
+fn seconds(text: &[u8]) -> Result<i64, BadLine> {
+    // Some write a fraction.
+    let whole = text.split(|b| *b == b'.').next().unwrap_or_default();
+    let text = std::str::from_utf8(whole).map_err(|_| BadLine::Time)?;
+    text.trim().parse().ok().filter(|s| (1..=i64::MAX / 1_000).contains(s)).ok_or(BadLine::Time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(line: &str) -> Result<Line<'_>, BadLine> {
+        Line::read(line.as_bytes()).expect("not empty")
+    }
+
+    #[test]
+    fn all_forms() {
+        let wanted = Line { time_s: 7, host: b"web 1", service: b"disk /", perfdata: b"/=1B a::b::c=2", command: b"" };
+        assert_eq!(read("[SERVICEPERFDATA]\t7\tweb 1\tdisk /\t0.004\t0.006\tDISK OK\t/=1B a::b::c=2"), Ok(wanted));
+        let text = "DATATYPE::SERVICEPERFDATA\tTIMET::7\tHOSTNAME::web 1\tSERVICEDESC::disk /\t\
+                    SERVICEPERFDATA::/=1B a::b::c=2\tSERVICECHECKCOMMAND::check_disk!10%!5%\tSERVICESTATE::OK\r";
+        assert_eq!(read(text), Ok(Line { command: b"check_disk", ..wanted }));
+        let host = Line { service: b"", perfdata: b"rta=1ms", ..wanted };
+        assert_eq!(read("[HOSTPERFDATA]\t7\tweb 1\t0.009\tPING OK\trta=1ms"), Ok(host));
+        assert_eq!(
+            read("DATATYPE::HOSTPERFDATA\tTIMET::9\tLASTHOSTCHECK::7\tHOSTNAME::web 1\tHOSTPERFDATA::rta=1ms"),
+            Ok(host)
+        );
+        // Output with a tab in it.
+        assert_eq!(read("[HOSTPERFDATA]\t7\tweb 1\t0.009\tPING\tOK\trta=1ms"), Ok(host));
+        assert!(Line::read(b" \r").is_none());
+    }
+
+    #[test]
+    fn bad_lines_say_why() {
+        for (line, why) in [
+            ("hello", BadLine::Form),
+            ("DATATYPE::OTHER\tTIMET::7\tHOSTNAME::a", BadLine::Form),
+            ("[SERVICEPERFDATA]\t7\ta\tb\t0.1", BadLine::Form),
+            ("[SERVICEPERFDATA]\t7", BadLine::Name),
+            ("[HOSTPERFDATA]\t7", BadLine::Form),
+            ("[HOSTPERFDATA]\tx\ta\t0.1\tOK\t", BadLine::Time),
+            ("[HOSTPERFDATA]\t0\ta\t0.1\tOK\t", BadLine::Time),
+            ("DATATYPE::HOSTPERFDATA\tTIMET::$TIMET$\tHOSTNAME::a", BadLine::Time),
+            ("DATATYPE::HOSTPERFDATA\tTIMET::7\tHOSTNAME::", BadLine::Name),
+            ("DATATYPE::SERVICEPERFDATA\tTIMET::7\tHOSTNAME::a", BadLine::Name),
+        ] {
+            assert_eq!(read(line), Err(why), "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes: Vec<u8>, head in "(|\\[HOSTPERFDATA\\]\t|DATATYPE::SERVICEPERFDATA\tTIMET::)") {
+            let line = [head.as_bytes(), &bytes].concat();
+            let _ = Line::read(&line);
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The loops of the source: one for each file, spool folder and pipe.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use watchbell_adapter_api::{BoxFuture, Shutdown, SourceContext, SourceError};
+
+use super::feed::Writer;
+use super::follow::{CHUNK, Follow, Found};
+use super::positions::Positions;
+use super::spool::Spool;
+use super::{ERRORS, FILES, PerfdataConfig, pipe};
+use crate::intake::{Intake, Stopped};
+
+/// How long a pipe without a writer is left alone.
+const NO_WRITER: Duration = Duration::from_millis(200);
+/// How long after a pipe could not be opened it is tried again.
+const REOPEN: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(config: PerfdataConfig, context: SourceContext) -> Result<(), SourceError> {
+    let positions = {
+        let folder = context.state.clone();
+        blocking(move || Positions::open(folder.as_deref())).await?
+    };
+    let positions = Arc::new(positions);
+    let intake = Intake::new(context, Writer::new(&config.labels));
+    let interval = config.interval.0;
+    let reader = || Reader { intake: intake.clone(), shutdown: intake.context.shutdown.clone(), interval };
+    let mut loops: Vec<BoxFuture<'static, Result<Result<(), Stopped>, SourceError>>> = Vec::new();
+    for path in config.files {
+        loops.push(Box::pin(reader().follow(Follow::new(path, Arc::clone(&positions), config.from_start))));
+    }
+    for path in config.spools {
+        loops.push(Box::pin(reader().spool(Spool::new(path, config.keep_spooled))));
+    }
+    for path in config.pipes {
+        loops.push(Box::pin(reader().pipe(path)));
+    }
+    // A loop ends at the shutdown only, or by a panic in a thread of its own.
+    let ended = try_join_all(loops).await?;
+    if ended.iter().any(Result::is_err) {
+        intake.context.shutdown.clone().wait().await;
+    }
+    Ok(())
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SourceError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| SourceError(format!("reading performance data broke off: {error}")))
+}
+
+struct Reader {
+    intake: Intake,
+    shutdown: Shutdown,
+    interval: Duration,
+}
+
+type Ended = Result<Result<(), Stopped>, SourceError>;
+
+impl Reader {
+    async fn follow(mut self, mut follow: Follow) -> Ended {
+        let place = follow.path().display().to_string();
+        while !self.shutdown.is_set() {
+            let (back, found) = blocking(move || {
+                let found = follow.look();
+                (follow, found)
+            })
+            .await?;
+            follow = back;
+            let more = match self.worked(&place, found) {
+                Some(Found::Lines { from, bytes }) => {
+                    let end = from + bytes.len() as u64;
+                    if self.intake.take(&place, from, &bytes).await.is_err() {
+                        return Ok(Err(Stopped));
+                    }
+                    let (back, kept) = blocking(move || {
+                        let kept = follow.taken(end);
+                        (follow, kept)
+                    })
+                    .await?;
+                    follow = back;
+                    self.kept(kept);
+                    // The rest of a file that has grown by more than a chunk is not waited for.
+                    bytes.len() > CHUNK / 2
+                }
+                Some(Found::Rotated { lost }) => {
+                    self.event("rotated");
+                    if lost > 0 {
+                        self.intake.bad_line(&place, 0, b"", "cut_off");
+                    }
+                    true
+                }
+                Some(Found::Truncated) => {
+                    self.event("truncated");
+                    tracing::info!(source = %self.intake.context.name, file = place, "truncated; reading from its beginning");
+                    true
+                }
+                Some(Found::LongLine { at }) => {
+                    self.intake.bad_line(&place, at, b"", "too_long");
+                    true
+                }
+                Some(Found::Missing | Found::Nothing) | None => false,
+            };
+            if !more && !self.shutdown.sleep(self.interval).await {
+                break;
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn spool(mut self, mut spool: Spool) -> Ended {
+        let place = spool.path().display().to_string();
+        while !self.shutdown.is_set() {
+            let (back, ready) = blocking(move || {
+                let ready = spool.look();
+                (spool, ready)
+            })
+            .await?;
+            spool = back;
+            for path in self.worked(&place, ready).unwrap_or_default() {
+                if self.shutdown.is_set() {
+                    return Ok(Ok(()));
+                }
+                let Some(taken) = self.whole_file(path.clone()).await? else { continue };
+                if taken.is_err() {
+                    return Ok(Err(Stopped));
+                }
+                self.event("spooled");
+                let (back, removed) = blocking(move || {
+                    let removed = spool.read(&path);
+                    (spool, removed.map_err(|error| named(&path, error)))
+                })
+                .await?;
+                spool = back;
+                self.worked("removing files of the spool", removed);
+            }
+            if !self.shutdown.sleep(self.interval).await {
+                break;
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Reads a file of a spool, which is whole; `None` if it can not be read.
+    async fn whole_file(&self, path: PathBuf) -> Result<Option<Result<(), Stopped>>, SourceError> {
+        let place = path.display().to_string();
+        // No position is kept: a file that was read in part is read again, which changes nothing.
+        let mut follow = Follow::new(path, Arc::new(Positions::open(None)), true);
+        loop {
+            let (back, found) = blocking(move || {
+                let found = follow.look();
+                (follow, found)
+            })
+            .await?;
+            follow = back;
+            match self.worked(&place, found) {
+                Some(Found::Lines { from, bytes }) => {
+                    if self.intake.take(&place, from, &bytes).await.is_err() {
+                        return Ok(Some(Err(Stopped)));
+                    }
+                    // Positions that are kept nowhere can not fail to be kept.
+                    let _ = follow.taken(from + bytes.len() as u64);
+                }
+                Some(Found::LongLine { at }) => self.intake.bad_line(&place, at, b"", "too_long"),
+                Some(Found::Nothing | Found::Rotated { .. } | Found::Truncated) => return Ok(Some(Ok(()))),
+                Some(Found::Missing) | None => return Ok(None),
+            }
+        }
+    }
+
+    async fn pipe(mut self, path: PathBuf) -> Ended {
+        let place = path.display().to_string();
+        let (mut buffer, mut at) = (vec![0; 64 * 1024], 0);
+        while !self.shutdown.is_set() {
+            let Some(receiver) = self.worked(&place, pipe::open(&path)) else {
+                self.shutdown.sleep(REOPEN).await;
+                continue;
+            };
+            let mut lines = pipe::Lines::default();
+            loop {
+                let ready = tokio::select! {
+                    ready = receiver.readable() => ready,
+                    () = self.shutdown.wait() => return Ok(Ok(())),
+                };
+                match ready.and_then(|()| receiver.try_read(&mut buffer)) {
+                    Ok(0) => {
+                        if !self.shutdown.sleep(NO_WRITER).await {
+                            return Ok(Ok(()));
+                        }
+                        if !is_same(&path).await {
+                            break;
+                        }
+                    }
+                    Ok(n) => {
+                        let (whole, too_long) = lines.add(&buffer[..n]);
+                        if too_long {
+                            self.intake.bad_line(&place, at, b"", "too_long");
+                        }
+                        if self.intake.take(&place, at, &whole).await.is_err() {
+                            return Ok(Err(Stopped));
+                        }
+                        at += n as u64;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => {
+                        self.worked::<()>(&place, Err(error));
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// The value of `result`; an error is counted, and said when it begins and when it ends.
+    fn worked<T>(&self, place: &str, result: io::Result<T>) -> Option<T> {
+        let source = &self.intake.context.name;
+        match result {
+            Ok(value) => {
+                if self.intake.is_over(place) {
+                    tracing::info!(%source, file = place, "can be read again");
+                }
+                Some(value)
+            }
+            Err(error) => {
+                self.intake.context.metrics.counter(&ERRORS, &[source]).inc();
+                if self.intake.may_say(place) {
+                    let user =
+                        "the user that runs watchbell needs the right to read it (and to remove files of a spool)";
+                    tracing::warn!(%source, file = place, %error, hint = user, "can not be read");
+                }
+                None
+            }
+        }
+    }
+
+    fn kept(&self, kept: io::Result<()>) {
+        if let Err(error) = kept {
+            self.intake.context.metrics.counter(&ERRORS, &[&self.intake.context.name]).inc();
+            if self.intake.may_say("position") {
+                tracing::warn!(source = %self.intake.context.name, %error, "can not keep positions in the data folder");
+            }
+        }
+    }
+
+    fn event(&self, event: &str) {
+        self.intake.context.metrics.counter(&FILES, &[&self.intake.context.name, event]).inc();
+    }
+}
+
+fn named(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("`{}`: {error}", path.display()))
+}
+
+/// Whether there is still a pipe under this name: someone may have made it anew.
+async fn is_same(path: &Path) -> bool {
+    tokio::fs::try_exists(path).await.unwrap_or(true)
+}

@@ -1,0 +1,214 @@
+//! What tests share: an ingest that writes down, a clock that stands, a running source.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use watchbell_adapter_api::{
+    BoxFuture, Clock, Cursor, HostReading, Ingest, IngestError, Metrics, Problems, Receipt, ScorePage, ScoreQuery,
+    ScoreRow, Scores, Shutdown, SinkContext, SourceConfig, SourceContext,
+};
+use watchbell_series::labels::read_canonical;
+use watchbell_series::{Labels, Mode, Pattern, RawBatch, Reading};
+
+use crate::passive::{PassiveResult, State};
+
+/// A clock that stands at this time.
+#[derive(Debug)]
+pub(crate) struct Standing(pub(crate) i64);
+
+impl Clock for Standing {
+    fn now_ms(&self) -> i64 {
+        self.0
+    }
+}
+
+/// Writes every series down as `labels kind value @seconds`.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    pub(crate) seen: Mutex<Vec<(String, Mode)>>,
+    /// How often it says that it is busy first.
+    pub(crate) busy: Mutex<u32>,
+}
+
+impl Recorder {
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(line, _)| line.clone()).collect()
+    }
+
+    pub(crate) fn modes(&self) -> Vec<Mode> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(_, mode)| *mode).collect()
+    }
+}
+
+impl Ingest for Recorder {
+    fn submit(&self, batch: RawBatch) -> BoxFuture<'_, Result<Receipt, IngestError>> {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        if *busy > 0 {
+            *busy -= 1;
+            let retry_after = Duration::from_millis(5);
+            return Box::pin(async move { Err(IngestError::Busy { retry_after }) });
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for series in &batch.series {
+            let labels = read_canonical(batch.label_bytes(series)).expect("labels");
+            assert_eq!(labels.id().0, series.key, "labels in order");
+            for sample in batch.samples_of(series) {
+                let line = format!("{labels} {} {} @{}", series.kind, sample.value, sample.ts_ms / 1_000);
+                seen.push((line, batch.mode));
+            }
+        }
+        Box::pin(async { Ok(Receipt::default()) })
+    }
+}
+
+/// A source that runs until this is dropped or stopped.
+pub(crate) struct Running {
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) metrics: Metrics,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    pub(crate) fn start<C: SourceConfig>(config: serde_json::Value, state: Option<PathBuf>, now_s: i64) -> Self {
+        Self::start_with::<C>(config, state, now_s, Recorder::default())
+    }
+
+    pub(crate) fn start_with<C: SourceConfig>(
+        config: serde_json::Value,
+        state: Option<PathBuf>,
+        now_s: i64,
+        recorder: Recorder,
+    ) -> Self {
+        let (recorder, metrics) = (Arc::new(recorder), Metrics::default());
+        let config: C = serde_json::from_value(config).expect("the shape is right");
+        let mut problems = Problems::default();
+        let source = config.prepare(&mut problems);
+        let source = source.unwrap_or_else(|| panic!("{:?}", problems.into_vec()));
+        let (stop, shutdown) = Shutdown::channel();
+        let context = SourceContext {
+            name: "nagios".into(),
+            ingest: Arc::clone(&recorder) as Arc<dyn Ingest>,
+            clock: Arc::new(Standing(now_s * 1_000)),
+            shutdown,
+            metrics: metrics.clone(),
+            state,
+        };
+        let task = tokio::spawn(async move { source.run(context).await.expect("runs") });
+        Self { recorder, metrics, stop, task }
+    }
+
+    /// Waits until `holds`.
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        for _ in 0..2_000 {
+            if holds(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never: {what}; seen: {:#?}", self.recorder.lines());
+    }
+
+    pub(crate) async fn stop(self) -> Vec<String> {
+        self.stop.send_replace(true);
+        self.task.await.expect("ends");
+        self.recorder.lines()
+    }
+}
+
+/// Problems of a config.
+pub(crate) fn problems_of<C: SourceConfig>(config: serde_json::Value) -> Vec<String> {
+    let config: C = serde_json::from_value(config).expect("the shape is right");
+    let mut problems = Problems::default();
+    let prepared = config.prepare(&mut problems);
+    assert_eq!(prepared.is_none(), !problems.is_empty());
+    problems.into_vec().iter().map(ToString::to_string).collect()
+}
+
+/// Scores made up: rows in two pages, and hosts.
+#[derive(Debug, Default)]
+pub(crate) struct FakeScores {
+    rows: Vec<(Labels, Reading)>,
+    pub(crate) hosts: Vec<HostReading>,
+}
+
+/// A reading of this score.
+pub(crate) fn reading(score: f32) -> Reading {
+    let value = f64::from(score) * 10.0;
+    Reading {
+        ts_ms: 0,
+        value: (value * 1e3).round() / 1e3,
+        score,
+        expected: value * 0.75,
+        lower: value * 0.5,
+        upper: value * 1.5,
+        pattern: Pattern::None,
+        alarm: false,
+        not_ready: None,
+        cadence_s: 60.0,
+        inherited: false,
+        peers: None,
+    }
+}
+
+impl FakeScores {
+    pub(crate) fn add(&mut self, labels: &[(&str, &str)], reading: Reading) {
+        self.rows.push((Labels::series(labels.iter().copied()).expect("labels"), reading));
+    }
+}
+
+impl Scores for FakeScores {
+    fn series(&self) -> u64 {
+        self.rows.len() as u64
+    }
+
+    fn page(&self, query: Arc<ScoreQuery>, cursor: Cursor) -> BoxFuture<'_, ScorePage> {
+        let mut page = ScorePage::default();
+        for (labels, reading) in self.rows.iter().skip(cursor.shard as usize).step_by(2) {
+            if query.anomalous_only && !(reading.alarm || reading.score > 1.0) {
+                continue;
+            }
+            let labels_at = page.labels.len() as u32;
+            labels.write_canonical(&mut page.labels);
+            let labels_len = page.labels.len() as u32 - labels_at;
+            page.rows.push(ScoreRow { id: labels.id(), labels_at, labels_len, reading: *reading });
+        }
+        page.next = (cursor.shard == 0).then_some(Cursor { shard: 1, slot: 0 });
+        Box::pin(async { page })
+    }
+
+    fn hosts(&self) -> BoxFuture<'_, Vec<HostReading>> {
+        let hosts = self.hosts.clone();
+        Box::pin(async { hosts })
+    }
+}
+
+/// What a sink runs with.
+pub(crate) struct Sink {
+    pub(crate) context: SinkContext,
+    pub(crate) stop: watch::Sender<bool>,
+}
+
+impl Sink {
+    pub(crate) fn new(scores: FakeScores, now_ms: i64) -> Self {
+        let (stop, shutdown) = Shutdown::channel();
+        let context = SinkContext {
+            name: "nagios".into(),
+            scores: Arc::new(scores),
+            clock: Arc::new(Standing(now_ms)),
+            shutdown,
+            metrics: Metrics::default(),
+        };
+        Self { context, stop }
+    }
+}
+
+/// A result of the service `Anomaly`, found at second 7.
+pub(crate) fn result(host: &str, state: u8, text: &str) -> PassiveResult {
+    let state = [State::Ok, State::Warning, State::Critical, State::Unknown][usize::from(state)];
+    let (service, perfdata) = ("Anomaly".to_owned(), "watchbell_score=1".to_owned());
+    PassiveResult { host: host.to_owned(), service, state, time_s: 7, text: text.to_owned(), perfdata }
+}
