@@ -34,7 +34,7 @@ pub struct Judged {
     pub label_points: u64,
     /// The share of them that have a score.
     pub answered: f64,
-    /// By event, at the rows that raise an alarm.
+    /// By event, at all rows while an alarm is open.
     pub events: EventCounts,
     /// By row, at the rows that raise an alarm,
     pub raised: PointCounts,

@@ -18,7 +18,7 @@ pub struct Summary {
     pub days: f64,
     /// Share of the rows that have a score.
     pub answered: f64,
-    /// By event, at the rows that raise an alarm.
+    /// By event, at all rows while an alarm is open.
     pub events: EventCounts,
     /// By row, at the rows that raise an alarm,
     pub raised: PointCounts,

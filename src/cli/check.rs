@@ -84,7 +84,7 @@ mod tests {
         let words = |text: &str| budget_words(text.parse().expect("a budget"));
         let week = words("1 per host per week");
         assert!(
-            week.contains("1.00 a week for each host") && week.contains("begin at score 1.12, 1.35, 1.57"),
+            week.contains("1.00 a week for each host") && week.contains("begin at score 1.09, 1.31, 1.52"),
             "{week}"
         );
         assert!(words("0.01%").contains("begin at score 1.00"), "{}", words("0.01%"));

@@ -3,7 +3,7 @@
 //! A file is one entity: `timestamp,value[,label]` or `timestamp,<m1>,<m2>,...[,label]`, plain or gzipped.
 //! Each row is judged by itself and earlier rows only; a column `label` is never read. For each file one
 //! `timestamp,score,is_anomaly` is written, row by row the same as the input. Several columns are judged
-//! one by one, and together as one host.
+//! one by one, and together as one host; in the first day by the share that is over its edge.
 
 use std::collections::HashMap;
 use std::fs::File;

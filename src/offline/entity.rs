@@ -139,7 +139,8 @@ mod tests {
         };
         let row = |i: i64| [value(i, 1), value(i, 2), value(i, 3)];
         let all: Vec<_> = (0..2880).map(|i| entity.judge_row(1_600_000_000_000 + 60_000 * i, &row(i))).collect();
-        assert_eq!((all[1000].score, all[1000].onset), (None, false));
+        assert_eq!((all[1000].score, all[1000].onset), (Some(0.0), false));
+        assert_ne!(all[2000].score, Some(0.0));
         assert_eq!(rows_where(&all, |row| row.onset).first(), Some(&2500));
         assert!(all[2500].score.is_some_and(|score| score > 1.0), "{:?}", all[2500]);
     }

@@ -1,25 +1,29 @@
 //! Several columns as one machine: judged one by one, and together by the joint detector.
 
-use watchbell_detect::{ChannelTick, JointConfig, JointHost, Judge};
+use watchbell_detect::{ChannelTick, HostVerdict, JointConfig, JointHost, Judge};
 use watchbell_series::{Sample, Verdict};
 
 use super::Outcome;
 
 /// Cadence to reckon with while none is known, seconds.
 const UNKNOWN_CADENCE_S: f32 = 60.0;
+/// An alarm of the share of columns closes after more rows than this under the edge.
+const LATCH_ROWS: u32 = 5;
 
 /// What is known of the host as a whole.
 #[derive(Debug)]
 pub struct Host {
     joint: JointHost,
     ticks: Vec<ChannelTick>,
+    /// Rows for which the open alarm of the share of columns was under the edge.
+    under: Option<u32>,
 }
 
 impl Host {
     /// Nothing is known yet of so many columns.
     #[must_use]
     pub fn new(columns: usize) -> Self {
-        Self { joint: JointHost::new(JointConfig::default()), ticks: vec![ChannelTick::MISSING; columns] }
+        Self { joint: JointHost::new(JointConfig::default()), ticks: vec![ChannelTick::MISSING; columns], under: None }
     }
 
     /// The row of `samples` that `judge` judged last, with these verdicts, all columns together.
@@ -38,7 +42,24 @@ impl Host {
         if self.joint.fit_due() {
             self.joint.fit();
         }
-        let score = (!verdict.score.is_nan()).then_some(verdict.score);
-        Outcome { score, own: score.unwrap_or(0.0), onset: verdict.onset, alarm: verdict.alarm, ..Outcome::NONE }
+        if verdict.score.is_nan() {
+            return self.roll_up(verdict.parts.rollup);
+        }
+        self.under = None;
+        let HostVerdict { score, onset, alarm, .. } = verdict;
+        Outcome { score: Some(score), own: score, onset, alarm, ..Outcome::NONE }
+    }
+
+    /// While the host is not known as a whole, the share of its columns over their edge stands in.
+    fn roll_up(&mut self, score: f32) -> Outcome {
+        let was_open = self.under.is_some();
+        self.under = match self.under {
+            _ if score >= 1.0 => Some(0),
+            Some(rows) if rows < LATCH_ROWS => Some(rows + 1),
+            _ => None,
+        };
+        let alarm = self.under.is_some();
+        let score = (!score.is_nan()).then_some(score);
+        Outcome { score, own: score.unwrap_or(0.0), onset: alarm && !was_open, alarm, ..Outcome::NONE }
     }
 }

@@ -1,7 +1,7 @@
 //! From a stated number of accepted alerts to the score from which an anomaly becomes one.
 //!
 //! The score of a sample is a pure function of its series' past: 1.0 is as improbable as one alarm of a series in
-//! about twenty days. Nobody thinks in such terms about a fleet. A user states a *budget* instead: so many alerts
+//! about four weeks. Nobody thinks in such terms about a fleet. A user states a *budget* instead: so many alerts
 //! a week for each host. Two layers turn it into an edge for alerts, and neither touches a score:
 //!
 //! * nominally: so many series at so improbable an edge ring so often; [`nominal_shift`] says by how many powers
@@ -32,7 +32,7 @@ pub const WEEK_MS: f64 = 604_800_000.0;
 
 /// Alarms a week that a score of 1.0 stands for on one series: the rows of a week at one a minute, times the
 /// improbability of each. It is the same at every cadence, as the edge moves with it.
-pub const NOMINAL_PER_WEEK: f64 = 0.357_66;
+pub const NOMINAL_PER_WEEK: f64 = 0.253_2;
 
 /// Powers of ten by which the edge has to move so that `series` series ring `per_week` times a week by their own
 /// improbabilities: the `t_shift` of a judge of such series. Negative where the budget accepts more than 1.0 gives.
@@ -78,6 +78,6 @@ mod tests {
             let edge = nominal_edge(budget, series);
             assert!((1.0..=MAX_EDGE).contains(&edge), "{budget} {series} {edge}");
         }
-        assert!((nominal_edge(1.0, 40.0) - 1.26).abs() < 0.01);
+        assert!((nominal_edge(1.0, 40.0) - 1.22).abs() < 0.01);
     }
 }

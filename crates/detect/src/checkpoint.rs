@@ -4,7 +4,7 @@
 //! damaged gives an error, never a panic and never a state that could not have been learned. Checksums are
 //! the business of whoever stores many of these.
 
-use watchbell_series::Pattern;
+use watchbell_series::{Lead, Pattern};
 
 use crate::single::alarm::Alarm;
 use crate::single::channel::Channel;
@@ -62,7 +62,7 @@ pub(crate) fn write(hot: &Hot, season: Option<&Season>, out: &mut Vec<u8>) {
     for x in [alarm.held, alarm.raised, alarm.count, alarm.highest] {
         w.put(x.to_le_bytes());
     }
-    w.put([alarm.since, alarm.under, u8::from(alarm.open), alarm.pattern as u8]);
+    w.put([alarm.since, alarm.latch.saturating_sub(1), u8::from(alarm.open()), alarm.pattern as u8]);
     w.put([u8::from(season.is_some())]);
     if let Some(season) = season {
         w.put(season.step.to_le_bytes());
@@ -176,7 +176,9 @@ impl Reader<'_> {
         let count = self.within("count", 0.0, 1e6)?;
         let highest = self.within("highest", 0.0, crate::single::MAX_SCORE)?;
         let [since, under, open, pattern] = self.take()?;
-        Ok(Alarm { held, raised, count, highest, since, under, open: open != 0, pattern: Pattern::from_byte(pattern) })
+        let latch = if open == 0 { 0 } else { under.saturating_add(1) };
+        let pattern = Pattern::from_byte(pattern);
+        Ok(Alarm { held, raised, count, highest, since, latch, pattern, lead: Lead::Unknown })
     }
 
     fn season(&mut self) -> Result<Season, StateError> {

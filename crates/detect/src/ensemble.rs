@@ -9,10 +9,10 @@
 //! agree lose `log10(n / i)`, and nothing is lost where all agree or only one has something to say at all.
 
 use crate::math::log10;
+use crate::single::EDGE_DECADES;
 
-/// Score that one power of ten of improbability is worth: the edge of a single series is 4.45 of them at one
-/// look a minute, so that is what a score of 1.0 stands for.
-pub const DECADE: f32 = 1.0 / 4.45;
+/// Score that one power of ten of improbability is worth: 1.0 is the edge of a single series at one look a minute.
+pub const DECADE: f32 = 1.0 / EDGE_DECADES;
 
 /// The parts as one score: NaN if no part has one. Parts without a score (NaN) are left out, and do not
 /// count against the others. The order of parts makes no difference; no part is added twice. Never

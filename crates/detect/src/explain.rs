@@ -47,7 +47,7 @@ pub(crate) fn of_row(hot: &Hot, row: &Row, turn: &Turn, memories: &Memories, ctx
     let memory = memories.of(&hot.trace);
     Why {
         return_s: if chance { return_s(row.score, row.decades, cadence_s) } else { f32::NAN },
-        since_ms: memory.filter(|_| hot.alarm.open).map(Memory::since_ms),
+        since_ms: memory.filter(|_| hot.alarm.open()).map(Memory::since_ms),
         last_seen_ms: memory.and_then(|memory| memory.last_seen_ms(hot.alarm.pattern)),
         lead: lead(row),
         raised: (turn.edge / ctx.config.edge - 1.0).max(0.0),
@@ -69,9 +69,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_edge_at_a_minute_returns_in_twenty_days() {
-        let days = return_s(1.0, 4.45, 60.0) / 86_400.0;
-        assert!((19.0..20.0).contains(&days), "{days}");
-        assert!(return_s(1000.0, 4.45, 60.0).is_finite());
+    fn the_edge_at_a_minute_returns_in_four_weeks() {
+        let days = return_s(1.0, single::EDGE_DECADES, 60.0) / 86_400.0;
+        assert!((27.0..28.0).contains(&days), "{days}");
+        assert!(return_s(1000.0, single::EDGE_DECADES, 60.0).is_finite());
     }
 }

@@ -62,6 +62,8 @@ const SUM_FLOOR: f32 = 0.3;
 const LEAST_PART: f32 = 0.01;
 /// Ages at which a host is fitted, in days; after the last one daily.
 const FIT_DAYS: [f32; 4] = [0.125, 0.375, 0.625, 1.0];
+/// Beyond this age only the time since the last fit counts: without a bound a tick would at last be lost in rounding.
+const MOST_AGE_S: f32 = 4e6;
 /// Channels that the change head and the level head model; later ones count as single verdicts only.
 pub const MAX_MODELLED: usize = 64;
 /// Channels of a host that are looked at.
@@ -314,6 +316,7 @@ impl JointHost {
     pub fn fit(&mut self) {
         self.change.fit(&self.inputs);
         self.level.fit(&self.inputs);
+        self.age_s = self.age_s.min(MOST_AGE_S.max(2.0 * self.config.warmup_s));
         self.fitted_s = self.age_s;
     }
 

@@ -154,7 +154,7 @@ impl Judge {
             self.sample::<false>(sample);
         }
         for sample in samples {
-            if let Some(hot) = self.hot.get_mut(sample.slot).filter(|hot| hot.alarm.open) {
+            if let Some(hot) = self.hot.get_mut(sample.slot).filter(|hot| hot.alarm.open()) {
                 hot.alarm.close();
                 recount(&mut self.entities, hot);
             }
@@ -225,7 +225,8 @@ fn step(
     if !hot.is(flag::VARIED) {
         if value != hot.value {
             single::first_change(hot, value);
-        } else if hot.rows > 0 && !hot.alarm.open && !hot.is(flag::TRACKED) && !returned && !ctx.rules.illegal(value) {
+        } else if hot.rows > 0 && !hot.alarm.open() && !hot.is(flag::TRACKED) && !returned && !ctx.rules.illegal(value)
+        {
             hot.rows = hot.rows.saturating_add(1);
             hot.same = hot.rows;
             return None;
@@ -234,27 +235,29 @@ fn step(
     single::bridge_gap(hot, sample.ts_ms);
     seasons.turn(hot, ctx.bins);
     let mut row = single::judge(hot, seasons.of(hot), value, ctx);
-    single::know_habits(hot, seasons.of_mut(hot), &mut row, ctx);
+    single::know_habits(hot, seasons.of_mut(hot).map(|season| &mut season.habit), &mut row, ctx);
     let season = seasons.of(hot);
-    let was_open = hot.alarm.open;
+    let was_open = hot.alarm.open();
     let turn = single::alarm(hot, season, &row, ctx);
     let known = hot.ready() || row.illegal;
     hot.trace.note(&row, known);
-    if hot.alarm.open || returned {
+    hot.alarm.lead = explain::lead(&row);
+    if hot.alarm.open() || returned {
         let missed_s = returned.then(|| explain::seconds(hot.ts_ms));
         memories.note(hot, ctx.bins.secs, turn.onset && !was_open, missed_s);
     }
-    if known && row.score > hot.peak {
+    // What history says is nothing that happened since the last tick.
+    if report && known && row.score > hot.peak {
         hot.peak = row.score;
     }
-    if turn.onset {
+    if report && turn.onset {
         hot.set(flag::RANG, true);
     }
     let worth = (known && row.score >= ctx.config.report_edge)
         || turn.onset
         || turn.closed
         || returned
-        || hot.alarm.open
+        || hot.alarm.open()
         || hot.is(flag::TRACKED);
     let verdict = (report && worth).then(|| {
         let Band { expected, lower, upper } = band::of_row(hot, &row, ctx.rules);
@@ -265,7 +268,7 @@ fn step(
             score: if known { row.score } else { f32::NAN },
             edge: turn.edge,
             onset: turn.onset,
-            alarm: hot.alarm.open,
+            alarm: hot.alarm.open(),
             pattern: hot.alarm.pattern,
             expected,
             lower,

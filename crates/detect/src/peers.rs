@@ -9,7 +9,7 @@
 //!
 //! 1.0 is the edge. Constant work and memory for each member and tick; nothing is stored but averages.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use watchbell_series::{Direction, SeriesSpec};
 
@@ -52,6 +52,8 @@ const CAP: f32 = 0.95;
 const LATCH_TICKS: u8 = 5;
 const CLEAR: f32 = 0.8;
 const MAX_SCORE: f32 = 1000.0;
+/// Values are cut off here, so that their distances stay numbers.
+const MAX_VALUE: f64 = 1e300;
 
 /// Which deviations of a series count, as rules say.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -110,8 +112,8 @@ pub struct PeerVerdict {
 pub struct PeerGroup {
     members: Vec<Member>,
     free: Vec<u32>,
-    /// Members that wait for their series since a restart, by id.
-    waiting: HashMap<u64, u32>,
+    /// Members that wait for their series since a restart, by id: in an order that is the same on every run.
+    waiting: BTreeMap<u64, u32>,
     values: Vec<f64>,
     /// Smoothed median absolute deviation.
     spread: f64,
@@ -126,7 +128,7 @@ impl Default for PeerGroup {
         Self {
             members: Vec::new(),
             free: Vec::new(),
-            waiting: HashMap::new(),
+            waiting: BTreeMap::new(),
             values: Vec::new(),
             spread: 0.0,
             deviation: 0.0,
@@ -196,7 +198,7 @@ impl PeerGroup {
     /// The value of a member at the tick that goes on.
     pub fn set(&mut self, at: u32, value: f64) {
         if let Some(place) = self.values.get_mut(at as usize) {
-            *place = if value.is_finite() { value } else { f64::NAN };
+            *place = if value.is_finite() { value.clamp(-MAX_VALUE, MAX_VALUE) } else { f64::NAN };
         }
     }
 
@@ -279,7 +281,7 @@ impl PeerGroup {
         if member.score >= 1.0 {
             (member.alarm, member.under) = (true, 0);
         } else if member.alarm && member.score < CLEAR {
-            member.under += 1;
+            member.under = member.under.saturating_add(1);
             member.alarm = member.under <= LATCH_TICKS;
         }
         if member.alarm || before {
@@ -308,7 +310,8 @@ impl PeerGroup {
         }
         let member = &mut self.members[at];
         let over = look.score >= 1.0 || look.ratio > CLIP;
-        member.regime = if over { (member.regime + 1).min(2 * ADOPT_TICKS) } else { member.regime.saturating_sub(1) };
+        member.regime =
+            if over { member.regime.saturating_add(1).min(2 * ADOPT_TICKS) } else { member.regime.saturating_sub(1) };
         let mean = 1.0 / (f32::from(member.ticks) + 1.0);
         let young = member.ticks < 10;
         let adopts = member.regime > ADOPT_TICKS;

@@ -30,6 +30,7 @@ use crate::rules::Rules;
 use crate::table::DetectorInfo;
 use alarm::Turn;
 use channel::{ADOPT_RATE, CLIP, Channel, FIRST_ROWS, Rates, TAIL};
+use habit::Habit;
 use hot::{Hot, flag};
 use season::Season;
 
@@ -229,9 +230,9 @@ pub(crate) fn judge(hot: &Hot, season: Option<&Season>, value: f64, ctx: &Contex
 }
 
 /// Lowers the score of a judged row that belongs to a habit of the series.
-pub(crate) fn know_habits(hot: &Hot, season: Option<&mut Season>, row: &mut Row, ctx: &Context<'_>) {
-    if let Some(season) = season.filter(|_| row.score >= habit::ODD && !row.illegal && !row.flat) {
-        season.habit.weigh(row, ctx.bins.secs, cadence(hot.cadence_s), ctx.config.edge);
+pub(crate) fn know_habits(hot: &Hot, habit: Option<&mut Habit>, row: &mut Row, ctx: &Context<'_>) {
+    if let Some(habit) = habit.filter(|_| row.score >= habit::ODD && !row.illegal && !row.flat) {
+        habit.weigh(row, ctx.bins.secs, cadence(hot.cadence_s), ctx.config.edge);
     }
 }
 
@@ -249,12 +250,12 @@ fn counts(rules: &Rules, error: f32, value: f64) -> bool {
 /// Takes a judged row to the alarm, if the series is ready or the row certain.
 pub(crate) fn alarm(hot: &mut Hot, season: Option<&Season>, row: &Row, ctx: &Context<'_>) -> Turn {
     let config = ctx.config;
-    if !hot.ready() && !row.illegal && !hot.alarm.open {
+    if !hot.ready() && !row.illegal && !hot.alarm.open() {
         return Turn { edge: config.edge, onset: false, closed: false };
     }
     let score = if hot.ready() || row.illegal { row.score } else { 0.0 };
     let turn = hot.alarm.turn(score, config.edge, hold(config.hold, cadence(hot.cadence_s)), row.illegal);
-    hot.alarm.pattern = if hot.alarm.open || score >= 1.0 {
+    hot.alarm.pattern = if hot.alarm.open() || score >= 1.0 {
         pattern::name(hot, row, season, ctx.bins, turn.onset)
     } else {
         watchbell_series::Pattern::None

@@ -61,7 +61,7 @@ pub struct Series {
     /// Kind as it was sent.
     pub kind: &'static str,
     /// In one word, see docs/explain.md: `alerting`, `held`, `pending`, `no_rule`, `warming`, `constant`, `stale`,
-    /// `ruled_out`, `under_edge`, `not_watched`.
+    /// `ruled_out`, `habit`, `under_edge`, `not_watched`.
     pub outcome: &'static str,
     /// In sentences.
     pub text: String,

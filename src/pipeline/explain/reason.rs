@@ -59,7 +59,8 @@ pub(super) fn reason(found: &Found, rules: &[RuleStanding], now_ms: i64) -> (&'s
     }
     if let Some(cap) = insight.cap {
         let (text, rule) = capped(found, cap);
-        return ("ruled_out", format!("does not alert: {text}"), rule);
+        let outcome = if cap == Cap::Habit { "habit" } else { "ruled_out" };
+        return (outcome, format!("does not alert: {text}"), rule);
     }
     let (score, edge, sensitivity) = (insight.score, insight.edge, found.spec.sensitivity);
     let text = format!("does not alert: the score of its last sample, {score:.2}, is under its edge {edge:.2}");
@@ -99,6 +100,9 @@ fn capped(found: &Found, cap: Cap) -> (String, Option<String>) {
             format!("it is {off} off, and a rule says `min_relative_deviation`: {}", spec.min_relative_deviation),
             found.rules.min_relative_deviation.clone(),
         ),
+        Cap::Habit => {
+            ("odd events like this one came back at the same distance several times, and are known".to_owned(), None)
+        }
     }
 }
 

@@ -6,8 +6,6 @@ use crate::paged::Paged;
 use crate::single::Row;
 use crate::single::hot::Hot;
 
-use super::lead;
-
 /// No memory yet.
 const NONE: u32 = u32::MAX;
 /// Kinds that are told apart.
@@ -20,18 +18,15 @@ pub(crate) struct Trace {
     pub(crate) score: f32,
     /// Where its memory stands.
     memory: u32,
-    /// What made the score.
-    pub(crate) lead: Lead,
 }
 
 impl Trace {
     /// Of a series without a sample.
-    pub(crate) const NEW: Self = Self { score: f32::NAN, memory: NONE, lead: Lead::Unknown };
+    pub(crate) const NEW: Self = Self { score: f32::NAN, memory: NONE };
 
     /// Notes a judged row; `known` says whether its score means anything.
     pub(crate) fn note(&mut self, row: &Row, known: bool) {
         self.score = if known { row.score } else { f32::NAN };
-        self.lead = lead(row);
     }
 }
 
@@ -137,16 +132,16 @@ impl Memories {
             memory.file();
             memory.since_s = secs;
         }
-        if hot.alarm.open {
+        if hot.alarm.open() {
             memory.pattern = hot.alarm.pattern;
         }
     }
 }
 
-/// Appends what is kept of a series.
-pub(crate) fn write(trace: &Trace, memory: Option<&Memory>, out: &mut Vec<u8>) {
+/// Appends what is kept of a series, with what made its score.
+pub(crate) fn write(trace: &Trace, lead: Lead, memory: Option<&Memory>, out: &mut Vec<u8>) {
     out.extend_from_slice(&trace.score.to_le_bytes());
-    out.push(trace.lead as u8);
+    out.push(lead as u8);
     out.push(u8::from(memory.is_some()));
     if let Some(memory) = memory {
         out.push(memory.pattern as u8);
@@ -157,20 +152,20 @@ pub(crate) fn write(trace: &Trace, memory: Option<&Memory>, out: &mut Vec<u8>) {
 }
 
 /// Reads it back, with the bytes it took; `None` where there are too few.
-pub(crate) fn read(bytes: &[u8]) -> Option<(Trace, Option<Memory>, usize)> {
+pub(crate) fn read(bytes: &[u8]) -> Option<(Trace, Lead, Option<Memory>, usize)> {
     let word = |at: usize| bytes.get(at..at + 4).and_then(|b| b.first_chunk::<4>()).copied();
     let score = f32::from_le_bytes(word(0)?);
     let (lead, has_memory) = (Lead::from_byte(*bytes.get(4)?), *bytes.get(5)? != 0);
-    let trace = Trace { score, lead, ..Trace::NEW };
+    let trace = Trace { score, ..Trace::NEW };
     if !has_memory {
-        return Some((trace, None, 6));
+        return Some((trace, lead, None, 6));
     }
     let mut memory = Memory { pattern: Pattern::from_byte(*bytes.get(6)?), ..Memory::NEW };
     memory.since_s = u32::from_le_bytes(word(7)?);
     for (i, at_s) in memory.seen_s.iter_mut().enumerate() {
         *at_s = u32::from_le_bytes(word(11 + 4 * i)?);
     }
-    Some((trace, Some(memory), 11 + 4 * FAMILIES))
+    Some((trace, lead, Some(memory), 11 + 4 * FAMILIES))
 }
 
 #[cfg(test)]
@@ -180,17 +175,17 @@ mod tests {
     #[test]
     fn is_forty_bytes() {
         assert!(size_of::<Memory>() <= 40, "{}", size_of::<Memory>());
-        assert!(size_of::<Trace>() <= 12, "{}", size_of::<Trace>());
+        assert!(size_of::<Trace>() <= 8, "{}", size_of::<Trace>());
     }
 
     #[test]
     fn round_trip_and_short_bytes() {
-        let trace = Trace { score: 1.25, lead: Lead::Slow, ..Trace::NEW };
+        let trace = Trace { score: 1.25, ..Trace::NEW };
         let memory = Memory { since_s: 9, seen_s: [1, 2, 3, 4, 5, 6, 7, 8], pattern: Pattern::Drift };
         for memory in [None, Some(memory)] {
             let mut bytes = Vec::new();
-            write(&trace, memory.as_ref(), &mut bytes);
-            assert_eq!(read(&bytes), Some((trace, memory, bytes.len())));
+            write(&trace, Lead::Slow, memory.as_ref(), &mut bytes);
+            assert_eq!(read(&bytes), Some((trace, Lead::Slow, memory, bytes.len())));
             for len in 0..bytes.len() {
                 assert_eq!(read(&bytes[..len]), None, "{len}");
             }

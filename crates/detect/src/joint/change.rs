@@ -133,7 +133,7 @@ impl Change {
     }
 
     /// Square of the energy of the present changes.
-    fn energy_now(&self) -> f32 {
+    pub(crate) fn energy_now(&self) -> f32 {
         self.projections().map(|(_, g, p)| g * p * p).sum()
     }
 

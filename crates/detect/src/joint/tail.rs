@@ -22,6 +22,9 @@ const RARITY_START: f32 = 1.698_97;
 /// Hill slope of a young series, the least one, and the most that one cluster teaches.
 const SLOPE: (f32, f32, f32) = (0.3, 0.2, 1.0);
 
+/// Nothing is said of values before so many were learned.
+const YOUNG: u32 = 50;
+
 /// The learned tail of one derived series of values that are not negative.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Tail {
@@ -39,7 +42,11 @@ impl Tail {
         Self { scale: 0.0, rarity: RARITY_START, slope: SLOPE.0, ticks: 0, clusters: 0, since: u8::MAX };
 
     /// Powers of ten of improbability of `value`, by what was seen before; scales under `floor` count as it.
+    /// NaN while too little was seen.
     pub(crate) fn decades(&self, value: f32, floor: f32) -> f32 {
+        if self.ticks < YOUNG {
+            return f32::NAN;
+        }
         let ratio = self.ratio(value, floor);
         if ratio > TAIL { self.rarity + ln(ratio / TAIL) / (LN_10 * self.slope) } else { self.rarity * ratio / TAIL }
     }

@@ -15,7 +15,7 @@ const DOUBLINGS: u32 = 80;
 /// Halvings by which the least alarming value is closed in.
 const HALVINGS: u32 = 60;
 
-/// What a rule of the series kept under the edge.
+/// What kept a sample of the series under the edge: one of its rules, or what is known of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cap {
     /// The deviation is in the direction that is not bad.
@@ -24,6 +24,8 @@ pub enum Cap {
     LeastDeviation,
     /// It is less than the least share of the expected value worth reporting.
     LeastRelativeDeviation,
+    /// It is an odd event like others that came back at the same distance.
+    Habit,
 }
 
 /// What is left of the warm-up.
@@ -46,7 +48,7 @@ pub struct Insight {
     pub edge: f32,
     /// As with a verdict.
     pub why: Why,
-    /// The rule that kept the last sample under the edge although it left the expected band.
+    /// The rule or the habit that kept the last sample under the edge although it left the expected band.
     pub cap: Option<Cap>,
     /// The next sample would raise an alarm from this value up; infinite where none does.
     pub alarms_from: f64,
@@ -78,7 +80,7 @@ impl Judge {
             score: if ready { hot.trace.score } else { f32::NAN },
             edge: self.config.edge * (1.0 + hot.alarm.added()),
             why: self.why(hot, rules),
-            cap: if ready { cap(hot, rules, &reading) } else { None },
+            cap: if ready { cap(hot, self.seasons.of(hot), rules, &reading) } else { None },
             alarms_from,
             alarms_to,
             warming: (!hot.is(flag::WARM)).then(|| self.warming(hot)),
@@ -97,9 +99,9 @@ impl Judge {
         let decades = single::decades(cadence_s, &self.config, rules);
         Why {
             return_s: if chance { return_s(hot.trace.score, decades, cadence_s) } else { f32::NAN },
-            since_ms: memory.filter(|_| hot.alarm.open).map(Memory::since_ms),
+            since_ms: memory.filter(|_| hot.alarm.open()).map(Memory::since_ms),
             last_seen_ms: memory.and_then(|memory| memory.last_seen_ms(hot.alarm.pattern)),
-            lead: hot.trace.lead,
+            lead: hot.alarm.lead,
             raised: hot.alarm.added(),
         }
     }
@@ -131,7 +133,10 @@ impl Judge {
 
 /// Whether `value` as the next sample would be over the edge.
 fn alarms(hot: &Hot, season: Option<&Season>, value: f64, ctx: &Context<'_>, edge: f32) -> bool {
-    let row = single::judge(hot, season, value, ctx);
+    let mut row = single::judge(hot, season, value, ctx);
+    // A copy: what might come teaches nothing.
+    let mut habit = season.map(|season| season.habit);
+    single::know_habits(hot, habit.as_mut(), &mut row, ctx);
     row.illegal || row.score >= edge
 }
 
@@ -161,11 +166,11 @@ fn least(from: f64, step: f64, alarms: impl Fn(f64) -> bool) -> Option<f64> {
     Some(loud)
 }
 
-/// The rule that holds the last sample down. The expected band knows nothing of directions and least
-/// deviations, so a sample outside of it with a score under 1.0 is one that they hold down.
-fn cap(hot: &Hot, rules: &Rules, reading: &Reading) -> Option<Cap> {
+/// The rule or the habit that holds the last sample down. The expected band knows nothing of directions and least
+/// deviations, so a sample outside of it with a score under 1.0 is one that they, or a habit, hold down.
+fn cap(hot: &Hot, season: Option<&Season>, rules: &Rules, reading: &Reading) -> Option<Cap> {
     let Reading { value, expected, lower, upper, .. } = *reading;
-    if hot.trace.score >= 1.0 || rules.every_deviation || (lower..=upper).contains(&value) {
+    if hot.trace.score >= 1.0 || (lower..=upper).contains(&value) {
         return None;
     }
     let error = value - expected;
@@ -174,6 +179,6 @@ fn cap(hot: &Hot, rules: &Rules, reading: &Reading) -> Option<Cap> {
         Direction::Down if error > 0.0 => Some(Cap::Direction),
         _ if error.abs() < f64::from(rules.min_deviation) => Some(Cap::LeastDeviation),
         _ if error.abs() < f64::from(rules.min_relative) * expected.abs() => Some(Cap::LeastRelativeDeviation),
-        _ => None,
+        _ => season.filter(|season| season.habit.quiets(seconds(hot.ts_ms))).map(|_| Cap::Habit),
     }
 }

@@ -55,7 +55,7 @@ impl Judge {
             lower,
             upper,
             pattern: if missing { Pattern::Missing } else { hot.alarm.pattern },
-            alarm: missing || hot.alarm.open,
+            alarm: missing || hot.alarm.open(),
             not_ready,
             inherited: hot.inherits(),
             peers: None,

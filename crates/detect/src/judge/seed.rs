@@ -1,8 +1,8 @@
 //! What a new series takes over from those of its group, so that it need not begin from nothing.
 //!
 //! The level is a series' own: the same service on another machine may be twice as busy. How much it varies,
-//! how rare its tails are and how it goes through the day and the week are much the same in a group, and are
-//! taken from a typical member. From there the series learns by itself, as one would that is a few hundred
+//! how rare its tails are, how it goes through the day and the week, and which odd events come back, are much
+//! the same in a group, and are taken from a typical member. From there the series learns by itself, as one would that is a few hundred
 //! samples old: quickly at first.
 
 use super::{Judge, recount};
@@ -45,7 +45,7 @@ impl Judge {
     #[must_use]
     pub fn donor(&self, slot: u32) -> Option<Donor> {
         let hot = self.hot.get(slot)?;
-        let fit = hot.ready() && hot.rows >= LEAST_DONOR_ROWS && !hot.alarm.open && !hot.is(flag::INHERITED);
+        let fit = hot.ready() && hot.rows >= LEAST_DONOR_ROWS && !hot.alarm.open() && !hot.is(flag::INHERITED);
         fit.then(|| Donor { hot: *hot, season: self.seasons.of(hot).copied() })
     }
 
@@ -56,7 +56,7 @@ impl Judge {
         if hot.rows < LEAST_ROWS {
             return Seeded::Early;
         }
-        if hot.rows > SEED_ROWS || hot.is(flag::INHERITED) || hot.alarm.open {
+        if hot.rows > SEED_ROWS || hot.is(flag::INHERITED) || hot.alarm.open() {
             return Seeded::No;
         }
         let mut by_scale: Vec<&Donor> = donors.iter().collect();

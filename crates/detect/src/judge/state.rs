@@ -9,13 +9,13 @@ impl Judge {
     /// Version of the bytes that [`Judge::save`] writes; it is in them.
     pub const STATE_VERSION: u16 = checkpoint::VERSION;
 
-    /// Appends the learned state of `slot`: about 170 bytes, 312 more if the series
+    /// Appends the learned state of `slot`: about 170 bytes, 310 more if the series
     /// varies, and 37 more if it ever rang. Not in it,
     /// because others know it: rules, entity and whether the series is tracked.
     pub fn save(&self, slot: u32, out: &mut Vec<u8>) {
         if let Some(hot) = self.hot.get(slot) {
             checkpoint::write(hot, self.seasons.of(hot), out);
-            explain::write(&hot.trace, self.memories.of(&hot.trace), out);
+            explain::write(&hot.trace, hot.alarm.lead, self.memories.of(&hot.trace), out);
         }
     }
 
@@ -28,11 +28,12 @@ impl Judge {
     pub fn load(&mut self, slot: u32, bytes: &[u8]) -> Result<usize, StateError> {
         let hot = self.hot.get_mut(slot).filter(|hot| hot.is(flag::ADMITTED)).ok_or(StateError::NotAdmitted(slot))?;
         let (mut loaded, season, taken) = checkpoint::read(bytes)?;
-        let (trace, memory, more) = explain::read(&bytes[taken..]).ok_or(StateError::Short(bytes.len()))?;
+        let (trace, lead, memory, more) = explain::read(&bytes[taken..]).ok_or(StateError::Short(bytes.len()))?;
         let taken = taken + more;
         self.seasons.take(hot);
         self.memories.take(&mut hot.trace);
         loaded.trace = trace;
+        loaded.alarm.lead = lead;
         loaded.entity = hot.entity;
         loaded.rules = hot.rules;
         loaded.flags |= hot.flags & !flag::LEARNED;

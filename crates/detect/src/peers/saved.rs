@@ -20,7 +20,7 @@ pub enum PeerStateError {
 }
 
 impl PeerGroup {
-    /// Appends what was learned: about 60 bytes a member. Values that were set but not ticked are left out.
+    /// Appends what was learned: about 40 bytes a member. Values that were set but not ticked are left out.
     pub fn save(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(&self.spread.to_le_bytes());

@@ -3,7 +3,7 @@
 //! An often-ringing series must shout louder: each alarm raises its edge for a while. An open alarm
 //! closes after a few rows under the edge, and a second one inside it needs a clearly higher score.
 
-use watchbell_series::Pattern;
+use watchbell_series::{Lead, Pattern};
 
 /// Each alarm adds this much to the edge, forgotten quickly.
 pub(crate) const RAISE: f32 = 0.05;
@@ -33,12 +33,12 @@ pub(crate) struct Alarm {
     pub(crate) highest: f32,
     /// Rows since the last onset.
     pub(crate) since: u8,
-    /// Rows under the edge in the open alarm.
-    pub(crate) under: u8,
-    /// Whether one is open.
-    pub(crate) open: bool,
+    /// Rows under the edge in the open alarm and one more; 0 where none is open.
+    pub(crate) latch: u8,
     /// What it looks like.
     pub(crate) pattern: Pattern,
+    /// What made the score of the last row, alarm or not; here because the series has a byte left here.
+    pub(crate) lead: Lead,
 }
 
 /// What one row did to the alarm.
@@ -60,10 +60,15 @@ impl Alarm {
         count: 0.0,
         highest: 0.0,
         since: u8::MAX,
-        under: 0,
-        open: false,
+        latch: 0,
         pattern: Pattern::None,
+        lead: Lead::Unknown,
     };
+
+    /// Whether one is open.
+    pub(crate) fn open(&self) -> bool {
+        self.latch > 0
+    }
 
     /// Takes a row with `score` in. `edge` is the configured one; `certain` rows fire whatever it is.
     pub(crate) fn turn(&mut self, score: f32, edge: f32, hold: f32, certain: bool) -> Turn {
@@ -74,24 +79,24 @@ impl Alarm {
         self.since = self.since.saturating_add(1);
         let over = score >= edge || certain;
         let mut closed = false;
-        let onset = if !self.open {
+        let onset = if !self.open() {
             over
         } else if over {
-            self.under = 0;
+            self.latch = 1;
             score >= AGAIN * self.highest && self.since > AGAIN_ROWS
         } else {
-            self.under = self.under.saturating_add(1);
-            closed = self.under > LATCH_ROWS;
+            self.latch = self.latch.saturating_add(1);
+            closed = self.latch > LATCH_ROWS + 1;
             false
         };
         if onset {
             self.raised += RAISE;
             self.count += 1.0;
-            (self.since, self.under, self.open) = (0, 0, true);
+            (self.since, self.latch) = (0, 1);
         }
         if closed {
             self.close();
-        } else if self.open {
+        } else if self.open() {
             self.highest = self.highest.max(score);
         }
         Turn { edge, onset, closed }
@@ -104,7 +109,7 @@ impl Alarm {
 
     /// Closes an open alarm.
     pub(crate) fn close(&mut self) {
-        (self.open, self.highest, self.under, self.pattern) = (false, 0.0, 0, Pattern::None);
+        (self.latch, self.highest, self.pattern) = (0, 0.0, Pattern::None);
     }
 }
 
@@ -121,9 +126,9 @@ mod tests {
     fn one_alarm_for_one_event() {
         let (onsets, alarm) = run(&[0.2, 1.5, 1.5, 0.3, 1.4, 0.1, 0.1]);
         assert_eq!(onsets, [false, true, false, false, false, false, false]);
-        assert!(alarm.open);
+        assert!(alarm.open());
         let (_, alarm) = run(&[1.5, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]);
-        assert!(!alarm.open);
+        assert!(!alarm.open());
     }
 
     #[test]

@@ -147,7 +147,8 @@ impl Channel {
     pub(crate) fn learn(&mut self, error: f32, ratio: f32, root: f32, rates: &Rates) {
         self.learn_tail(ratio, rates.rarity);
         let over = error > CLIP * self.scale && !rates.first;
-        self.regime = if over { (self.regime + 1).min(2 * ADOPT_ROWS) } else { self.regime.saturating_sub(1) };
+        self.regime =
+            if over { self.regime.saturating_add(1).min(2 * ADOPT_ROWS) } else { self.regime.saturating_sub(1) };
         let clip = SQUARE_CLIP * root.max(self.scale);
         let taught = if rates.first { error } else { error.min(clip) };
         self.square += rates.square * (taught * taught - self.square);

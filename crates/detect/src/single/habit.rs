@@ -57,6 +57,11 @@ impl Habit {
         }
     }
 
+    /// Whether the row at `secs` belongs to an event that the habit keeps quiet.
+    pub(crate) fn quiets(&self, secs: u32) -> bool {
+        self.inside && self.last == secs
+    }
+
     /// Another event begins.
     fn begin(&mut self, error: f32, secs: u32, cadence_s: f32) {
         let distance = secs.saturating_sub(self.began) as f32;
@@ -67,7 +72,7 @@ impl Habit {
         let keeps = alike && (distance - self.distance).abs() <= SAME_DISTANCE * self.distance + cadence_s;
         self.inside = keeps && self.kept >= KEPT;
         if keeps {
-            self.kept = (self.kept + 1).min(MOST);
+            self.kept = self.kept.saturating_add(1).min(MOST);
             self.distance += GAIN * (distance - self.distance);
             self.size += GAIN * (error - self.size);
         } else if self.kept > 0 {

@@ -165,7 +165,7 @@ impl Hot {
             return Some(self.alarm.held.max(super::FACT_SCORE));
         }
         let known =
-            self.ready() || (self.alarm.open && self.alarm.pattern == Pattern::Illegal && !self.is(flag::ENDED));
+            self.ready() || (self.alarm.open() && self.alarm.pattern == Pattern::Illegal && !self.is(flag::ENDED));
         known.then_some(self.alarm.held)
     }
 

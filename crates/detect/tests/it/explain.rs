@@ -20,13 +20,13 @@ fn a_verdict_tells_since_when_how_rare_and_when_it_was_last_like_this() {
     let first = feed.put(160.0);
     let why = first[0].why;
     let day = 86_400.0;
-    assert!(why.return_s > 19.0 * day, "over the edge is rarer than twenty days: {why:?}");
+    assert!(why.return_s > 27.0 * day, "over the edge is rarer than once in four weeks: {why:?}");
     assert_eq!((why.since_ms, why.last_seen_ms), (Some(2000 * MINUTE_MS), None));
     assert!(matches!(why.lead, Lead::Fast | Lead::Slow) && why.raised == 0.0, "{why:?}");
     feed.put_all(2001..2100, quiet);
     let dip = feed.put(40.0);
     assert_eq!((dip[0].pattern, dip[0].why.last_seen_ms), (Pattern::Dip, None), "a spike is no dip");
-    assert!(dip[0].why.raised > 0.05, "{:?}", dip[0].why);
+    assert!(dip[0].why.raised > 0.04, "{:?}", dip[0].why);
     feed.put_all(2101..2200, quiet);
     let again = feed.put(170.0);
     let why = again[0].why;

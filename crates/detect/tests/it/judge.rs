@@ -1,7 +1,7 @@
 //! What a judge says of series as they come: one situation a test.
 
 use crate::support::{Feed, MINUTE_MS, noise, spec};
-use watchbell_detect::{EntityCount, JudgeConfig};
+use watchbell_detect::{Cap, EntityCount, JudgeConfig};
 use watchbell_series::{Direction, NotReady, Pattern, SeriesSpec};
 
 /// A quiet gauge around 100 with a spread of 1.
@@ -110,7 +110,11 @@ fn an_odd_event_that_comes_back_is_learned() {
     }
     assert!(onsets[..6].iter().sum::<usize>() >= 3, "{onsets:?}");
     assert!(onsets[8..].iter().all(|n| *n == 0), "{onsets:?}");
-    // By day it is news.
+    // Who asks is told why the night is quiet. By day it is news.
+    feed.put_all(0..120, quiet);
+    assert!(feed.put(120.0).iter().all(|v| !v.onset));
+    let night = feed.judge.insight(0, feed.now_ms()).expect("admitted");
+    assert!(night.cap == Some(Cap::Habit) && night.score < 1.0, "{night:?}");
     feed.put_all(0..600, quiet);
     assert!(feed.put(120.0)[0].onset);
 }
