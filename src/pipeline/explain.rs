@@ -65,7 +65,7 @@ pub struct Explainer {
     pub(super) limits: Limits,
     pub(super) history: Option<Arc<dyn History>>,
     /// One past is judged again at a time.
-    pub(super) busy: tokio::sync::Semaphore,
+    pub(super) busy: Arc<tokio::sync::Semaphore>,
 }
 
 impl std::fmt::Debug for Explainer {

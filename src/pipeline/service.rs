@@ -199,7 +199,7 @@ impl Service {
             time: civil::table(&settings.timezone),
             limits: rules::limits(&settings),
             history: checked.history.as_ref().map(|history| Arc::clone(&history.item)),
-            busy: tokio::sync::Semaphore::new(1),
+            busy: Arc::new(tokio::sync::Semaphore::new(1)),
         };
         // It is set once: this is the only place.
         let _ = explainer.set(asked);

@@ -239,12 +239,17 @@ impl Strikes {
         let mut places: HashMap<SeriesId, (usize, u32)> = HashMap::new();
         let (mut by_series, mut by_instance) = (BTreeSet::new(), BTreeSet::new());
         for (index, shard) in self.shards.iter().enumerate() {
-            let windows = Arc::clone(&of_strike);
-            let found = shard.call(move |shard| shard.struck(&windows)).await;
-            for struck in found.map_err(|e| e.to_string())? {
-                places.insert(struck.id, (index, struck.raw));
-                by_instance.insert(struck.instance.clone());
-                by_series.insert((struck.instance, if struck.part { String::new() } else { struck.name }));
+            let mut from = Some(0);
+            while let Some(raw) = from {
+                let windows = Arc::clone(&of_strike);
+                let found = shard.call(move |shard| shard.struck(&windows, raw)).await;
+                let (found, next) = found.map_err(|e| e.to_string())?;
+                for struck in found {
+                    places.insert(struck.id, (index, struck.raw));
+                    by_instance.insert(struck.instance.clone());
+                    by_series.insert((struck.instance, if struck.part { String::new() } else { struck.name }));
+                }
+                from = next;
             }
         }
         if places.is_empty() {

@@ -67,7 +67,7 @@ fn feedback_is_kept_and_raises_an_edge() {
         (json!({"alert": id, "verdict": "maybe"}), "known: false_alarm, confirmed, expected"),
         (json!({"verdict": "confirmed"}), "name either `alert`"),
         (json!({"alert": id, "verdict": "confirmed", "colour": 1}), "unknown field `colour`"),
-        (json!({"series": {"__name__": "x"}, "time": "soon", "verdict": "confirmed"}), "`time` is no time"),
+        (json!({"series": {"__name__": "x"}, "time": "soon", "verdict": "confirmed"}), "`time`: `soon` is no time"),
         (
             json!({"series": {"__name__": "x"}, "time": 1, "verdict": "confirmed", "comment": "x".repeat(3_000)}),
             "longer than",
@@ -141,7 +141,7 @@ fn a_strike_needs_history() {
         (json!({"match[]": ["{job="], "start": 1, "end": 2}), "`match[]`: `{job=`"),
         (json!({"match[]": ["a"], "start": 3, "end": 2}), "`end` is before `start`"),
         (json!({"match[]": ["a"], "start": 3, "end": 99_999_999_999_i64}), "`end` is in the future"),
-        (json!({"match[]": ["a"], "start": "x", "end": 2}), "`start` is no time"),
+        (json!({"match[]": ["a"], "start": "x", "end": 2}), "`start`: `x` is no time"),
         (json!({"start": 1, "end": 2}), "missing field `match[]`"),
     ] {
         let error = strike(body.clone());

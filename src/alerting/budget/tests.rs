@@ -164,6 +164,20 @@ fn what_is_certain_always_passes() {
 }
 
 #[test]
+fn a_fact_passes_though_what_came_before_was_suppressed() {
+    let mut wanted = rules("0.001 per host per month", 1.0);
+    wanted.series[0].patterns.push(Pattern::Missing);
+    let mut bench = Bench::new(wanted, hosts(100, 1_000));
+    bench.pass(2 * DAY);
+    for (host, fact) in [("host-0", Pattern::Illegal), ("host-1", Pattern::Missing)] {
+        bench.feed(host, "ratio", 1.5, Pattern::Spike);
+        assert_eq!(bench.feed(host, "ratio", 1.5, Pattern::Spike), ["suppressed: budget"], "{fact}");
+        let score = if fact == Pattern::Missing { f32::NAN } else { 1.2 };
+        assert_eq!(bench.feed(host, "ratio", score, fact), ["over", "firing"], "{fact}");
+    }
+}
+
+#[test]
 fn a_lone_anomaly_of_a_large_fleet_must_be_less_probable() {
     let mut bench = Bench::new(rules("none", 0.1), hosts(1_000, 100));
     bench.pass(2 * DAY);

@@ -40,7 +40,10 @@ impl Explainer {
             )));
         }
         let wanted = wanted(selectors, found)?;
-        let _one = self.busy.acquire().await.map_err(|_| Refusal::Unavailable("the service is stopping".to_owned()))?;
+        let turn = tokio::time::timeout(TIMEOUT, Arc::clone(&self.busy).acquire_owned()).await;
+        let busy =
+            || Refusal::Unavailable("the past is judged again for somebody else; ask again in a minute".to_owned());
+        let one = turn.ok().and_then(Result::ok).ok_or_else(busy)?;
         let setup = self.setup().await.ok_or_else(|| Refusal::Unavailable("the service is stopping".to_owned()))?;
         let (stop, shutdown) = Shutdown::channel();
         let gathered = Arc::new(Gathered { until_ms: at_ms, stop, inner: Mutex::default() });
@@ -71,7 +74,12 @@ impl Explainer {
             )));
         }
         let selectors = selectors.to_vec();
-        let judged = tokio::task::spawn_blocking(move || rehearse(setup, &batches, &selectors, at_ms)).await;
+        let judged = tokio::task::spawn_blocking(move || {
+            // It goes on where nobody waits any more, and so does its turn.
+            let _one = one;
+            rehearse(setup, &batches, &selectors, at_ms)
+        });
+        let judged = judged.await;
         let series = judged.map_err(|_| Refusal::Unavailable("judging the past failed; see the log".to_owned()))?;
         if series.is_empty() {
             return Err(Refusal::NotFound("what history holds of it gives no judged series".to_owned()));

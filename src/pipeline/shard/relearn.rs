@@ -6,6 +6,9 @@ use watchbell_series::{Mode, SeriesId};
 use super::Shard;
 use crate::pipeline::strikes::Windows;
 
+/// Series that one call looks at, at most.
+const SLICE: u32 = 8192;
+
 /// A series that a strike is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Struck {
@@ -22,12 +25,14 @@ pub struct Struck {
 }
 
 impl Shard {
-    /// The series that any of `windows` is about, parts of histograms among them.
+    /// The series from raw index `from` on that any of `windows` is about, parts of histograms among them; the index
+    /// to go on from, or `None` at the end.
     #[must_use]
-    pub fn struck(&self, windows: &Windows) -> Vec<Struck> {
+    pub fn struck(&self, windows: &Windows, from: u32) -> (Vec<Struck>, Option<u32>) {
         let mut bytes = Vec::new();
         let mut found = Vec::new();
-        for raw in (0..self.normalizer.raw_len()).filter(|raw| self.normalizer.is_live(*raw)) {
+        let end = self.normalizer.raw_len().min(from.saturating_add(SLICE));
+        for raw in (from..end).filter(|raw| self.normalizer.is_live(*raw)) {
             bytes.clear();
             self.normalizer.labels(raw, &mut bytes);
             if windows.select(&bytes) {
@@ -40,7 +45,7 @@ impl Shard {
                 });
             }
         }
-        found
+        (found, (end < self.normalizer.raw_len()).then_some(end))
     }
 
     /// Lets these series forget what samples taught them, for history to come in its place. One whose place was

@@ -165,3 +165,30 @@ fn locks_are_told_from_other_errors() {
     let other = JournalError::from_sqlx(path, sqlx::Error::PoolTimedOut);
     assert!(matches!(other, JournalError::Database { .. }));
 }
+
+#[tokio::test]
+async fn a_strike_taken_back_stays_so_when_it_comes_to_be_applied() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let journal = open(temp.path()).await;
+    let strike = |id, state| Strike {
+        id,
+        made_ms: 3,
+        selectors: vec!["{host=\"web-1\"}".parse().expect("a selector")],
+        start_ms: 1,
+        end_ms: 2,
+        reason: String::new(),
+        state,
+        series: 0,
+        problem: String::new(),
+    };
+    let id = journal.add_strike(&strike(0, StrikeState::Pending)).await.expect("kept");
+    for (set, is) in [
+        (StrikeState::Applied, StrikeState::Applied),
+        (StrikeState::Removing, StrikeState::Removing),
+        (StrikeState::Applied, StrikeState::Removing),
+        (StrikeState::Failed, StrikeState::Removing),
+    ] {
+        journal.set_strike(&strike(id, set)).await.expect("kept");
+        assert_eq!(journal.strikes().await.expect("read")[0].state, is, "{set:?}");
+    }
+}
