@@ -23,7 +23,7 @@ use clap::{Parser, Subcommand};
 #[error("{}", .0.join("\n"))]
 pub struct ConfigProblems(pub Vec<String>);
 
-/// Streaming anomaly detection beside the monitoring you have: Prometheus today.
+/// Streaming anomaly detection beside the monitoring you have: Prometheus and Nagios today.
 #[derive(Debug, Parser)]
 #[command(name = "watchbell", version, arg_required_else_help = true, max_term_width = 100)]
 struct Arguments {

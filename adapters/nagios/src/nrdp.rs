@@ -170,10 +170,13 @@ impl Post {
         let json = checks(results).to_string();
         let form = [("token", token.reveal()), ("cmd", "submitcheck"), ("json", &json)];
         let request = self.client.request(Method::POST, self.url.as_str())?.form(&form);
-        let mut response = request.send().await.map_err(|error| causes(&error.without_url()))?;
+        let mut response =
+            request.send().await.map_err(|error| watchbell_adapter_api::http::causes(&error.without_url()))?;
         let status = response.status();
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| causes(&error.without_url()))? {
+        while let Some(chunk) =
+            response.chunk().await.map_err(|error| watchbell_adapter_api::http::causes(&error.without_url()))?
+        {
             body.extend_from_slice(&chunk[..chunk.len().min(ANSWER - body.len())]);
             if body.len() == ANSWER {
                 break;
@@ -204,18 +207,6 @@ fn checks(results: &[PassiveResult]) -> serde_json::Value {
         })
     };
     json!({"checkresults": results.iter().map(check).collect::<Vec<_>>()})
-}
-
-/// An error with its causes, which reqwest's own text leaves out.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        next = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

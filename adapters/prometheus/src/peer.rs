@@ -85,7 +85,8 @@ pub(crate) async fn post(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response = request.send().await.map_err(|e| retry(&causes(&e.without_url()), None))?;
+    let response =
+        request.send().await.map_err(|e| retry(&watchbell_adapter_api::http::causes(&e.without_url()), None))?;
     let status = response.status();
     if status.is_success() {
         return Ok(());
@@ -102,18 +103,6 @@ pub(crate) async fn post(
         _ if status.is_server_error() => retry(&message, after),
         _ => DeliveryError::Rejected(format!("{who}: {message}")),
     })
-}
-
-/// An error with its causes, which reqwest's own text leaves out.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        next = error.source();
-    }
-    text
 }
 
 /// The beginning of a refusal's text, on one line.

@@ -3,10 +3,12 @@
 use watchbell_adapter_api::HostReading;
 use watchbell_series::SeriesId;
 
-use super::watched::{Stage, Watched};
+use super::watched::{Entry, Stage, Watched};
 use super::{Book, Changes};
+use crate::alerting::About;
 use crate::alerting::budget::{Budgets, Candidate, Judgement};
 use crate::alerting::episode::{Change, Episode};
+use crate::alerting::rules::Rule;
 
 impl Book {
     /// The budgets and what happened under them.
@@ -40,14 +42,7 @@ impl Book {
     pub(super) fn admit(&mut self, id: SeriesId, watched: &mut Watched, rule: usize, at_ms: i64, out: &mut Changes) {
         let Some(entry) = watched.entries.iter_mut().find(|entry| entry.rule == rule) else { return };
         entry.noted = entry.worst.score;
-        let candidate = Candidate {
-            rule: &self.rules.series[rule],
-            id,
-            about: watched.about.as_deref(),
-            host: &watched.host,
-            pattern: entry.kind(),
-            score: entry.worst.score,
-        };
+        let candidate = candidate(&self.rules.series[rule], id, watched.about.as_deref(), &watched.host, entry);
         match self.budgets.admit(candidate, at_ms) {
             None => self.fire_or_hold(id, watched, rule, at_ms, out),
             Some(reason) => {
@@ -80,14 +75,7 @@ impl Book {
             return;
         }
         entry.noted = entry.noted.max(entry.worst.score);
-        let candidate = Candidate {
-            rule: &self.rules.series[rule],
-            id,
-            about: watched.about.as_deref(),
-            host: &watched.host,
-            pattern: entry.kind(),
-            score: entry.worst.score,
-        };
+        let candidate = candidate(&self.rules.series[rule], id, watched.about.as_deref(), &watched.host, entry);
         let reason = self.budgets.grow(candidate, began_ms, at_ms);
         // Only what grew, or stands as high as ever, or became a fact fires late: an edge that fell is no news.
         let news = grew || watched.score >= entry.noted || entry.fact.is_some();
@@ -114,4 +102,14 @@ impl Book {
             score: entry.worst.score,
         });
     }
+}
+
+fn candidate<'a>(
+    rule: &'a Rule,
+    id: SeriesId,
+    about: Option<&'a About>,
+    host: &'a str,
+    entry: &Entry,
+) -> Candidate<'a> {
+    Candidate { rule, id, about, host, pattern: entry.kind(), score: entry.worst.score }
 }

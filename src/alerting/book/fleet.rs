@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use watchbell_adapter_api::HostReading;
 use watchbell_detect::{EntityCount, host_score};
-use watchbell_series::{Labels, Pattern, Unit, Verdict, Why};
+use watchbell_series::{Labels, Pattern, Unit, Verdict};
 
-use super::hosts::follow;
+use super::hosts::{follow, rolled_up};
 use super::watched::{Entry, Stage};
 use super::{Book, Changes};
 use crate::alerting::annotate::Facts;
@@ -73,7 +73,7 @@ impl Fleet {
             if at.is_none() && level != Level::Hit {
                 continue;
             }
-            let verdict = verdict(score, mad.len(), now_ms);
+            let verdict = rolled_up(mad.len() as f64, score, now_ms);
             let at = at.unwrap_or_else(|| {
                 self.entries.push(Entry::new(index, &verdict, now_ms));
                 self.entries.len() - 1
@@ -121,23 +121,6 @@ fn step_ms(mad: &[&HostReading]) -> i64 {
     let mut steps: Vec<i64> = mad.iter().map(|host| host.step_ms).collect();
     steps.sort_unstable();
     steps.get(steps.len() / 2).copied().unwrap_or(0)
-}
-
-fn verdict(score: f32, mad: usize, now_ms: i64) -> Verdict {
-    Verdict {
-        slot: 0,
-        ts_ms: now_ms,
-        value: mad as f64,
-        score,
-        edge: 1.0,
-        onset: false,
-        alarm: false,
-        pattern: Pattern::Host,
-        expected: f64::NAN,
-        lower: f64::NAN,
-        upper: f64::NAN,
-        why: Why::UNKNOWN,
-    }
 }
 
 fn episode(book: &Book, rule: &Rule, mad: &[&HostReading], hosts: usize, worst: &Verdict) -> Episode {

@@ -132,11 +132,16 @@ pub(super) fn follow(entry: &mut Entry, step: Step, now_ms: i64, out: &mut Chang
 fn verdict(book: &Book, reading: &HostReading, now_ms: i64) -> Verdict {
     let load = book.load.host(&reading.host);
     let alerts = u32::try_from(load.firing + load.held).unwrap_or(u32::MAX);
+    rolled_up(f64::from(reading.anomalous.max(alerts)), reading.score, now_ms)
+}
+
+/// Several series or hosts together as a sample.
+pub(super) fn rolled_up(value: f64, score: f32, now_ms: i64) -> Verdict {
     Verdict {
         slot: 0,
         ts_ms: now_ms,
-        value: f64::from(reading.anomalous.max(alerts)),
-        score: reading.score,
+        value,
+        score,
         edge: 1.0,
         onset: false,
         alarm: false,
