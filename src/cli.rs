@@ -1,6 +1,6 @@
 //! The command line: `watchbell <command>`.
 //!
-//! One file a command. Exit codes: 0 done, 1 failed, 2 wrong usage or config. What was asked for goes to
+//! One file a command. Exit codes: 0 done, 1 failed, 2 wrong usage or config, 141 nobody reads the output. What was asked for goes to
 //! standard output, everything else to standard error.
 
 pub mod bench;
@@ -17,6 +17,11 @@ pub mod score;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::console;
+
+/// The exit code where nobody reads the output any more: what shells show of a process that SIGPIPE ended.
+const CLOSED: u8 = 128 + 13;
 
 /// Problems of a config, a text each: the command line exits with 2 for them.
 #[derive(Debug, thiserror::Error)]
@@ -76,10 +81,14 @@ pub fn main() -> ExitCode {
 
 fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(problems) = error.downcast_ref::<ConfigProblems>() {
-        eprintln!("{problems}");
+        console::note(format_args!("{problems}"));
         return ExitCode::from(2);
     }
-    eprintln!("error: {error:#}");
+    if error.is::<console::Closed>() {
+        // As a tool that SIGPIPE ends: quietly, and yet no success, for the answer may be cut short.
+        return ExitCode::from(CLOSED);
+    }
+    console::note(format_args!("error: {error:#}"));
     ExitCode::FAILURE
 }
 

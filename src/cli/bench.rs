@@ -8,6 +8,7 @@ use super::score::progress;
 use crate::bench::judged::judge;
 use crate::bench::output::{self, Measured};
 use crate::bench::set;
+use crate::console;
 use crate::report::Table;
 
 /// Measures accuracy on labelled sets, each series through the engine of `run`: precision and recall by event, false
@@ -50,17 +51,17 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let (mut measured, mut failed) = (Vec::new(), 0);
     for set in sets {
         let mut series = Vec::new();
-        progress.suspend(|| set.remarks.iter().for_each(|remark| eprintln!("{remark}")));
+        progress.suspend(|| set.remarks.iter().for_each(|remark| console::note(format_args!("{remark}"))));
         for file in &set.series {
             progress.set_message(format!("{} {}", set.name, file.name));
             match judge(file, &progress, args.out.is_some()) {
                 Ok(judged) => {
-                    progress.suspend(|| judged.faults.iter().for_each(|fault| eprintln!("{fault}")));
+                    progress.suspend(|| judged.faults.iter().for_each(|fault| console::note(format_args!("{fault}"))));
                     series.push(judged);
                 }
                 Err(error) => {
                     failed += 1;
-                    progress.suspend(|| eprintln!("{error:#}"));
+                    progress.suspend(|| console::note(format_args!("{error:#}")));
                 }
             }
         }
@@ -70,25 +71,25 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
     }
     progress.finish_and_clear();
     ensure!(!measured.is_empty(), "no series could be judged, see above");
-    print(&measured, args.format);
     if let Some(out) = &args.out {
         output::write(&measured, out)?;
-        eprintln!("written: `{}`", out.join("index.html").display());
+        console::note(format_args!("written: `{}`", out.join("index.html").display()));
     }
+    print(&measured, args.format)?;
     if failed > 0 {
         bail!("{failed} of {} series failed, see above; the numbers are of the others", files.len());
     }
     Ok(())
 }
 
-fn print(measured: &[Measured], format: Format) {
+fn print(measured: &[Measured], format: Format) -> anyhow::Result<()> {
     let show = |title: &str, table: &Table| match format {
-        _ if table.is_empty() => {}
-        Format::Text => println!("{title}\n{}", table.text()),
-        Format::Markdown => println!("## {title}\n\n{}", table.markdown()),
+        _ if table.is_empty() => Ok(()),
+        Format::Text => console::line(format_args!("{title}\n{}", table.text())),
+        Format::Markdown => console::line(format_args!("## {title}\n\n{}", table.markdown())),
     };
-    show("By set", &output::table(measured));
-    show("Further measures", &output::further_table(measured));
-    show("NAB", &output::nab_table(measured));
-    show("Odd and even series", &output::halves_table(measured));
+    show("By set", &output::table(measured))?;
+    show("Further measures", &output::further_table(measured))?;
+    show("NAB", &output::nab_table(measured))?;
+    show("Odd and even series", &output::halves_table(measured))
 }

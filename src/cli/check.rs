@@ -10,6 +10,7 @@ use super::ConfigProblems;
 use crate::alerting::Budget;
 use crate::alerting::budget::Scope;
 use crate::config::Checked;
+use crate::console;
 use crate::pipeline::service::Origin;
 
 /// Checks configs: all problems at once, each with its line. Starts and opens nothing.
@@ -26,12 +27,12 @@ pub struct CheckArgs {
 /// Checks each file, and prints a line for each that is right.
 ///
 /// # Errors
-/// [`ConfigProblems`] with the problems of all files.
+/// [`ConfigProblems`] with the problems of all files; nobody reads the answer.
 pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let mut problems = Vec::new();
     for file in args.config.iter().chain(&args.files) {
         match (Origin { file: Some(file.clone()), ..Origin::default() }).load() {
-            Ok(checked) => println!("{}", summary(file, &checked)),
+            Ok(checked) => console::line(format_args!("{}", summary(file, &checked)))?,
             Err(found) => problems.extend(found),
         }
     }

@@ -10,6 +10,7 @@ use watchbell_adapter_api::{Clock, Ingest};
 
 use crate::clock::{SystemClock, Timer};
 use crate::config::{Config, Overrides};
+use crate::console;
 use crate::demo::fleet::{STEP_S, fleet};
 use crate::demo::incidents;
 use crate::demo::replay::{DemoClock, Replay};
@@ -51,8 +52,8 @@ pub fn run(args: DemoArgs) -> anyhow::Result<()> {
         let clock = Arc::new(DemoClock::at(begin_s));
         let service =
             Service::start(Origin::default(), checked, Arc::clone(&clock) as Arc<dyn Clock>, Some(BANNER)).await?;
-        println!("DEMO: a made-up fleet of 8 hosts; nothing here is real.");
-        println!("Scores: http://{0}/scores   page: http://{0}/", service.address());
+        console::line(format_args!("DEMO: a made-up fleet of 8 hosts; nothing here is real."))?;
+        console::line(format_args!("Scores: http://{0}/scores   page: http://{0}/", service.address()))?;
         let ingest: Arc<dyn Ingest> = Arc::new(service.ingest());
         let mut replay = Replay::new(fleet(), incidents::before(end_s), ingest, service.scores(), Arc::clone(&clock));
         play(&mut replay, begin_s, end_s).await?;
@@ -61,7 +62,9 @@ pub fn run(args: DemoArgs) -> anyhow::Result<()> {
             service.run(std::future::ready(()), mpsc::channel(1).1).await;
             return Ok(());
         }
-        println!("The fleet goes on in real time; web-1 has errors for two minutes in each ten. Ctrl-C ends it.");
+        console::line(format_args!(
+            "The fleet goes on in real time; web-1 has errors for two minutes in each ten. Ctrl-C ends it."
+        ))?;
         let going_on = tokio::spawn(go_on(replay, end_s));
         let stop = async {
             // Without a handler for signals the process ends at once, which is as good.
@@ -81,19 +84,21 @@ async fn play(replay: &mut Replay, begin_s: i64, end_s: i64) -> anyhow::Result<(
     let timer = Timer::start();
     replay.run(begin_s, end_s, |share| bar.set_position((share * 1000.0) as u64)).await?;
     bar.finish_and_clear();
-    println!("{} samples of three days judged in {:.1} s.\n", replay.samples(), timer.seconds());
-    println!("{:<26} {:<9} {:>14} {:>7}  by", "incident", "host", "seen after", "score");
+    console::line(format_args!("{} samples of three days judged in {:.1} s.\n", replay.samples(), timer.seconds()))?;
+    console::line(format_args!("{:<26} {:<9} {:>14} {:>7}  by", "incident", "host", "seen after", "score"))?;
     for (incident, seen) in replay.findings() {
         match seen {
             Some(seen) => {
                 let after = format!("{} min {:02} s", seen.after_s / 60, seen.after_s % 60);
-                println!("{:<26} {:<9} {after:>14} {:>7.1}  {}", incident.title, incident.host, seen.peak, seen.series);
+                console::line(format_args!(
+                    "{:<26} {:<9} {after:>14} {:>7.1}  {}",
+                    incident.title, incident.host, seen.peak, seen.series
+                ))?;
             }
-            None => println!("{:<26} {:<9} {:>14}", incident.title, incident.host, "not seen"),
+            None => console::line(format_args!("{:<26} {:<9} {:>14}", incident.title, incident.host, "not seen"))?,
         }
     }
-    println!();
-    Ok(())
+    console::line(format_args!(""))
 }
 
 /// Submits a sample of every series each 15 s of real time, those missed during the replay first.

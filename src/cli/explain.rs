@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use watchbell_adapter_api::{HttpClientConfig, Problems};
 use watchbell_series::Selector;
 
-use crate::words;
+use crate::{console, words};
 
 /// A past minute is read back and judged again, which takes a while.
 const TIMEOUT: Duration = Duration::from_secs(90);
@@ -55,11 +55,9 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime.block_on(ask(args))?;
     if args.json {
-        println!("{answer:#}");
-        return Ok(());
+        return console::line(format_args!("{answer:#}"));
     }
-    println!("{}", answer.get("text").and_then(Value::as_str).unwrap_or_default());
-    Ok(())
+    console::line(format_args!("{}", answer.get("text").and_then(Value::as_str).unwrap_or_default()))
 }
 
 async fn ask(args: &ExplainArgs) -> anyhow::Result<Value> {

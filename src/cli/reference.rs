@@ -10,12 +10,12 @@ mod metrics;
 pub mod schema;
 mod shared;
 
-use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::ValueEnum;
 
+use crate::console;
 use crate::registry::Registry;
 
 /// Prints the reference of this version, made from the program itself.
@@ -75,10 +75,7 @@ pub fn run(args: &ReferenceArgs) -> anyhow::Result<()> {
     let topics = args.topic.map_or_else(|| Topic::value_variants().to_vec(), |topic| vec![topic]);
     for topic in topics {
         let Some(folder) = &args.out else {
-            match std::io::stdout().write_all(topic.text().as_bytes()) {
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
-                other => other.context("can not print")?,
-            }
+            console::text(&topic.text())?;
             continue;
         };
         let path = folder.join(topic.file());

@@ -11,6 +11,7 @@ use watchbell_adapter_api::{Clock, History, Problems, Span};
 use super::score::progress;
 use crate::clock::{SystemClock, Timer};
 use crate::config::{Checked, Overrides};
+use crate::console;
 use crate::offline::files;
 use crate::offline::rows::timestamp_ms;
 use crate::pipeline::service::Origin;
@@ -114,13 +115,12 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<()> {
     let (mut played, stages) = played?;
     let found = Findings::of(&mut played, &stages, args.warmup.map(Span::millis));
     let found = found.context("no samples between start and end; look at the selectors and the times")?;
-    print!("{}", output::text(&found, &zone, args.limit));
-    eprintln!("replayed in {:.1} s", timer.seconds());
+    console::note(format_args!("replayed in {:.1} s", timer.seconds()));
     if let Some(out) = &args.out {
         output::write(&found, &played, &zone, out)?;
-        eprintln!("written: `{}`", out.join("index.html").display());
+        console::note(format_args!("written: `{}`", out.join("index.html").display()));
     }
-    Ok(())
+    console::text(&output::text(&found, &zone, args.limit))
 }
 
 fn feed(args: &ReplayArgs, checked: Checked) -> anyhow::Result<(Box<dyn Feed>, ProgressBar)> {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{anyhow, bail};
 
 use super::ConfigProblems;
+use crate::console;
 
 /// Files of tests are looked for here unless others are named.
 const FOLDER: &str = "rules/tests";
@@ -68,15 +69,15 @@ fn test(args: &TestArgs) -> anyhow::Result<()> {
             let (name, at) = (&case.name, file.path.display());
             if faults.is_empty() {
                 passed += 1;
-                println!("ok    {at}: {name}");
+                console::line(format_args!("ok    {at}: {name}"))?;
             } else {
                 failed += 1;
-                println!("FAIL  {at}: {name}");
-                faults.iter().for_each(|fault| println!("{fault}"));
+                console::line(format_args!("FAIL  {at}: {name}"))?;
+                faults.iter().try_for_each(|fault| console::line(format_args!("{fault}")))?;
             }
         }
     }
-    println!("{passed} passed, {failed} failed");
+    console::line(format_args!("{passed} passed, {failed} failed"))?;
     if failed > 0 {
         bail!("{failed} of {} tests failed", passed + failed);
     }

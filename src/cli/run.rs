@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::SystemClock;
 use crate::config::Overrides;
+use crate::console;
 use crate::pipeline::service::{Origin, Service};
 use crate::telemetry::logging;
 
@@ -60,7 +61,11 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
             service = Service::start(origin, checked, Arc::new(SystemClock), None) => service?,
             () = &mut stop => return Err(anyhow!("stopped before it was ready")),
         };
-        println!("Watchbell listens on http://{} (scores: /scores, own metrics: /metrics)", service.address());
+        let address = service.address();
+        // That nobody reads it is no reason not to serve.
+        let _ = console::line(format_args!(
+            "Watchbell listens on http://{address} (scores: /scores, own metrics: /metrics)"
+        ));
         service.run(stop, reloads).await;
         Ok(())
     })?;

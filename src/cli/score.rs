@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::console;
 use crate::offline::files::{inputs, open, stem};
 use crate::offline::onset::Onsets;
 use crate::offline::rows::Faults;
@@ -69,7 +70,7 @@ pub fn run(args: ScoreArgs) -> anyhow::Result<()> {
         progress.set_message(output.file_stem().unwrap_or_default().to_string_lossy().into_owned());
         if let Err(error) = score_file(input, output, (args.mark, args.scores), &progress) {
             failed += 1;
-            progress.suspend(|| eprintln!("{error:#}"));
+            progress.suspend(|| console::note(format_args!("{error:#}")));
         }
     }
     progress.finish_and_clear();
@@ -132,7 +133,7 @@ fn write_scores(
     let name = input.display().to_string();
     let faults = score_rows(&name, from, wanted, |line| out.write_all(line.as_bytes()))?;
     out.flush().with_context(|| cannot_write(to))?;
-    progress.suspend(|| faults.told(&name).iter().for_each(|fault| eprintln!("{fault}")));
+    progress.suspend(|| faults.told(&name).iter().for_each(|fault| console::note(format_args!("{fault}"))));
     Ok(())
 }
 

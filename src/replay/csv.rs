@@ -10,6 +10,7 @@ use watchbell_series::matcher::MatchOp;
 use watchbell_series::{Labels, MetricKind, RawBatch, RawSample, Selector};
 
 use super::feed::{Feed, Stretch, next_span};
+use crate::console;
 use crate::offline::{Rows, files};
 
 /// The first stretch.
@@ -64,7 +65,7 @@ impl CsvFeed {
     fn tell_faults(&mut self) {
         if !std::mem::replace(&mut self.told, true) {
             for file in &self.files {
-                file.rows.faults().told(&file.name).iter().for_each(|fault| eprintln!("{fault}"));
+                file.rows.faults().told(&file.name).iter().for_each(|fault| console::note(format_args!("{fault}")));
             }
         }
     }

@@ -13,6 +13,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use crate::config::raw::{LogFormat, LogLevel};
 use crate::config::settings::Log;
+use crate::console;
 
 /// The variable that goes before the config.
 const VARIABLE: &str = "WATCHBELL_LOG";
@@ -30,7 +31,7 @@ pub fn start(log: Log) {
     if FILTER.set(handle).is_err() {
         set_level(log.level);
     } else if let Err(error) = tracing_subscriber::registry().with(filter).with(lines).try_init() {
-        eprintln!("log lines go elsewhere: {error}");
+        console::note(format_args!("log lines go elsewhere: {error}"));
     }
 }
 
@@ -47,7 +48,7 @@ fn filter(level: LogLevel) -> EnvFilter {
         Ok(filter) if !wanted.trim().is_empty() => filter,
         Ok(_) => EnvFilter::new(level.as_str()),
         Err(error) => {
-            eprintln!("`{VARIABLE}` is not used: {error}");
+            console::note(format_args!("`{VARIABLE}` is not used: {error}"));
             EnvFilter::new(level.as_str())
         }
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::watchbell::command;
+use crate::support::watchbell::{command, prepared};
 
 #[test]
 fn the_examples_are_valid() {
@@ -50,6 +50,35 @@ fn exit_codes() {
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     assert_eq!(done.status.code(), Some(1), "{said}");
     assert!(said.contains(&address), "a port that is taken is named: {said}");
+}
+
+#[test]
+fn a_reader_that_went_is_no_panic() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("c.yaml");
+    fs::write(&config, "sources: [{type: prometheus_remote_write_in}]\n").expect("written");
+    let config = config.to_str().expect("UTF-8");
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/rules/tests/http.yaml");
+    let history = folder.path().join("web-1.csv");
+    let rows: String = (0..200).map(|i| format!("{},{}\n", i * 60, i % 7)).collect();
+    fs::write(&history, format!("timestamp,load\n{rows}")).expect("written");
+    let history = history.to_str().expect("UTF-8");
+    for words in
+        [&["check", "--config", config][..], &["reference", "api"], &["rules", "test", rules], &["replay", history]]
+    {
+        // An end of a pipe that nobody has open any more.
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let done = prepared(words).stdout(writer).output().expect("runs");
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(141), "{words:?}: {said}");
+        assert!(!said.contains("panicked") && !said.contains("error"), "{words:?}: {said}");
+    }
+    // Nor is it where remarks can not be told either.
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let done = prepared(&["check", "--config", "/no/such/file.yaml"]).stderr(writer).output().expect("runs");
+    assert_eq!(done.status.code(), Some(2));
 }
 
 #[test]

@@ -18,7 +18,14 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_watchbell");
 
 /// Runs a command of the program to its end, from the root of the repository.
 pub(crate) fn command(words: &[&str]) -> Output {
-    Command::new(PROGRAM).args(words).current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("runs")
+    prepared(words).output().expect("runs")
+}
+
+/// The same, to be run by the caller.
+pub(crate) fn prepared(words: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(words).current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
 }
 
 /// A folder with a config and what Watchbell learned; it goes with the last of the processes that use it.
