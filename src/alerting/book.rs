@@ -33,8 +33,8 @@ use hosts::Hosts;
 use load::Load;
 use watched::{Entry, Stage, Watched};
 
-/// Series that may be in the book at once: about 100 MB of labels and texts.
-pub const MAX_WATCHED: usize = 100_000;
+/// Series that may be in the book at once: about 75 MB of labels and what is known of them.
+pub const MAX_WATCHED: usize = 50_000;
 
 /// What follows from a call of the book.
 #[derive(Debug, Default)]
@@ -195,11 +195,19 @@ impl Book {
 
     /// The clock moved on; `hosts` are the roll-ups of all hosts now. Call it every few seconds.
     pub fn tick(&mut self, now_ms: i64, hosts: &[HostReading], out: &mut Changes) {
-        for (id, mut watched) in std::mem::take(&mut self.watched) {
-            for rule in 0..self.rules.series.len() {
-                let step = watched.step(rule, |life| life.tick(&self.rules.series[rule].terms, now_ms));
-                self.follow(id, &mut watched, rule, step, now_ms, out);
+        let mut due = Vec::new();
+        for (id, watched) in &mut self.watched {
+            for entry in &mut watched.entries {
+                let step = entry.life.tick(&self.rules.series[entry.rule].terms, now_ms);
+                if step != Step::Stay {
+                    due.push((*id, entry.rule, step));
+                }
             }
+        }
+        due.sort_unstable_by_key(|(id, rule, _)| (*id, *rule));
+        for (id, rule, step) in due {
+            let Some(mut watched) = self.watched.remove(&id) else { continue };
+            self.follow(id, &mut watched, rule, step, now_ms, out);
             self.keep(id, watched, out);
         }
         let mut fleet = std::mem::take(&mut self.fleet);
@@ -228,12 +236,13 @@ impl Book {
         let series = renumber(&old.series, &self.rules.series);
         for (id, mut watched) in std::mem::take(&mut self.watched) {
             for mut entry in std::mem::take(&mut watched.entries) {
+                let was = &old.series[entry.rule];
                 match series[entry.rule] {
                     Some(rule) => {
                         entry.rule = rule;
                         watched.entries.push(entry);
                     }
-                    None => self.close(&watched, entry, None, now_ms, out),
+                    None => self.close(id, &watched, entry, was, false, now_ms, out),
                 }
             }
             self.keep(id, watched, out);
@@ -280,7 +289,7 @@ impl Book {
             Step::Resolve | Step::Drop => {
                 if let Some(entry) = watched.remove(rule) {
                     let rule = self.rules.series[rule].clone();
-                    self.close(watched, entry, Some(&rule), at_ms, out);
+                    self.close(id, watched, entry, &rule, true, at_ms, out);
                 }
             }
         }
@@ -316,9 +325,13 @@ impl Book {
 
     /// The alert of `rule` as it is now. Nothing begins for a series without words, so there is none then.
     fn episode(&self, id: SeriesId, watched: &Watched, rule: usize, at_ms: i64) -> Option<Episode> {
-        let about = watched.about.as_ref()?;
         let entry = watched.entries.iter().find(|entry| entry.rule == rule)?;
-        let row = &self.rules.series[rule];
+        self.words(id, watched, entry, &self.rules.series[rule], at_ms)
+    }
+
+    /// The alert about `watched` that began at `starts_ms`.
+    fn words(&self, id: SeriesId, watched: &Watched, entry: &Entry, row: &Rule, starts_ms: i64) -> Option<Episode> {
+        let about = watched.about.as_ref()?;
         let (annotations, generator_url) = watched::words(row, about, &entry.worst, &self.external_url);
         Some(Episode {
             rule: row.name.clone(),
@@ -327,26 +340,38 @@ impl Book {
             labels: identity::series_alert(row, about),
             annotations,
             generator_url,
-            starts_ms: at_ms,
+            starts_ms,
             ends_ms: None,
             peak_score: entry.worst.score,
             pattern: entry.worst.pattern,
         })
     }
 
-    /// Ends an alert of a series; one that sinks were told of resolves there, too.
-    fn close(&mut self, watched: &Watched, entry: Entry, rule: Option<&Rule>, at_ms: i64, out: &mut Changes) {
+    /// Ends the alert of `rule` about a series; one that sinks were told of resolves there, too. A rule that is gone
+    /// (not `in_force`) has no words for it any more.
+    #[expect(clippy::too_many_arguments, reason = "all of them are what an end is made of")]
+    fn close(
+        &mut self,
+        id: SeriesId,
+        watched: &Watched,
+        entry: Entry,
+        rule: &Rule,
+        in_force: bool,
+        at_ms: i64,
+        out: &mut Changes,
+    ) {
         match entry.stage {
             Stage::Pending => {}
             Stage::Held => self.load.change(&watched.host, |_, held| *held -= 1),
-            Stage::Suppressed(mut episode, reason) => {
-                episode.peak_score = episode.peak_score.max(entry.worst.score);
-                episode.ends_ms = Some(at_ms.max(episode.starts_ms));
-                out.push(at_ms, Change::Over(reason), &episode);
+            Stage::Suppressed(starts_ms, reason) => {
+                if let Some(mut episode) = self.words(id, watched, &entry, rule, starts_ms) {
+                    episode.ends_ms = Some(at_ms.max(starts_ms));
+                    out.push(at_ms, Change::Over(reason), &episode);
+                }
             }
             Stage::Open(mut episode) => {
                 self.load.change(&watched.host, |firing, _| *firing -= 1);
-                if let (Some(rule), Some(about), true) = (rule, &watched.about, entry.worse) {
+                if let (Some(about), true) = (&watched.about, entry.worse && in_force) {
                     (episode.annotations, _) = watched::words(rule, about, &entry.worst, &self.external_url);
                 }
                 episode.peak_score = episode.peak_score.max(entry.worst.score);
@@ -367,7 +392,10 @@ impl Book {
 
     /// Fires held alerts for which there is room again.
     fn release(&mut self, now_ms: i64, out: &mut Changes) {
-        for (id, mut watched) in std::mem::take(&mut self.watched) {
+        let is_held = |watched: &Watched| watched.entries.iter().any(|entry| matches!(entry.stage, Stage::Held));
+        let held = self.watched.iter().filter(|(_, watched)| is_held(watched)).map(|(id, _)| *id);
+        for id in held.collect::<Vec<_>>() {
+            let Some(mut watched) = self.watched.remove(&id) else { continue };
             for rule in 0..self.rules.series.len() {
                 let held = watched.entries.iter().any(|e| e.rule == rule && matches!(e.stage, Stage::Held));
                 if held && !self.hosts.fires(&watched.host) && self.may_fire(&watched.host) {

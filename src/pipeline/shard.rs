@@ -5,8 +5,9 @@
 //! reader never holds up a batch for longer than one slice.
 
 mod relearn;
+mod report;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -15,20 +16,19 @@ use watchbell_detect::{EntityCount, Judge, JudgeConfig};
 use watchbell_normalize::{Normalized, Normalizer, ReceiptPart, Rules, SourceCount, SourceLimit, Stats};
 use watchbell_series::{Labels, Mode, RawBatch, SeriesId, Verdict, labels};
 
-use super::arrivals::Arrivals;
+use super::arrivals::Sources;
 use super::segment::{Entry, SegmentWriter};
 use super::{handle::ShardMeta, record};
-use crate::alerting::{About, AlertInput};
+use crate::alerting::AlertInput;
 use crate::store::wal::{SegmentNo, Wal};
 
 mod tick;
 
+use report::Tracked;
 pub use tick::{Grouping, Place, Sighting};
 
 /// Raw series of one checkpoint segment.
 pub const SEGMENT: u32 = 4096;
-/// Events held while the alerting stage is behind; of more the oldest are dropped and counted.
-const MAX_EVENTS: usize = 65_536;
 /// The label that names the entity.
 const HOST: &str = "host";
 /// Slots that one page looks at, at most.
@@ -43,9 +43,9 @@ pub struct Shard {
     judge: Judge,
     normalized: Normalized,
     verdicts: Vec<Verdict>,
-    events: Vec<Event>,
+    events: VecDeque<Event>,
     /// Series that are reported whole, by slot: their end is reported, too.
-    tracked: HashMap<u32, SeriesId>,
+    tracked: HashMap<u32, Tracked>,
     wal: Option<Wal>,
     record: Vec<u8>,
     alerts: mpsc::Sender<Vec<Event>>,
@@ -53,8 +53,10 @@ pub struct Shard {
     /// A series is forgotten this long after its last sample.
     idle_ms: i64,
     last_ts_ms: i64,
-    arrivals: Arrivals,
+    arrivals: Sources,
     tick: tick::TickState,
+    /// Judged samples of history.
+    history: u64,
 }
 
 /// Whether a shard's state is all there.
@@ -108,6 +110,8 @@ pub struct ShardReceipt {
 pub struct ShardStatus {
     /// Totals by data fault.
     pub stats: Stats,
+    /// Samples of judged series that were history, and not live.
+    pub history: u64,
     /// Judged series.
     pub judged: u64,
     /// Those that have a score.
@@ -145,7 +149,7 @@ impl Shard {
             judge,
             normalized: Normalized::default(),
             verdicts: Vec::new(),
-            events: Vec::new(),
+            events: VecDeque::new(),
             tracked: HashMap::new(),
             wal,
             record: Vec::new(),
@@ -153,8 +157,9 @@ impl Shard {
             phase: Phase::Live,
             idle_ms,
             last_ts_ms: i64::MIN,
-            arrivals: Arrivals::default(),
+            arrivals: Sources::default(),
             tick: tick::TickState::default(),
+            history: 0,
         }
     }
 
@@ -235,27 +240,16 @@ impl Shard {
         }
         match mode {
             Mode::Live => judge.judge(&normalized.samples, &mut self.verdicts),
-            Mode::Backfill => judge.learn(&normalized.samples),
+            Mode::Backfill => {
+                self.history += normalized.samples.len() as u64;
+                judge.learn(&normalized.samples);
+            }
         }
         for (slot, ts_ms) in &normalized.ended {
             judge.end(*slot, *ts_ms);
         }
         if let Some(last) = normalized.samples.last() {
             self.last_ts_ms = self.last_ts_ms.max(last.ts_ms);
-        }
-    }
-
-    /// Reports the end of tracked series before their slots go to others.
-    fn note_ends(&mut self) {
-        let ended = self.normalized.ended.iter().copied();
-        let released = self.normalized.released.iter().map(|slot| (*slot, self.last_ts_ms));
-        for (slot, ts_ms) in ended.chain(released) {
-            if let Some(id) = self.tracked.get(&slot) {
-                self.events.push(Event::Ended { id: *id, ts_ms });
-            }
-        }
-        for slot in &self.normalized.released {
-            self.tracked.remove(slot);
         }
     }
 
@@ -293,46 +287,14 @@ impl Shard {
         labels::read_canonical(&bytes).unwrap_or_default()
     }
 
-    /// Passes what was gathered so far on to the alerting stage.
-    fn report(&mut self) {
-        if self.phase != Phase::Live {
-            self.verdicts.clear();
-            self.events.clear();
-        }
-        for verdict in std::mem::take(&mut self.verdicts) {
-            self.meta.count_verdict(verdict.pattern);
-            let (Some(raw), Some(info)) = (self.normalizer.slot_raw(verdict.slot), self.normalizer.info(verdict.slot))
-            else {
-                continue;
-            };
-            let about = About {
-                labels: self.labels(raw),
-                entity: self.normalizer.entity_name(info.entity).to_owned(),
-                unit: info.spec.unit,
-            };
-            let input = AlertInput { shard: self.meta.index, id: info.id, about: Some(Box::new(about)), verdict };
-            self.events.push(Event::Verdict(input));
-        }
-        if self.events.is_empty() {
-            return;
-        }
-        // Never waits: the alerting stage asks the shards for the roll-ups of hosts. What does not go now goes
-        // with the next batch or the next second.
-        if let Err(mpsc::error::TrySendError::Full(back)) = self.alerts.try_send(std::mem::take(&mut self.events)) {
-            self.events = back;
-            let beyond = self.events.len().saturating_sub(MAX_EVENTS);
-            self.events.drain(..beyond);
-            self.meta.lost_events += beyond as u64;
-        }
-    }
-
     /// Notes that samples arrived, and how far behind they are.
     fn arrived(&mut self, batch: &RawBatch, which: &[u32]) {
         let newest = which.iter().filter_map(|i| batch.samples_of(&batch.series[*i as usize]).last());
         let Some(newest) = newest.map(|sample| sample.ts_ms).max() else { return };
-        if self.arrivals.note(batch.received_ms, newest) {
-            // It was the senders that were away, not their series.
-            self.judge.resume(batch.received_ms);
+        if self.arrivals.note(batch.source, batch.received_ms, newest) {
+            // It was the source that was away, not its series.
+            let (normalizer, alone) = (&self.normalizer, self.arrivals.is_alone());
+            self.judge.resume_each(batch.received_ms, |slot| alone || normalizer.source_of(slot) == batch.source);
         }
     }
 
@@ -341,8 +303,10 @@ impl Shard {
         if self.phase != Phase::Live {
             return;
         }
-        if let Some(now_ms) = self.arrivals.series_time(now_ms) {
-            self.judge.sweep(now_ms, &mut self.verdicts);
+        if let Some(latest_ms) = self.arrivals.latest(now_ms) {
+            let (normalizer, arrivals) = (&self.normalizer, &self.arrivals);
+            let time_of = |slot| arrivals.series_time(normalizer.source_of(slot), now_ms);
+            self.judge.sweep_each(latest_ms, time_of, &mut self.verdicts);
         }
         self.normalizer.expire(now_ms - self.idle_ms, &mut self.normalized);
         self.apply(Mode::Live);
@@ -396,24 +360,10 @@ impl Shard {
             .collect()
     }
 
-    /// Reports each sample of series `id` from now on, or no longer; nothing if `slot` is another series by now.
-    pub fn track(&mut self, id: SeriesId, slot: u32, on: bool) {
-        if self.normalizer.info(slot).is_none_or(|info| info.id != id) {
-            return;
-        }
-        self.judge.track(slot, on);
-        if on {
-            self.tracked.insert(slot, id);
-        } else {
-            self.tracked.remove(&slot);
-        }
-    }
-
-    /// The same for a series whose slot is not known.
-    pub fn track_by_id(&mut self, id: SeriesId, on: bool) {
-        if let Some(slot) = self.normalizer.slot_of(id) {
-            self.track(id, slot, on);
-        }
+    /// Whether it judges the series `id`.
+    #[must_use]
+    pub fn holds(&self, id: SeriesId) -> bool {
+        self.normalizer.slot_of(id).is_some()
     }
 
     /// Gives every series time to show up again after this process was away.
@@ -438,6 +388,7 @@ impl Shard {
     pub fn status(&self) -> ShardStatus {
         let mut status = ShardStatus {
             stats: *self.normalizer.stats(),
+            history: self.history,
             raw: self.normalizer.census().records as u64,
             wal_bytes: self.wal.as_ref().map_or(0, Wal::bytes),
             wal_broken: self.wal.as_ref().is_some_and(Wal::is_broken),

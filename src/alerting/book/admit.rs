@@ -48,7 +48,7 @@ impl Book {
             Some(reason) => {
                 let Some(episode) = self.episode(id, watched, rule, at_ms) else { return };
                 out.push(at_ms, Change::Suppressed(reason), &episode);
-                watched.set_stage(rule, Stage::Suppressed(Box::new(episode), reason));
+                watched.set_stage(rule, Stage::Suppressed(at_ms, reason));
             }
         }
     }
@@ -67,7 +67,7 @@ impl Book {
         let Some(entry) = watched.entries.iter_mut().find(|entry| entry.rule == rule) else { return };
         let (began_ms, suppressed) = match &entry.stage {
             Stage::Open(episode) => (episode.starts_ms, None),
-            Stage::Suppressed(episode, reason) => (episode.starts_ms, Some(*reason)),
+            Stage::Suppressed(starts_ms, reason) => (*starts_ms, Some(*reason)),
             Stage::Pending | Stage::Held => return,
         };
         let grew = entry.worst.score > entry.noted;
@@ -82,10 +82,11 @@ impl Book {
         if suppressed.is_none() || reason.is_some() || !news {
             return;
         }
-        if let Stage::Suppressed(mut episode, reason) = std::mem::replace(&mut entry.stage, Stage::Pending) {
-            episode.peak_score = entry.worst.score;
-            episode.ends_ms = Some(at_ms.max(episode.starts_ms));
-            out.push(at_ms, Change::Over(reason), &episode);
+        if let Stage::Suppressed(starts_ms, reason) = std::mem::replace(&mut entry.stage, Stage::Pending) {
+            if let Some(mut episode) = self.episode(id, watched, rule, starts_ms) {
+                episode.ends_ms = Some(at_ms.max(starts_ms));
+                out.push(at_ms, Change::Over(reason), &episode);
+            }
             self.fire_or_hold(id, watched, rule, at_ms, out);
         }
     }

@@ -47,8 +47,9 @@ pub(super) enum Stage {
     Pending,
     /// Nothing: it fires, but a limit holds it back.
     Held,
-    /// Nothing: it fires, but is under the edge of the budget.
-    Suppressed(Box<Episode>, Reason),
+    /// Nothing: it fires since then, but is under the edge of the budget. Its words are made again when it is over:
+    /// where a whole fleet goes mad there are too many of them to be held.
+    Suppressed(i64, Reason),
     /// That it fires.
     Open(Box<Episode>),
 }
@@ -201,6 +202,7 @@ pub(super) fn words(
         verdict: worst,
         series: 0,
         top_contributors: String::new(),
+        basis: String::new(),
         dashboard: &url,
     };
     (facts.annotations(), url)

@@ -154,6 +154,11 @@ impl Shard {
         self.tick.changed = self.normalizer.slots(0, usize::MAX).collect();
     }
 
+    /// Tells of none any more, and forgets what the comparison with peers found.
+    pub fn unwatch_series(&mut self) {
+        self.tick = TickState::default();
+    }
+
     /// At most `max` slots that came, changed or went since they were told of, with the series that is there
     /// now, if any.
     pub fn sightings(&mut self, max: usize) -> Vec<(u32, Option<Sighting>)> {

@@ -61,13 +61,29 @@ struct Seat {
     known: bool,
 }
 
+/// Where a series without a channel that varies stands. Small: at times all series are such.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Wanting {
+    host: u32,
+    shard: u32,
+    slot: u32,
+}
+
+/// Where a member of a group stands.
+#[derive(Debug, Clone, Copy)]
+struct At {
+    shard: u32,
+    slot: u32,
+    host: u32,
+}
+
 /// A group of peers.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     pub(super) key: u64,
     pub(super) peers: PeerGroup,
-    /// Shard, place and host of each member.
-    places: Vec<(u32, Place, u32)>,
+    /// Where each member stands.
+    places: Vec<At>,
     /// Members that can pass on what they learned, as of the last tick, and how many there are.
     donors: Vec<(u32, Place)>,
     ready: usize,
@@ -119,7 +135,7 @@ pub struct Fleet {
     by_key: HashMap<u64, u32>,
     free_groups: Vec<u32>,
     newcomers: Vec<Newcomer>,
-    candidates: Vec<Candidate>,
+    wanting: Vec<Wanting>,
     fit_at: usize,
     ticks: u32,
     counts: Counts,
@@ -139,7 +155,7 @@ impl Fleet {
             by_key: HashMap::new(),
             free_groups: Vec::new(),
             newcomers: Vec::new(),
-            candidates: Vec::new(),
+            wanting: Vec::new(),
             fit_at: 0,
             ticks: 0,
             counts: Counts::default(),
@@ -158,7 +174,7 @@ impl Fleet {
             group.donors.clear();
             group.ready = 0;
         }
-        self.candidates.clear();
+        self.wanting.clear();
     }
 
     /// Series of `shard` at the tick that goes on.
@@ -171,8 +187,7 @@ impl Fleet {
             if seat.channel == NO_CHANNEL && tick.varied {
                 host.wanting += 1;
                 if host.room(self.config.channels) > 0 {
-                    let (host, known, metric) = (seat.host, seat.known, seat.metric);
-                    self.candidates.push(Candidate { host, known, metric, shard, place });
+                    self.wanting.push(Wanting { host: seat.host, shard, slot: tick.slot });
                 }
             }
             if let Some(group) = self.groups.get_mut(seat.group as usize) {
@@ -208,7 +223,11 @@ impl Fleet {
             host.peers = (f32::NAN, 0);
         }
         let (unclaimed, tick_ms) = (self.ticks == UNCLAIMED_TICKS, self.config.tick_ms);
-        let mut verdicts = Vec::new();
+        let (mut verdicts, seats) = (Vec::new(), &self.seats);
+        let place = |at: &At| {
+            let seat = seats.get(at.shard as usize)?.get(at.slot as usize)?.as_ref()?;
+            Some(Place { slot: at.slot, id: seat.id })
+        };
         for group in &mut self.groups {
             if unclaimed {
                 group.peers.drop_unclaimed();
@@ -223,35 +242,44 @@ impl Fleet {
                 continue;
             }
             self.counts.groups += 1;
-            for (member, (shard, place, host)) in group.places.iter().enumerate() {
+            for (member, at) in group.places.iter().enumerate() {
                 let score = group.peers.score(member as u32);
-                let Some(host) = self.hosts.get_mut(*host as usize).and_then(Option::as_mut) else { continue };
+                let Some(host) = self.hosts.get_mut(at.host as usize).and_then(Option::as_mut) else { continue };
                 if score.is_nan() {
                     continue;
                 }
                 host.peers = (host.peers.0.max(score), host.peers.1 + 1);
                 self.counts.outliers += usize::from(score >= 1.0);
                 if score >= SHOWN_FROM {
-                    told[*shard as usize].scores.push((*place, score));
+                    told[at.shard as usize].scores.extend(place(at).map(|place| (place, score)));
                 }
             }
             for verdict in &verdicts {
-                let (shard, place, _) = group.places[verdict.member as usize];
-                told[shard as usize].verdicts.push((place.id, outlier(verdict, place, now_ms)));
+                let at = &group.places[verdict.member as usize];
+                let verdict = place(at).map(|place| (place.id, outlier(verdict, place, now_ms)));
+                told[at.shard as usize].verdicts.extend(verdict);
             }
         }
     }
 
     /// Gives channels to series that want one.
     fn choose(&mut self) {
-        let candidates = std::mem::take(&mut self.candidates);
-        let most = self.config.channels;
-        let room = |host: u32| self.hosts[host as usize].as_ref().map_or(0, |host| host.room(most));
-        for Candidate { host, shard, place, .. } in channels::choose(candidates, room) {
-            let Some(host) = &mut self.hosts[host as usize] else { continue };
-            let channel = host.append(place.id, shard, place);
-            if let Some(seat) = &mut self.seats[shard as usize][place.slot as usize] {
-                seat.channel = channel;
+        let mut wanting = std::mem::take(&mut self.wanting);
+        wanting.sort_unstable();
+        let seats = &mut self.seats;
+        for of_host in wanting.chunk_by(|a, b| a.host == b.host) {
+            let Some(host) = &mut self.hosts[of_host[0].host as usize] else { continue };
+            let candidate = |Wanting { shard, slot, .. }: &Wanting| {
+                let seat = seats[*shard as usize][*slot as usize].as_ref()?;
+                let place = Place { slot: *slot, id: seat.id };
+                Some(Candidate { known: seat.known, metric: seat.metric, shard: *shard, place })
+            };
+            let candidates = of_host.iter().filter_map(candidate).collect();
+            for Candidate { shard, place, .. } in channels::choose(candidates, host.room(self.config.channels)) {
+                let channel = host.append(place.id, shard, place);
+                if let Some(seat) = &mut seats[shard as usize][place.slot as usize] {
+                    seat.channel = channel;
+                }
             }
         }
     }

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use watchbell_detect::peers::{LEAST_MEMBERS, PeerGroup};
-use watchbell_series::SeriesId;
 
-use super::{Fleet, Group, NO_CHANNEL, NONE, Seat};
+use super::{At, Fleet, Group, NO_CHANNEL, NONE, Seat};
 use crate::pipeline::shard::{Place, Sighting};
 use crate::pipeline::tick::host::Host;
 
@@ -94,7 +93,7 @@ impl Fleet {
             group_at = self.group_of(sighting.group);
             let group = &mut self.groups[group_at as usize];
             member = group.peers.join(sighting.id.0, sighting.rules);
-            let at = (shard, place, host_at);
+            let at = At { shard, slot, host: host_at };
             match group.places.get_mut(member as usize) {
                 Some(known) => *known = at,
                 None => group.places.resize(member as usize + 1, at),
@@ -152,7 +151,7 @@ impl Fleet {
 
     pub(in crate::pipeline::tick) fn add_group(&mut self, key: u64, peers: PeerGroup) -> u32 {
         // Places of members that wait for their series are never looked at.
-        let nobody = (0, Place { slot: 0, id: SeriesId(0) }, NONE);
+        let nobody = At { shard: 0, slot: NONE, host: NONE };
         let places = vec![nobody; peers.len()];
         let at = self.free_groups.pop().unwrap_or_else(|| {
             self.groups.push(Group::default());
