@@ -47,6 +47,8 @@ pub struct Facts<'a> {
     pub series: u32,
     /// The series that stand out most, for a host.
     pub top_contributors: String,
+    /// What a host's alert is based on, in a sentence.
+    pub basis: String,
     /// Link to the series, or empty.
     pub dashboard: &'a str,
 }
@@ -92,6 +94,7 @@ impl Facts<'_> {
             "since" => verdict.why.since_ms.map_or_else(String::new, words::time),
             "last_seen" => last_seen(&verdict.why, verdict.ts_ms),
             "compared_with" => compared(verdict.why.lead).to_owned(),
+            "explanation" if of_host => self.basis.clone(),
             "explanation" => sentences(verdict),
             "top_contributors" => self.top_contributors.clone(),
             "dashboard" => self.dashboard.to_owned(),
@@ -193,6 +196,7 @@ mod tests {
             verdict: &verdict(),
             series: 0,
             top_contributors: String::new(),
+            basis: String::new(),
             dashboard: "",
         };
         let pairs = facts.annotations();
@@ -225,12 +229,16 @@ mod tests {
             verdict: &verdict,
             series: 120,
             top_contributors: "up{} (9.00)".to_owned(),
+            basis: "It is so.".to_owned(),
             dashboard: "http://x/",
         };
         let pairs = facts.annotations();
         assert_eq!(pairs[0].1, "web-1 is anomalous as a whole; 34 of 120 series are so by themselves or missing");
         let names: Vec<&str> = pairs.iter().map(|(n, _)| n.as_str()).collect();
-        assert_eq!(names, ["summary", "description", "value", "score", "kind", "top_contributors", "dashboard"]);
+        assert_eq!(
+            names,
+            ["summary", "description", "value", "score", "kind", "explanation", "top_contributors", "dashboard"]
+        );
         assert_eq!(pairs[2].1, "34 of 120 series");
     }
 

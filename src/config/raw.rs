@@ -145,7 +145,8 @@ pub struct JointConfig {
     /// Machines with a model, at most: each takes up to 128 KB. Further ones have no joint score.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_hosts: u32,
-    /// A machine has no joint score before it was watched for this long.
+    /// A machine has no joint score before it was watched for this long, and the share of its series that is
+    /// anomalous makes no alert before most of them were.
     pub warmup: Span,
 }
 

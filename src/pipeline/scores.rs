@@ -11,6 +11,8 @@ use watchbell_detect::{EntityCount, ensemble, host_score};
 use super::handle::ShardHandle;
 use super::tick::board::{Board, HostState, Hosts};
 
+/// What is not to ring scores at most this, as a comparison with peers does.
+const CAP: f32 = 0.95;
 /// Time between samples of a host of which the tick stage says nothing, milliseconds.
 const STEP_MS: i64 = 60_000;
 
@@ -77,6 +79,8 @@ pub fn readings(counts: Vec<(String, EntityCount)>, board: &Hosts, now_ms: i64) 
 /// What is known of a host: its roll-up of this moment, and what its last tick said while that holds.
 fn reading(state: Option<&HostState>, host: String, count: EntityCount, now_ms: i64) -> HostReading {
     let rollup = if count.ready == 0 { f32::NAN } else { host_score(count) };
+    // The share that is usual holds for series that are known; young ones are over their edge far more often.
+    let told = if count.is_settled() { rollup } else { rollup.min(CAP) };
     let state = state.filter(|state| now_ms.saturating_sub(state.ts_ms) <= state.holds_ms);
     // What a tick says holds for three of the host's own steps.
     let step_ms = state.map_or(STEP_MS, |state| state.holds_ms / 3);
@@ -86,7 +90,7 @@ fn reading(state: Option<&HostState>, host: String, count: EntityCount, now_ms: 
         series: count.judged,
         ready: count.ready,
         anomalous: count.anomalous,
-        score: ensemble::combine([state.joint, rollup, state.parts.peers]),
+        score: ensemble::combine([state.joint, told, state.parts.peers]),
         parts: HostParts { rollup, ..state.parts },
         confidence: state.confidence,
         contributors: state.contributors,
@@ -105,5 +109,27 @@ impl Scores for ScoreView {
 
     fn hosts(&self) -> BoxFuture<'_, Vec<HostReading>> {
         Box::pin(self.all_hosts())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn score(count: EntityCount, joint: f32) -> (f32, f32) {
+        let state = HostState { ts_ms: 0, holds_ms: 1_000, joint, ..HostState::default() };
+        let reading = reading(Some(&state), "web-1".to_owned(), count, 0);
+        (reading.score, reading.parts.rollup)
+    }
+
+    #[test]
+    fn a_young_host_is_not_mad_by_its_roll_up_alone() {
+        let young = EntityCount { judged: 50, ready: 50, anomalous: 20, settled: 10 };
+        let (shown, rollup) = score(young, f32::NAN);
+        assert!(rollup > 2.0 && shown < 1.0, "the part is shown as it is: {rollup} {shown}");
+        assert!(score(young, 3.0).0 > 1.0, "what the joint detector says stands");
+        let settled = EntityCount { settled: 40, ..young };
+        assert_eq!(score(settled, f32::NAN), (rollup, rollup));
+        assert!(score(EntityCount { judged: 3, ..EntityCount::default() }, f32::NAN).0.is_nan());
     }
 }

@@ -14,6 +14,8 @@ pub struct EntityCount {
     pub ready: u32,
     /// Those of them whose published score is over 1.0.
     pub anomalous: u32,
+    /// Those that have a score and were watched for as long as [`JudgeConfig::settle_s`](crate::JudgeConfig) asks.
+    pub settled: u32,
 }
 
 impl EntityCount {
@@ -24,7 +26,15 @@ impl EntityCount {
             judged: self.judged + other.judged,
             ready: self.ready + other.ready,
             anomalous: self.anomalous + other.anomalous,
+            settled: self.settled + other.settled,
         }
+    }
+
+    /// Whether most series with a score were watched for long enough that their share over the edge means what
+    /// [`host_score`] makes of it.
+    #[must_use]
+    pub fn is_settled(self) -> bool {
+        self.ready > 0 && self.settled >= self.ready - self.ready / 2
     }
 }
 
@@ -62,6 +72,7 @@ pub(crate) struct Standing {
     pub(crate) judged: bool,
     pub(crate) ready: bool,
     pub(crate) anomalous: bool,
+    pub(crate) settled: bool,
 }
 
 impl Entities {
@@ -72,6 +83,7 @@ impl Entities {
         step(&mut count.judged, from.judged, to.judged);
         step(&mut count.ready, from.ready, to.ready);
         step(&mut count.anomalous, from.anomalous, to.anomalous);
+        step(&mut count.settled, from.settled, to.settled);
         if *count == EntityCount::default() {
             self.0.remove(&entity);
         }
@@ -88,7 +100,7 @@ mod tests {
     use super::*;
 
     fn score(ready: u32, anomalous: u32) -> f32 {
-        host_score(EntityCount { judged: ready, ready, anomalous })
+        host_score(EntityCount { judged: ready, ready, anomalous, settled: ready })
     }
 
     #[test]
@@ -105,15 +117,21 @@ mod tests {
     }
 
     #[test]
+    fn half_of_the_series_settle_a_host() {
+        let settled = |ready, settled| EntityCount { ready, settled, ..EntityCount::default() }.is_settled();
+        assert!(!settled(0, 0) && !settled(1, 0) && settled(1, 1) && settled(4, 2) && !settled(5, 2) && settled(5, 3));
+    }
+
+    #[test]
     fn counts_come_and_go() {
         let mut entities = Entities::default();
-        let quiet = Standing { judged: true, ready: true, anomalous: false };
+        let quiet = Standing { judged: true, ready: true, anomalous: false, settled: false };
         let loud = Standing { anomalous: true, ..quiet };
         entities.change(3, Standing::default(), quiet);
         entities.change(3, Standing::default(), loud);
-        let count = EntityCount { judged: 2, ready: 2, anomalous: 1 };
+        let count = EntityCount { judged: 2, ready: 2, anomalous: 1, settled: 0 };
         assert_eq!(entities.iter().collect::<Vec<_>>(), [(3, count)]);
-        assert_eq!(count.plus(count), EntityCount { judged: 4, ready: 4, anomalous: 2 });
+        assert_eq!(count.plus(count), EntityCount { judged: 4, ready: 4, anomalous: 2, settled: 0 });
         entities.change(3, loud, Standing::default());
         entities.change(3, quiet, Standing::default());
         assert_eq!(entities.iter().count(), 0);

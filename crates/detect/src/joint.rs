@@ -354,7 +354,7 @@ impl JointHost {
 fn rollup(channels: &[ChannelTick]) -> f32 {
     let ready = channels.iter().filter(|c| !c.score.is_nan()).count() as u32;
     let anomalous = channels.iter().filter(|c| c.score >= 1.0).count() as u32;
-    if ready == 0 { f32::NAN } else { host_score(EntityCount { judged: ready, ready, anomalous }) }
+    if ready == 0 { f32::NAN } else { host_score(EntityCount { judged: ready, ready, anomalous, settled: ready }) }
 }
 
 /// `x` scales, squashed: as it is up to some, then like its logarithm, so that one channel does not drown

@@ -48,11 +48,21 @@ pub struct JudgeConfig {
     /// The published score is at least this part of the one before, 0..=0.999, so that a spike stays visible
     /// for a while. Of series slower than a sample a minute it is somewhat less.
     pub hold: f32,
+    /// A series counts as settled once it was watched for so long, seconds: see [`EntityCount::is_settled`].
+    pub settle_s: f32,
 }
 
 impl Default for JudgeConfig {
     fn default() -> Self {
-        Self { warmup_s: 900.0, warmup_samples: 20, edge: 1.0, report_edge: 0.8, t_shift: 0.0, hold: 0.965 }
+        Self {
+            warmup_s: 900.0,
+            warmup_samples: 20,
+            edge: 1.0,
+            report_edge: 0.8,
+            t_shift: 0.0,
+            hold: 0.965,
+            settle_s: 86_400.0,
+        }
     }
 }
 
@@ -156,7 +166,7 @@ impl Judge {
         for sample in samples {
             if let Some(hot) = self.hot.get_mut(sample.slot).filter(|hot| hot.alarm.open()) {
                 hot.alarm.close();
-                recount(&mut self.entities, hot);
+                recount(&mut self.entities, hot, &self.config);
             }
         }
     }
@@ -170,7 +180,7 @@ impl Judge {
         hot.alarm.close();
         hot.set(flag::MISSING, false);
         hot.set(flag::ENDED, true);
-        recount(&mut self.entities, hot);
+        recount(&mut self.entities, hot, &self.config);
         self.set_deadline(slot, overdue::NEVER);
     }
 
@@ -203,7 +213,7 @@ impl Judge {
         let ctx = Context { config: &self.config, rules, bins: &self.bins };
         let verdict = step(hot, (&mut self.seasons, &mut self.memories), sample, &ctx, returned, REPORT);
         hot.ts_ms = sample.ts_ms;
-        recount(&mut self.entities, hot);
+        recount(&mut self.entities, hot, &self.config);
         verdict
     }
 }
@@ -281,8 +291,8 @@ fn step(
 }
 
 /// Brings the counts of the series' entity up to date.
-fn recount(entities: &mut Entities, hot: &mut Hot) {
-    let (from, to) = (hot.counted(), hot.standing());
+fn recount(entities: &mut Entities, hot: &mut Hot, config: &JudgeConfig) {
+    let (from, to) = (hot.counted(), hot.standing(config.settle_s));
     if from != to {
         entities.change(hot.entity, from, to);
         hot.count_as(to);

@@ -113,7 +113,7 @@ fn score(hosts: u32, mad: u32) -> f32 {
         return 0.0;
     }
     let share = mad as f32 / hosts as f32;
-    host_score(EntityCount { judged: hosts, ready: hosts, anomalous: mad }).min(share / EDGE_SHARE)
+    host_score(EntityCount { judged: hosts, ready: hosts, anomalous: mad, settled: hosts }).min(share / EDGE_SHARE)
 }
 
 /// Time between samples of the one in the middle of these hosts; 0 for none.
@@ -137,6 +137,7 @@ fn episode(book: &Book, rule: &Rule, mad: &[&HostReading], hosts: usize, worst: 
         verdict: worst,
         series: hosts as u32,
         top_contributors: named.collect::<Vec<_>>().join(", "),
+        basis: String::new(),
         dashboard: url,
     };
     Episode {

@@ -160,6 +160,30 @@ fn contributors(book: &Book, reading: &HostReading) -> String {
     if named.is_empty() { book.top_contributors(&reading.host) } else { named.join(", ") }
 }
 
+/// What the alert of a host is based on: the part of its score that leads, or what is held back of its series.
+fn basis(book: &Book, reading: &HostReading) -> String {
+    let load = book.load.host(&reading.host);
+    let parts = &reading.parts;
+    let (anomalous, ready) = (reading.anomalous, reading.ready);
+    let known = [
+        (parts.change, "Its series changed together in an unusual way.".to_owned()),
+        (parts.level, "Its series are together where they never were.".to_owned()),
+        (parts.singles, "Verdicts on its single series are more, and rarer, than chance gives.".to_owned()),
+        (parts.rollup, format!("{anomalous} of its {ready} series with a score are over their own edge at once.")),
+        (parts.peers, "Series of it are unlike those of its peers.".to_owned()),
+    ];
+    let known = known.into_iter().filter(|(score, _)| !score.is_nan() && reading.score >= 1.0);
+    let leading = known.reduce(|best, next| if next.0 > best.0 { next } else { best });
+    match leading {
+        Some((_, text)) => text,
+        None if book.is_overloaded(&reading.host) => {
+            let alerts = load.firing + load.held;
+            format!("{alerts} of its series have an alert of their own, more than are told of one by one.")
+        }
+        None => "Its score is over 1, the edge of what is normal.".to_owned(),
+    }
+}
+
 fn episode(book: &Book, rule: &Rule, reading: &HostReading, worst: &Verdict, now_ms: i64) -> Episode {
     let host = &reading.host;
     let selected = Labels::new([("host", host.as_str())]).map(|labels| selector(&labels)).unwrap_or_default();
@@ -172,6 +196,7 @@ fn episode(book: &Book, rule: &Rule, reading: &HostReading, worst: &Verdict, now
         verdict: worst,
         series: reading.series.max(worst.value as u32).max(1),
         top_contributors: contributors(book, reading),
+        basis: basis(book, reading),
         dashboard: &url,
     };
     let mut annotations = facts.annotations();

@@ -316,7 +316,22 @@ fn a_host_alert_names_the_series_its_joint_score_comes_from() {
     let text = |name: &str| texts.iter().find(|(n, _)| n == name).map(|(_, text)| text.as_str());
     assert_eq!(text("top_contributors"), Some("cpu (60 %), disk (40 %)"));
     assert_eq!(text("parts"), Some("change 2.00, rollup 0.10"));
+    let told = "Its series changed together in an unusual way. It comes from: cpu (60 %), disk (40 %).";
+    assert_eq!(text("description"), Some(told));
     assert_eq!(bench.said[0].episode.labels.get("host"), Some("web-1"));
+}
+
+#[test]
+fn a_host_alert_says_what_it_is_based_on() {
+    use watchbell_adapter_api::HostParts;
+    let mut bench = Bench::new();
+    let parts = HostParts { change: 0.2, rollup: 1.8, ..HostParts::default() };
+    let host = HostReading { parts, ..reading("web-1", 1.7, 30) };
+    bench.tick(0, std::slice::from_ref(&host));
+    assert_eq!(bench.tick(1, &[host]), ["HostAnomalous web-1 firing"]);
+    let texts = &bench.said[0].episode.annotations;
+    let explained = texts.iter().find(|(name, _)| name == "explanation").map(|(_, text)| text.as_str());
+    assert_eq!(explained, Some("30 of its 90 series with a score are over their own edge at once."));
 }
 
 #[test]

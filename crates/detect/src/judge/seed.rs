@@ -92,7 +92,7 @@ impl Judge {
         if let Some(season) = typical.season {
             self.seasons.give(hot, season);
         }
-        recount(&mut self.entities, hot);
+        recount(&mut self.entities, hot, &self.config);
         Seeded::Done
     }
 }

@@ -44,7 +44,7 @@ impl Judge {
         if let Some(memory) = memory {
             self.memories.give(&mut hot.trace, memory);
         }
-        recount(&mut self.entities, hot);
+        recount(&mut self.entities, hot, &self.config);
         let secs = hot.ts_ms.div_euclid(1000).clamp(0, i64::from(u32::MAX - 1)) as u32;
         let due = hot.rows > 0 && !hot.is(flag::ENDED | flag::MISSING);
         let deadline = if due { overdue::deadline(secs, hot.cadence_s) } else { overdue::NEVER };

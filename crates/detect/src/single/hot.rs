@@ -33,7 +33,7 @@ pub(crate) mod flag {
     pub(crate) const JUMPED_UP: u16 = 1 << 7;
     /// The open alarm saw jumps down.
     pub(crate) const JUMPED_DOWN: u16 = 1 << 8;
-    /// How the series stands in the counts of its entity: three bits.
+    /// How the series stands in the counts of its entity: four bits.
     pub(crate) const COUNTED_JUDGED: u16 = 1 << 9;
     /// See [`COUNTED_JUDGED`].
     pub(crate) const COUNTED_READY: u16 = 1 << 10;
@@ -45,6 +45,8 @@ pub(crate) mod flag {
     pub(crate) const RANG: u16 = 1 << 13;
     /// Its scale, tail and season were taken over from its group.
     pub(crate) const INHERITED: u16 = 1 << 14;
+    /// See [`COUNTED_JUDGED`].
+    pub(crate) const COUNTED_SETTLED: u16 = 1 << 15;
     /// The facts that are learned from samples, and so saved.
     pub(crate) const LEARNED: u16 =
         VARIED | WARM | ENDED | MISSING | SLOW_LED | JUMPED_UP | JUMPED_DOWN | LIVE | INHERITED;
@@ -159,6 +161,12 @@ impl Hot {
         self.is(flag::WARM) && self.is(flag::VARIED) && !self.is(flag::ENDED)
     }
 
+    /// Time from its first sample to its last, seconds.
+    fn watched_s(&self) -> f32 {
+        let last = self.ts_ms.div_euclid(1000).clamp(0, i64::from(u32::MAX)) as u32;
+        last.saturating_sub(self.born) as f32
+    }
+
     /// The published score; an illegal or a missing value has one even where nothing is learned yet.
     pub(crate) fn published(&self) -> Option<f32> {
         if self.is(flag::MISSING) {
@@ -169,13 +177,14 @@ impl Hot {
         known.then_some(self.alarm.held)
     }
 
-    /// How the series counts for its entity now.
-    pub(crate) fn standing(&self) -> Standing {
+    /// How the series counts for its entity now, settled being watched for `settle_s` seconds.
+    pub(crate) fn standing(&self, settle_s: f32) -> Standing {
         let published = self.published();
         Standing {
             judged: self.is(flag::ADMITTED) && !self.is(flag::ENDED) && self.rows > 0,
             ready: published.is_some(),
             anomalous: published.is_some_and(|score| score > 1.0),
+            settled: published.is_some() && self.watched_s() >= settle_s && !self.inherits(),
         }
     }
 
@@ -185,6 +194,7 @@ impl Hot {
             judged: self.is(flag::COUNTED_JUDGED),
             ready: self.is(flag::COUNTED_READY),
             anomalous: self.is(flag::COUNTED_ANOMALOUS),
+            settled: self.is(flag::COUNTED_SETTLED),
         }
     }
 
@@ -193,6 +203,7 @@ impl Hot {
         self.set(flag::COUNTED_JUDGED, standing.judged);
         self.set(flag::COUNTED_READY, standing.ready);
         self.set(flag::COUNTED_ANOMALOUS, standing.anomalous);
+        self.set(flag::COUNTED_SETTLED, standing.settled);
     }
 }
 

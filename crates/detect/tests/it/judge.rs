@@ -268,10 +268,24 @@ fn a_reset_forgets_and_a_release_frees() {
     assert_eq!(feed.judge.entities().count(), 0);
     assert_eq!(feed.reading().not_ready, Some(NotReady::Warming));
     feed.put_all(0..30, quiet);
-    assert_eq!(feed.judge.entities().next(), Some((3, EntityCount { judged: 1, ready: 1, anomalous: 0 })));
+    assert_eq!(feed.judge.entities().next(), Some((3, EntityCount { judged: 1, ready: 1, anomalous: 0, settled: 0 })));
     feed.judge.release(0);
     assert!(feed.put(1.0).is_empty());
     assert_eq!(feed.judge.entities().count(), 0);
+}
+
+#[test]
+fn a_series_settles_once_it_was_watched_for_long() {
+    let config = JudgeConfig { settle_s: 6_000.0, ..JudgeConfig::default() };
+    let mut feed = Feed::with(config, SeriesSpec::default());
+    let settled = |feed: &Feed| feed.judge.entities().next().map(|(_, count)| count.settled);
+    feed.put_all(0..100, quiet);
+    assert_eq!(settled(&feed), Some(0));
+    feed.put_all(100..102, quiet);
+    assert_eq!(settled(&feed), Some(1));
+    feed.judge.reset(0);
+    feed.put_all(102..140, quiet);
+    assert_eq!(settled(&feed), Some(0), "what it learns anew is young again");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::support::{Feed, noise};
 const SERIES: u32 = 4;
 
 fn judge() -> Judge {
-    let config = JudgeConfig { warmup_s: 0.0, warmup_samples: 12, ..JudgeConfig::default() };
+    let config = JudgeConfig { warmup_s: 0.0, warmup_samples: 12, settle_s: f32::INFINITY, ..JudgeConfig::default() };
     let mut judge = Judge::new(config, CivilTime::new(vec![(0, 3600), (90_000_000, 7200)]));
     for slot in 0..SERIES {
         let mut spec = SeriesSpec::default();
@@ -82,8 +82,12 @@ fn counted(judge: &Judge, now_ms: i64) -> Vec<(u32, EntityCount)> {
             continue;
         }
         let ready = reading.not_ready.is_none();
-        let one =
-            EntityCount { judged: 1, ready: u32::from(ready), anomalous: u32::from(ready && reading.score > 1.0) };
+        let one = EntityCount {
+            judged: 1,
+            ready: u32::from(ready),
+            anomalous: u32::from(ready && reading.score > 1.0),
+            settled: 0,
+        };
         match counts.last_mut() {
             Some((entity, count)) if *entity == slot / 2 => *count = count.plus(one),
             _ => counts.push((slot / 2, one)),
