@@ -11,6 +11,7 @@ pub mod tls;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -18,6 +19,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use prometheus::{Encoder, TextEncoder};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use watchbell_adapter_api::sink::{Cursor, ScoreQuery};
 use watchbell_adapter_api::{Contributor, HostReading, Metrics, Scores};
@@ -184,6 +186,7 @@ async fn own_metrics(State(api): State<Api>) -> Response {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct HostsQuery {
     #[serde(default)]
     anomalous: bool,
@@ -227,10 +230,23 @@ async fn host_list(api: &Api) -> Vec<Host> {
     api.scores.hosts().await.into_iter().map(host).collect()
 }
 
-async fn hosts(State(api): State<Api>, Query(query): Query<HostsQuery>) -> Json<serde_json::Value> {
+async fn hosts(State(api): State<Api>, query: Result<Query<HostsQuery>, QueryRejection>) -> Response {
+    let Query(query) = match query {
+        Ok(query) => query,
+        Err(error) => {
+            let body = json!({"status": "error", "errorType": "bad_data", "error": query_problem(&error)});
+            return (StatusCode::BAD_REQUEST, Json(body)).into_response();
+        }
+    };
     let mut hosts = host_list(&api).await;
     hosts.retain(|h| !query.anomalous || h.score.is_some_and(|score| score > 1.0));
-    Json(serde_json::json!({"status": "success", "data": hosts}))
+    Json(json!({"status": "success", "data": hosts})).into_response()
+}
+
+/// What is wrong with a query string.
+fn query_problem(error: &QueryRejection) -> String {
+    let text = error.body_text();
+    format!("the query string: {}", text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text))
 }
 
 /// Series of the page.

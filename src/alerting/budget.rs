@@ -87,8 +87,8 @@ pub struct Shown {
     pub scope: Scope,
     /// Alerts accepted of a unit in a week.
     pub per_week: f64,
-    /// Alerts that fired of a unit, over the last week: incidents.
-    pub actual: f64,
+    /// Alerts that fired of a unit in a week, over the last week: incidents. `None` while less than a day was seen.
+    pub actual: Option<f64>,
     /// The middle and the highest edge.
     pub edges: (f32, f32),
 }
@@ -97,6 +97,8 @@ pub struct Shown {
 struct Account {
     budget: Budget,
     ledger: Ledger,
+    /// Units watched at the last tick.
+    units: f64,
 }
 
 /// All budgets, with what happened under them.
@@ -112,6 +114,8 @@ pub struct Budgets {
     samples_per_week: f64,
     at_ms: i64,
     clock_ms: i64,
+    /// Whether something happened that [`Budgets::save`] was not asked for since.
+    news: bool,
 }
 
 impl Budgets {
@@ -128,6 +132,7 @@ impl Budgets {
             samples_per_week: SAMPLES_PER_WEEK,
             at_ms: i64::MIN,
             clock_ms: 0,
+            news: false,
         };
         budgets.set_rules(rules);
         budgets
@@ -145,10 +150,11 @@ impl Budgets {
         for (name, budget) in wanted {
             let Some(per_week) = budget.per_week(self.samples_per_week) else { continue };
             let clock_ms = self.clock_ms;
-            let account = self
-                .accounts
-                .entry(name)
-                .or_insert_with(|| Account { budget, ledger: Ledger::new(per_week, clock_ms) });
+            let account = self.accounts.entry(name).or_insert_with(|| Account {
+                budget,
+                ledger: Ledger::new(per_week, clock_ms),
+                units: 0.0,
+            });
             account.budget = budget;
             account.ledger.set_budget(per_week);
         }
@@ -172,11 +178,11 @@ impl Budgets {
         self.hostless = self.series - of_hosts;
         self.samples_per_week = samples_per_week.unwrap_or(self.samples_per_week);
         self.found.advance(now_ms, self.series);
-        for Account { budget, ledger } in self.accounts.values_mut() {
+        for Account { budget, ledger, units } in self.accounts.values_mut() {
             if let Some(per_week) = budget.per_week(self.samples_per_week) {
                 ledger.set_budget(per_week);
             }
-            let units = match budget.scope() {
+            *units = match budget.scope() {
                 Some(Scope::Host) => {
                     hosts.iter().for_each(|host| ledger.watch(&host.host, now_ms, host.series as f32));
                     hosts.len() as f64 + self.hostless
@@ -185,7 +191,7 @@ impl Budgets {
                 // Only those that had an anomaly are known by name.
                 _ => ledger.units().max(1) as f64,
             };
-            ledger.advance(now_ms, units, self.series);
+            ledger.advance(now_ms, *units, self.series);
             ledger.forget(now_ms);
         }
         self.marks.forget(now_ms);
@@ -196,6 +202,7 @@ impl Budgets {
         if is_certain(candidate.pattern) {
             return None;
         }
+        self.news = true;
         let place = place(candidate.host, candidate.id);
         let of_fleet = self.found.onset(&place, now_ms, candidate.score);
         let series = self.series;
@@ -248,6 +255,7 @@ impl Budgets {
         if is_certain(candidate.pattern) {
             return;
         }
+        self.news = true;
         if let Some(account) = self.account(candidate.rule) {
             let unit = unit(account.budget, candidate);
             account.ledger.fired(&unit);
@@ -258,6 +266,7 @@ impl Budgets {
     pub fn host_fired(&mut self, host: &str) {
         let account = self.accounts.get_mut(DEFAULT).filter(|account| account.budget.scope() == Some(Scope::Host));
         if let Some(account) = account {
+            self.news = true;
             account.ledger.fired(host);
         }
     }
@@ -272,6 +281,7 @@ impl Budgets {
         judgement: Judgement,
         said_ms: i64,
     ) -> bool {
+        self.news = true;
         if judgement == Judgement::FalseAlarm {
             return self.marks.add(candidate.id, candidate.pattern, candidate.score, said_ms);
         }
@@ -303,24 +313,31 @@ impl Budgets {
     /// What each budget shows of itself.
     #[must_use]
     pub fn shown(&self) -> Vec<Shown> {
-        let shown = |(name, Account { budget, ledger }): (&String, &Account)| {
+        let shown = |(name, Account { budget, ledger, units }): (&String, &Account)| {
             Some(Shown {
                 budget: name.clone(),
                 scope: budget.scope()?,
                 per_week: ledger.budget(),
-                actual: ledger.actual_per_week(),
+                actual: ledger.actual_per_week(*units),
                 edges: ledger.edges(self.clock_ms),
             })
         };
         self.accounts.iter().filter_map(shown).collect()
     }
 
+    /// Whether an anomaly came, an alert fired or a person spoke since [`Budgets::save`] was asked for.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        self.news
+    }
+
     /// What happened, as bytes.
     #[must_use]
-    pub fn save(&self) -> Vec<u8> {
+    pub fn save(&mut self) -> Vec<u8> {
+        self.news = false;
         let mut out = vec![VERSION];
         self.found.save(&mut out);
-        for (name, Account { budget, ledger }) in &self.accounts {
+        for (name, Account { budget, ledger, .. }) in &self.accounts {
             let head = format!("{name}\n{}", budget.scope().map_or("", Scope::as_str));
             out.extend((head.len() as u32).to_le_bytes());
             out.extend(head.as_bytes());

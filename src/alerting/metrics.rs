@@ -30,7 +30,7 @@ pub const BUDGET: MetricDef = MetricDef {
 pub const ACTUAL: MetricDef = MetricDef {
     name: "watchbell_alerts_actual_per_week",
     kind: MetricKindDef::Gauge,
-    help: "Alerts that fired of each unit in the last week, in the mean over units; those of one incident count once, confirmed and expected ones not at all.",
+    help: "Alerts that fired of each unit in the last week, in the mean over units; those of one incident count once, confirmed and expected ones not at all. Absent until a day was seen.",
     labels: &["budget", "per"],
 };
 
@@ -87,7 +87,10 @@ pub fn show_budgets(metrics: &Metrics, budgets: &Budgets) {
     for Shown { budget, scope, per_week, actual, edges } in budgets.shown() {
         let labels = [budget.as_str(), scope.as_str()];
         metrics.gauge(&BUDGET, &labels).set(per_week);
-        metrics.gauge(&ACTUAL, &labels).set(actual);
+        match actual {
+            Some(actual) => metrics.gauge(&ACTUAL, &labels).set(actual),
+            None => metrics.forget(&ACTUAL, &labels),
+        }
         metrics.gauge(&EDGE, &[&budget, "median"]).set(f64::from(edges.0));
         metrics.gauge(&EDGE, &[&budget, "max"]).set(f64::from(edges.1));
     }

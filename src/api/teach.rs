@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -16,7 +16,8 @@ use watchbell_adapter_api::Clock;
 use watchbell_series::{Labels, Pattern, Selector, SeriesId};
 
 use crate::alerting::Judgement;
-use crate::pipeline::alerts::Judged;
+use crate::pipeline::alerts::{FEEDBACK_MS, Judged};
+use crate::pipeline::handle::ShardHandle;
 use crate::pipeline::strikes::{Order, Refused};
 use crate::store::journal::{Feedback, Journal, JournalError, Kept, Strike, StrikeState};
 use crate::words;
@@ -40,6 +41,21 @@ pub struct Desk {
     pub judged: mpsc::Sender<Judged>,
     /// What works on strikes.
     pub orders: mpsc::Sender<Order>,
+    /// Where series are.
+    pub shards: Arc<[ShardHandle]>,
+}
+
+impl Desk {
+    /// Whether the series `id` is held.
+    async fn knows(&self, id: SeriesId) -> bool {
+        for shard in self.shards.iter() {
+            // A shard that fails just now can not say so: in doubt what was said is kept.
+            if shard.call(move |shard| shard.holds(id)).await.unwrap_or(true) {
+                return true;
+            }
+        }
+        false
+    }
 }
 
 impl std::fmt::Debug for Desk {
@@ -86,6 +102,12 @@ impl From<JsonRejection> for Refusal {
     }
 }
 
+impl From<QueryRejection> for Refusal {
+    fn from(error: QueryRejection) -> Self {
+        bad(super::query_problem(&error))
+    }
+}
+
 impl From<Refused> for Refusal {
     fn from(error: Refused) -> Self {
         let status = match error {
@@ -126,6 +148,7 @@ fn shown_time(ms: i64) -> Value {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Listing {
     #[serde(default)]
     state: String,
@@ -133,13 +156,18 @@ struct Listing {
     limit: Option<u32>,
 }
 
-impl Listing {
-    fn limit(&self) -> u32 {
-        self.limit.unwrap_or(LIMIT).clamp(1, MAX_LIMIT)
-    }
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limited {
+    limit: Option<u32>,
 }
 
-async fn alerts(State(desk): State<Desk>, Query(listing): Query<Listing>) -> Answer {
+fn limit(asked: Option<u32>) -> u32 {
+    asked.unwrap_or(LIMIT).clamp(1, MAX_LIMIT)
+}
+
+async fn alerts(State(desk): State<Desk>, listing: Result<Query<Listing>, QueryRejection>) -> Answer {
+    let Query(listing) = listing?;
     let suppressed = match listing.state.as_str() {
         "" | "all" => None,
         "fired" => Some(false),
@@ -147,7 +175,7 @@ async fn alerts(State(desk): State<Desk>, Query(listing): Query<Listing>) -> Ans
         other => return Err(bad(format!("unknown `state` `{other}`; known: all, fired, suppressed"))),
     };
     let before_ms = listing.before.clone().map(|text| time("before", &Value::String(text))).transpose()?;
-    let kept = desk.journal.kept(suppressed, before_ms.unwrap_or(i64::MAX), listing.limit()).await?;
+    let kept = desk.journal.kept(suppressed, before_ms.unwrap_or(i64::MAX), limit(listing.limit)).await?;
     Ok(success(StatusCode::OK, kept.iter().map(shown_alert).collect()))
 }
 
@@ -197,7 +225,21 @@ async fn meant(desk: &Desk, saying: &Saying) -> Result<(Option<Kept>, Option<Ser
             let texts = texts.ok_or_else(|| bad("`series` wants a text for each label"))?;
             let id = Labels::series(texts).map_err(|e| bad(format!("`series`: {e}")))?.id();
             let at_ms = time("time", at)?;
-            Ok((desk.journal.at(id, at_ms).await?, Some(id), at_ms))
+            let now_ms = desk.clock.now_ms();
+            if at_ms > now_ms {
+                return Err(bad("`time` is in the future"));
+            }
+            if at_ms < now_ms - FEEDBACK_MS {
+                let days = FEEDBACK_MS / 86_400_000;
+                return Err(bad(format!("`time` is more than {days} days ago: what is said of it counts for nothing")));
+            }
+            let kept = desk.journal.at(id, at_ms).await?;
+            if kept.is_none() && !desk.knows(id).await {
+                let message = "no series with exactly these labels is known; `series` wants all labels of the input, \
+                               as `/scores?match[]=...` and `/api/v1/explain` show them";
+                return Err(Refusal(StatusCode::NOT_FOUND, message.to_owned()));
+            }
+            Ok((kept, Some(id), at_ms))
         }
         _ => Err(bad("name either `alert` (an id of `/api/v1/alerts`), or `series` (its labels) and `time`")),
     }
@@ -248,8 +290,9 @@ fn shown_feedback(feedback: &Feedback) -> Value {
     })
 }
 
-async fn said(State(desk): State<Desk>, Query(listing): Query<Listing>) -> Answer {
-    let all = desk.journal.feedback(i64::MIN, listing.limit()).await?;
+async fn said(State(desk): State<Desk>, listing: Result<Query<Limited>, QueryRejection>) -> Answer {
+    let Query(listing) = listing?;
+    let all = desk.journal.feedback(i64::MIN, limit(listing.limit)).await?;
     Ok(success(StatusCode::OK, all.iter().map(shown_feedback).collect()))
 }
 

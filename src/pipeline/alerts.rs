@@ -28,13 +28,17 @@ const MESSAGES: usize = 16;
 const TICK: Duration = Duration::from_secs(1);
 /// How often the journal is pruned.
 const PRUNE: Duration = Duration::from_secs(3_600);
-/// How often budgets are shown, and what happened under them is kept.
+/// How often budgets are shown.
 const SHOW: Duration = Duration::from_secs(10);
-const KEEP: Duration = Duration::from_secs(300);
+/// What happened under them is kept at once, but not again before so long,
+const KEEP_MS: i64 = 5_000;
+/// nor so often that more than this is written a second, bytes; and where nothing happened, time is kept so often.
+const KEEP_RATE: i64 = 256 << 10;
+const KEEP_QUIET_MS: i64 = 300_000;
 /// The name under which the journal keeps it.
 const BUDGETS: &str = "budgets";
 /// False alarms that people told of are remembered for this long.
-const FEEDBACK_MS: i64 = 240 * 86_400_000;
+pub const FEEDBACK_MS: i64 = 240 * 86_400_000;
 /// And at most so many of them.
 const MAX_FEEDBACK: u32 = 100_000;
 /// How long sinks may take for what waits when they are removed.
@@ -182,6 +186,7 @@ impl AlertStage {
             metrics: around.metrics.clone(),
             gauges: AlertGauges::new(&around.metrics),
             started_ms: around.clock.now_ms(),
+            kept: Kept { at_ms: around.clock.now_ms(), pause_ms: 0 },
         };
         stage.restore().await?;
         let (messages, inbox) = mpsc::channel(MESSAGES);
@@ -240,6 +245,13 @@ struct Stage {
     metrics: Metrics,
     gauges: AlertGauges,
     started_ms: i64,
+    kept: Kept,
+}
+
+/// When what happened under the budgets was kept last, and how long to wait before it is again.
+struct Kept {
+    at_ms: i64,
+    pause_ms: i64,
 }
 
 impl Stage {
@@ -274,8 +286,20 @@ impl Stage {
         Ok(())
     }
 
-    async fn keep_budgets(&self) {
-        let state = self.book.budgets().save();
+    /// Keeps what happened under the budgets where that is due: a kill must not let alerts fire that are suppressed.
+    async fn keep_news(&mut self, now_ms: i64) {
+        let since_ms = now_ms - self.kept.at_ms;
+        let due = if self.book.budgets().has_news() { self.kept.pause_ms } else { KEEP_QUIET_MS };
+        // A clock that was set back is no reason to wait.
+        if since_ms >= due || since_ms < 0 {
+            self.keep_budgets().await;
+        }
+    }
+
+    async fn keep_budgets(&mut self) {
+        let state = self.book.budgets_mut().save();
+        let pause_ms = KEEP_MS.max(state.len() as i64 * 1_000 / KEEP_RATE);
+        self.kept = Kept { at_ms: self.clock.now_ms(), pause_ms };
         if let Err(error) = self.journal.keep_state(BUDGETS, self.clock.now_ms(), &state).await {
             tracing::warn!(%error, "what happened under the alert budget is not kept");
         }
@@ -288,7 +312,6 @@ impl Stage {
         mut inbox: mpsc::Receiver<Message>,
     ) {
         let mut shows = tokio::time::interval(SHOW);
-        let mut keeps = tokio::time::interval_at(tokio::time::Instant::now() + KEEP, KEEP);
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut prunes = tokio::time::interval(PRUNE);
@@ -303,10 +326,10 @@ impl Stage {
                     let _ = answer.send(self.book.judged(&episode, fired, judgement, self.clock.now_ms()));
                 }
                 _ = shows.tick() => own::show_budgets(&self.metrics, self.book.budgets()),
-                _ = keeps.tick() => self.keep_budgets().await,
                 _ = prunes.tick() => {
                     let kept_ms = i64::try_from(self.limits.retention.as_millis()).unwrap_or(i64::MAX);
-                    self.journal.prune(self.clock.now_ms().saturating_sub(kept_ms));
+                    let now_ms = self.clock.now_ms();
+                    self.journal.prune(now_ms.saturating_sub(kept_ms), now_ms - FEEDBACK_MS.max(kept_ms));
                 }
                 message = inbox.recv() => match message {
                     Some(Message::AddSink(name, instances)) => self.add_sink(&name, instances),
@@ -380,10 +403,13 @@ impl Stage {
         self.metrics.gauge(&metrics::LIMIT_REACHED, &["alerts"]).set(f64::from(u8::from(full)));
         self.gauges.set(counts);
         own::show_suppressed(&self.metrics, self.book.budgets());
+        self.keep_news(now_ms).await;
     }
 
     fn samples_per_week(&self, now_ms: i64) -> Option<f64> {
-        let samples = self.metrics.counter(&metrics::SAMPLES_JUDGED, &[]).get();
+        // History that is read back says nothing of how many samples come in a week.
+        let of = |def| self.metrics.counter(def, &[]).get();
+        let samples = of(&metrics::SAMPLES_JUDGED) - of(&metrics::SAMPLES_HISTORY);
         samples_per_week(samples, self.scores.series(), now_ms - self.started_ms)
     }
 

@@ -200,6 +200,10 @@ impl Strikes {
     async fn apply(&self, id: i64) {
         let strikes = self.journal.strikes().await.unwrap_or_default();
         let Some(mut strike) = strikes.into_iter().find(|strike| strike.id == id) else { return };
+        if strike.state == StrikeState::Removing && self.warm.is_none() {
+            self.drop_without_history(id).await;
+            return;
+        }
         let outcome = self.relearn(&strike).await;
         let failed = outcome.is_err();
         match outcome {
@@ -227,6 +231,17 @@ impl Strikes {
         };
         if let Err(error) = kept {
             tracing::error!(strike = id, %error, "how a strike went is not kept; it is done again at the next start");
+        }
+        self.show().await;
+    }
+
+    /// Takes strike `id` back where there is no history to learn from anew: its series keep what they learned.
+    async fn drop_without_history(&self, id: i64) {
+        match self.journal.remove_strike(id).await {
+            Ok(()) => tracing::warn!(strike = id, "taken back; without `history:` its series keep what they learned"),
+            Err(error) => {
+                tracing::error!(strike = id, %error, "a strike is not taken back; tried again at the next start")
+            }
         }
         self.show().await;
     }

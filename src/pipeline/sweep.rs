@@ -157,6 +157,7 @@ impl Sweeper {
 struct Published {
     samples: Counter,
     judged_samples: Counter,
+    history: Counter,
     histograms: Counter,
     new_series: Counter,
     expired: Counter,
@@ -215,6 +216,7 @@ impl Published {
         Self {
             samples: own.counter(&metrics::SAMPLES, &[]),
             judged_samples: own.counter(&metrics::SAMPLES_JUDGED, &[]),
+            history: own.counter(&metrics::SAMPLES_HISTORY, &[]),
             histograms: own.counter(&metrics::HISTOGRAMS, &[]),
             new_series: own.counter(&metrics::NEW_SERIES, &[]),
             expired: own.counter(&metrics::EXPIRED_SERIES, &[]),
@@ -239,6 +241,7 @@ impl Published {
         let grown = |get: fn(&Stats) -> u64| get(&now.stats).saturating_sub(get(&before.stats)) as f64;
         self.samples.inc_by(grown(|s| s.samples));
         self.judged_samples.inc_by(grown(|s| s.judged));
+        self.history.inc_by(now.history.saturating_sub(before.history) as f64);
         self.histograms.inc_by(grown(|s| s.histograms));
         self.new_series.inc_by(grown(|s| s.new_series));
         self.expired.inc_by(grown(|s| s.expired));

@@ -150,11 +150,11 @@ impl Journal {
         }
     }
 
-    /// Asks the writing task to remove episodes that ended before `before_ms`. With a full queue it is left
-    /// to the next time.
-    pub fn prune(&self, before_ms: i64) {
+    /// Asks the writing task to remove episodes that ended before `ended_ms`, and what people said before `said_ms`.
+    /// With a full queue it is left to the next time.
+    pub fn prune(&self, ended_ms: i64, said_ms: i64) {
         // Nothing is lost when this is dropped: pruning is repeated.
-        let _ = self.commands.try_send(Command::Prune { before_ms });
+        let _ = self.commands.try_send(Command::Prune { ended_ms, said_ms });
     }
 
     /// Waits until everything handed over before is written, or was tried once more and is lost.

@@ -38,6 +38,8 @@ table! {
     SAMPLES = counter("watchbell_samples_total", &[], "Samples that came in, judged or not.");
     /// Samples that reached a judge.
     SAMPLES_JUDGED = counter("watchbell_samples_judged_total", &[], "Samples of judged series, derived ones included.");
+    /// Samples that a judge learned from and did not judge.
+    SAMPLES_HISTORY = counter("watchbell_samples_history_total", &[], "Those of them that were history, read back to learn from.");
     /// Native histograms that came in.
     HISTOGRAMS = counter("watchbell_native_histograms_total", &[], "Native histogram samples that came in.");
     /// Samples that are not judged.

@@ -82,10 +82,29 @@ fn feedback_is_kept_and_raises_an_edge() {
     let again = say(&service, "/api/v1/feedback", &json!({"alert": id, "verdict": "false_alarm"})).expect("taken");
     assert_eq!(again["raisesEdge"], json!(false), "said twice it counts once");
     let labels = json!({"__name__": "it_gauge", "instance": "web-1:9100", "job": "it"});
-    let by_series = json!({"series": labels, "time": alert["startsAt"], "verdict": "false_alarm"});
+    let by_series = json!({"series": labels.clone(), "time": alert["startsAt"], "verdict": "false_alarm"});
     assert_eq!(say(&service, "/api/v1/feedback", &by_series).expect("taken")["alert"], json!(id));
-    let nothing = json!({"series": {"__name__": "it_gauge"}, "time": 1_000, "verdict": "expected"});
+    let quiet_s = (SystemClock.now_ms() - 300_000) / 1_000;
+    let nothing = json!({"series": labels, "time": quiet_s, "verdict": "expected"});
     assert_eq!(say(&service, "/api/v1/feedback", &nothing).expect("kept all the same")["alert"], Value::Null);
+    for (series, at, problem) in [
+        (json!({"__name__": "it_gauge"}), quiet_s, "404 \"no series with exactly these labels"),
+        (labels.clone(), quiet_s + 86_400, "400 \"`time` is in the future"),
+        (labels, 1_000, "400 \"`time` is more than 240 days ago"),
+    ] {
+        let body = json!({"series": series, "time": at, "verdict": "expected"});
+        let error = say(&service, "/api/v1/feedback", &body).expect_err("refused");
+        assert!(error.starts_with(problem), "{body}: {error}");
+    }
+    for (path, problem) in [
+        ("alerts?limit=many", "limit: invalid digit"),
+        ("alerts?stat=fired", "unknown field `stat`, expected one of `state`, `before`, `limit`"),
+        ("feedback?limit=-1", "limit: invalid digit"),
+        ("hosts?anomalous=perhaps", "anomalous: provided string was not"),
+    ] {
+        let error = ask(&service, &format!("/api/v1/{path}")).expect_err("refused");
+        assert!(error.starts_with("400 \"the query string: ") && error.contains(problem), "{path}: {error}");
+    }
     assert_eq!(service.metric("watchbell_feedback_total", &[("verdict", "false_alarm")]), 1.0);
     assert!(service.stop().success());
 
@@ -219,15 +238,19 @@ struct Running {
 
 impl Running {
     fn start(data_dir: &Path, now_ms: i64) -> Self {
+        Self::start_with(data_dir, Some(now_ms))
+    }
+
+    fn start_with(data_dir: &Path, history: Option<i64>) -> Self {
         http::RUNTIME.block_on(async {
             let overrides = Overrides { listen: Some(([127, 0, 0, 1], 0).into()), data_dir: Some(data_dir.to_owned()) };
             let text = format!("{PUSHED}shards: 2\n");
             let mut checked = Config::from_text("test", &text, &overrides).expect("a config");
-            checked.history = Some(Named {
+            checked.history = history.map(|now_ms| Named {
                 name: "archive".into(),
                 kind: "archive",
                 path: "history".to_owned(),
-                item: Arc::new(Archive { now_ms }),
+                item: Arc::new(Archive { now_ms }) as Arc<dyn History>,
                 fingerprint: Value::Null,
                 max_series: None,
             });
@@ -275,6 +298,20 @@ impl Running {
             let settled = strikes.as_array().is_some_and(|all| all.iter().all(|s| s["state"] == "applied"));
             if settled { Ok(strikes) } else { Err(strikes.to_string()) }
         })
+    }
+
+    /// Takes strike `id`, the only one, back.
+    fn take_back(&self, id: i64) {
+        let url = format!("{}/api/v1/strikes/{id}", self.base);
+        let deleted = http::RUNTIME.block_on(async {
+            let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+            client.delete(&url).send().await.expect("asked").status().as_u16()
+        });
+        assert_eq!(deleted, 202);
+        wait::until("the strike to be gone", || {
+            let strikes = told(http::get(&format!("{}/api/v1/strikes", self.base))?)?;
+            if strikes == json!([]) { Ok(()) } else { Err(strikes.to_string()) }
+        });
     }
 
     fn stop(self) {
@@ -344,17 +381,16 @@ fn struck_windows_are_unlearned_and_stay_out() {
     assert!(near(anew, sane, 0.5), "{anew:?} {sane:?}");
 
     // Taken back, the window is learned again.
-    let url = format!("{}/api/v1/strikes/1", running.base);
-    let deleted = http::RUNTIME.block_on(async {
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        client.delete(&url).send().await.expect("asked").status().as_u16()
-    });
-    assert_eq!(deleted, 202);
-    wait::until("the strike to be gone", || {
-        let strikes = told(http::get(&format!("{}/api/v1/strikes", running.base))?)?;
-        if strikes == json!([]) { Ok(()) } else { Err(strikes.to_string()) }
-    });
+    running.take_back(1);
     let spoilt_again = running.band("it_gauge a").expect("ready");
     assert!(near(spoilt_again, spoilt, 0.2), "{spoilt_again:?} {spoilt:?}");
+
+    // Where there is no history any more, a strike goes all the same; its series keep what they learned.
+    let url = format!("{}/api/v1/strikes", running.base);
+    let strike = told(http::post(&url, JSON, body.to_string().into_bytes()).expect("asked")).expect("taken");
+    running.applied();
+    running.stop();
+    let running = Running::start_with(&data, None);
+    running.take_back(strike["id"].as_i64().expect("an id"));
     running.stop();
 }

@@ -65,6 +65,21 @@ async fn open_episodes_come_back_as_they_were() {
     );
 }
 
+fn feedback(said_ms: i64) -> Feedback {
+    Feedback {
+        said_ms,
+        series: None,
+        about_ms: said_ms,
+        alert: None,
+        rule: String::new(),
+        host: String::new(),
+        pattern: Pattern::None,
+        peak_score: 0.0,
+        judgement: crate::alerting::Judgement::Expected,
+        comment: String::new(),
+    }
+}
+
 #[tokio::test]
 async fn pruning_keeps_what_fires() {
     let temp = tempfile::tempdir().expect("temp dir");
@@ -74,8 +89,13 @@ async fn pruning_keeps_what_fires() {
     }
     journal.record(fired(&episode("open", 0)));
     journal.record(resolved(&episode("young", 0), 90_000));
-    journal.prune(50_000);
+    for said_ms in [19_000, 21_000] {
+        journal.add_feedback(&feedback(said_ms)).await.expect("kept");
+    }
+    journal.prune(50_000, 20_000);
     journal.flush().await;
+    let said = journal.feedback(i64::MIN, 10).await.expect("read");
+    assert_eq!(said.iter().map(|said| said.said_ms).collect::<Vec<_>>(), [21_000]);
     let left = journal.history(i64::MAX, 10_000).await.expect("read");
     assert_eq!(left.iter().map(|e| e.labels.get("metric").expect("metric")).collect::<Vec<_>>(), ["young", "open"]);
     let events: i64 = sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&journal.pool).await.expect("count");

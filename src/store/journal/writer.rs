@@ -16,8 +16,13 @@ use crate::alerting::Transition;
 
 /// Commands taken in one transaction.
 const BATCH: usize = 256;
-/// Episodes removed in one transaction, so that pruning never holds the database for long.
+/// Rows removed in one transaction, so that pruning never holds the database for long.
 const PRUNE_BATCH: i64 = 1_000;
+/// What is removed: ended episodes, and what people said.
+const ENDED: &str =
+    "DELETE FROM episodes WHERE id IN (SELECT id FROM episodes WHERE ends_ms < ? ORDER BY ends_ms LIMIT ?)";
+const SAID: &str =
+    "DELETE FROM feedback WHERE id IN (SELECT id FROM feedback WHERE said_ms < ? ORDER BY said_ms LIMIT ?)";
 /// Pause after a failed write; doubled up to [`LONGEST_RETRY`].
 const RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
@@ -25,7 +30,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) enum Command {
     Record(Box<Transition>),
-    Prune { before_ms: i64 },
+    Prune { ended_ms: i64, said_ms: i64 },
     Flush(oneshot::Sender<()>),
 }
 
@@ -50,7 +55,7 @@ pub(super) async fn run(pool: SqlitePool, mut commands: mpsc::Receiver<Command>,
         for command in batch.drain(..) {
             match command {
                 Command::Record(transition) => records.push(transition),
-                Command::Prune { before_ms } => prune = Some(before_ms),
+                Command::Prune { ended_ms, said_ms } => prune = Some((ended_ms, said_ms)),
                 Command::Flush(done) => flushes.push(done),
             }
         }
@@ -68,11 +73,13 @@ pub(super) async fn run(pool: SqlitePool, mut commands: mpsc::Receiver<Command>,
             }
         }
         records.clear();
-        if let Some(before_ms) = prune
-            && let Err(error) = remove_before(&pool, before_ms).await
-        {
-            shared.failures.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(%error, "old alerts not removed from the journal");
+        if let Some((ended_ms, said_ms)) = prune {
+            for (rows, before_ms) in [(ENDED, ended_ms), (SAID, said_ms)] {
+                if let Err(error) = remove_before(&pool, rows, before_ms).await {
+                    shared.failures.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(%error, "what is old is not removed from the journal");
+                }
+            }
         }
         for done in flushes.drain(..) {
             // Whoever asked may have stopped waiting.
@@ -92,15 +99,9 @@ async fn write(pool: &SqlitePool, records: &[Box<Transition>]) -> sqlx::Result<(
     transaction.commit().await
 }
 
-async fn remove_before(pool: &SqlitePool, before_ms: i64) -> sqlx::Result<()> {
+async fn remove_before(pool: &SqlitePool, rows: &'static str, before_ms: i64) -> sqlx::Result<()> {
     loop {
-        let done = query(
-            "DELETE FROM episodes WHERE id IN (SELECT id FROM episodes WHERE ends_ms < ? ORDER BY ends_ms LIMIT ?)",
-        )
-        .bind(before_ms)
-        .bind(PRUNE_BATCH)
-        .execute(pool)
-        .await?;
+        let done = query(rows).bind(before_ms).bind(PRUNE_BATCH).execute(pool).await?;
         if done.rows_affected() < PRUNE_BATCH.unsigned_abs() {
             return Ok(());
         }

@@ -24,6 +24,8 @@ const FLEET_EVENTS: f64 = 4.0;
 const FLEET_WEEKS: f64 = 2.0;
 /// Memory of what fired, weeks: for showing it beside the budget.
 const SHOWN_WEEKS: f64 = 1.0;
+/// What was watched for less has no rate to be shown, weeks: a day, as the memory sees it.
+const SEEN_WEEKS: f64 = 0.13;
 /// Units that are kept; one beyond is held to what is known of all.
 const MAX_UNITS: usize = 100_000;
 
@@ -204,11 +206,12 @@ impl Ledger {
         std::array::from_fn(|bin| (own[bin] + prior_weeks * of_fleet(bin)) / (own_weeks + prior_weeks))
     }
 
-    /// Alerts that fired a week of one unit, over the last week: incidents, whatever the number of series.
+    /// Alerts that fired a week of one unit, over the last week: incidents, whatever the number of series. `units`
+    /// are watched now; `None` while they were not watched for a day each, for a rate of minutes tells nothing.
     #[must_use]
-    pub fn actual_per_week(&self) -> f64 {
+    pub fn actual_per_week(&self, units: f64) -> Option<f64> {
         let weeks = self.fired.exposure;
-        if weeks > 0.0 { f64::from(self.fired.counts[0]) / weeks } else { 0.0 }
+        (weeks > 0.0 && weeks >= SEEN_WEEKS * units).then(|| f64::from(self.fired.counts[0]) / weeks)
     }
 
     /// The middle and the highest edge of all units.

@@ -138,7 +138,8 @@ fn a_quiet_fleet_is_not_held_back() {
     let outcome = fleet.run(1.0, 12, 4, None);
     assert!((0.2..0.4).contains(&outcome.rate()), "{}", outcome.rate());
     assert!(outcome.ledger.edges(12 * WEEK).1 < 1.2, "{:?}", outcome.ledger.edges(12 * WEEK));
-    assert!((outcome.ledger.actual_per_week() - 0.3).abs() < 0.2, "{}", outcome.ledger.actual_per_week());
+    let actual = outcome.ledger.actual_per_week(40.0);
+    assert!(actual.is_some_and(|actual| (actual - 0.3).abs() < 0.2), "{actual:?}");
 }
 
 #[test]
@@ -191,7 +192,7 @@ fn what_is_certain_passes_and_nonsense_does_no_harm() {
     }
     ledger.advance(i64::MAX, f64::MAX, 1e12);
     assert!((1.0..=MAX_EDGE).contains(&ledger.edge("a", i64::MIN)));
-    assert!(ledger.actual_per_week().is_finite());
+    assert!(ledger.actual_per_week(1.0).is_some_and(f64::is_finite));
 }
 
 #[test]
@@ -207,10 +208,23 @@ fn what_was_real_does_not_count() {
         ledger.fired("a");
     }
     assert!(ledger.edge("a", 5 * WEEK) > 1.6, "{}", ledger.edge("a", 5 * WEEK));
-    let actual = ledger.actual_per_week();
+    let actual = ledger.actual_per_week(1.0).expect("weeks were seen");
     times.iter().for_each(|at| ledger.forgive("a", *at, 1.7, true));
     assert!(ledger.edge("a", 5 * WEEK) <= before, "{}", ledger.edge("a", 5 * WEEK));
-    assert!(actual > 0.0 && ledger.actual_per_week() < 0.1 * actual);
+    assert!(actual > 0.0 && ledger.actual_per_week(1.0) < Some(0.1 * actual));
+}
+
+#[test]
+fn minutes_make_no_rate() {
+    let mut ledger = Ledger::new(1.0, 0);
+    ledger.watch("a", 0, 1.0);
+    assert_eq!(ledger.actual_per_week(0.0), None);
+    ledger.onset("a", HOUR, 1.3);
+    ledger.fired("a");
+    ledger.advance(2 * HOUR, 10.0, 10.0);
+    assert_eq!(ledger.actual_per_week(10.0), None, "one in two hours is not 84 a week");
+    ledger.advance(25 * HOUR, 10.0, 10.0);
+    assert!(ledger.actual_per_week(10.0).is_some_and(|actual| (0.3..1.0).contains(&actual)));
 }
 
 #[test]
