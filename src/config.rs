@@ -213,5 +213,10 @@ fn check_all(
         problems.hint("sources", "nothing to watch", "add a source, or remove the key to watch this machine");
     }
     items::conflicts(&sources, &sinks, problems);
+    let most = settings.series.max_series as u64;
+    for source in sources.iter().filter(|source| source.max_series.is_some_and(|own| u64::from(own) > most)) {
+        let message = format!("more than all sources may hold together, which is {most}");
+        problems.hint(format!("{}.max_series", source.path), message, "lower it, or raise `series.max_series`");
+    }
     Some(Checked { settings, sources, sinks, history })
 }

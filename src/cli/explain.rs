@@ -23,7 +23,7 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "TIME", value_parser = at)]
     pub at: Option<String>,
     /// Address of the service.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9797")]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9797", value_parser = url)]
     pub url: String,
     /// User name for basic authentication.
     #[arg(long, value_name = "NAME", requires = "password_file")]
@@ -41,6 +41,16 @@ pub struct ExplainArgs {
 
 fn selector(text: &str) -> Result<String, String> {
     text.parse::<Selector>().map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+fn url(text: &str) -> Result<String, String> {
+    let known = text.parse::<http::Uri>().ok().filter(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
+    });
+    match known {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("no address; write it as `http://127.0.0.1:9797`".to_owned()),
+    }
 }
 
 fn at(text: &str) -> Result<String, String> {
@@ -84,5 +94,20 @@ async fn ask(args: &ExplainArgs) -> anyhow::Result<Value> {
             bail!("{}", body["error"].as_str().unwrap_or("refused without a reason"))
         }
         _ => bail!("`{}` answers {status}: {}", args.url, body.chars().take(200).collect::<String>().trim()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_scheme_and_a_host() {
+        for good in ["http://127.0.0.1:9797", "https://watchbell.example.com/prefix/"] {
+            assert_eq!(url(good).as_deref(), Ok(good));
+        }
+        for bad in ["localhost:9797", "127.0.0.1:9797", "http://", "ftp://a", ""] {
+            assert!(url(bad).expect_err(bad).contains("`http://127.0.0.1:9797`"), "{bad}");
+        }
     }
 }

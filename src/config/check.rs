@@ -54,10 +54,7 @@ fn detect(raw: &DetectConfig, problems: &mut Problems) -> Detect {
     if tick > MAX_TICK {
         problems.add("detect.tick", format!("{} is more than {}", raw.tick, Span(MAX_TICK)));
     }
-    if let Some(at) = raw.peers.group_by.iter().position(String::is_empty) {
-        let hint = "name a label, or leave the entry out";
-        problems.hint(format!("detect.peers.group_by[{at}]"), "the label name is empty", hint);
-    }
+    group_by(&raw.peers.group_by, problems);
     Detect {
         sensitivity: raw.sensitivity,
         warmup: raw.warmup.0,
@@ -70,6 +67,30 @@ fn detect(raw: &DetectConfig, problems: &mut Problems) -> Detect {
             warmup: raw.joint.warmup.0,
         },
         peers: Peers { enabled: raw.peers.enabled, group_by: raw.peers.group_by.clone() },
+    }
+}
+
+/// Labels that are one machine's own: with them in a group it has one member.
+const OWN_LABELS: [&str; 5] = ["host", "hostname", "nodename", "node", "instance"];
+
+fn group_by(labels: &[String], problems: &mut Problems) {
+    for (at, label) in labels.iter().enumerate() {
+        let path = format!("detect.peers.group_by[{at}]");
+        let legal = label.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            && !label.starts_with(|c: char| c.is_ascii_digit());
+        if label.is_empty() {
+            problems.hint(path, "the label name is empty", "name a label, or leave the entry out");
+        } else if label == watchbell_series::labels::NAME {
+            problems.hint(path, "series of a group have the same metric anyway", "leave the entry out");
+        } else if !legal {
+            let hint = "write the bare name of a label, such as `job` or `role`";
+            problems.hint(path, format!("`{label}` is no name of a label"), hint);
+        } else if OWN_LABELS.contains(&label.as_str()) {
+            let hint = "name labels that several machines have in common, such as `job` or `role`";
+            problems.hint(path, format!("`{label}` names one machine, which has no peers then"), hint);
+        } else if labels[..at].contains(label) {
+            problems.hint(path, format!("`{label}` stands twice"), "leave one out");
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use watchbell_series::{Direction, Labels, MetricKind, Pattern, Selector, Unit};
 use super::raw::{RawAlert, RawCase, RawFile, RawMapping, RawScore, RawSeries};
 use super::values::{self, Overlay, Values, Wave};
 use crate::alerting::annotate::selector;
-use crate::config::Overrides;
+use crate::config::{Overrides, nearest};
 use crate::pipeline::rehearsal::Setup;
 use crate::pipeline::service::Origin;
 
@@ -106,6 +106,9 @@ pub(super) fn parse(path: &Path, text: &str, rules_dir: Option<&Path>) -> Result
     let cases: Vec<Case> = raw.tests.iter().map(|case| reader.case(case, interval)).collect();
     if cases.is_empty() {
         reader.problems.push(format!("{}: no tests in it", path.display()));
+    }
+    if let Some(setup) = &setup {
+        reader.names(setup, &cases);
     }
     match setup {
         Some(setup) if reader.problems.is_empty() => Ok(File { path: path.to_owned(), setup, cases }),
@@ -260,6 +263,18 @@ impl Reader<'_> {
         let raw = &row.value;
         let at = self.step(&raw.at, interval_ms);
         Alert { line: row.referenced.line(), at, alert: raw.alert.clone(), firing: raw.firing.clone() }
+    }
+
+    /// Each alert that a test names must be that of a rule: one that is misspelt never fires.
+    fn names(&mut self, setup: &Setup, cases: &[Case]) {
+        let rules = setup.alerts.series.iter().chain(&setup.alerts.hosts).chain(&setup.alerts.fleet);
+        let known: Vec<&str> = rules.map(|rule| rule.name.as_str()).collect();
+        for row in cases.iter().flat_map(|case| &case.alerts) {
+            if let Some(name) = row.alert.as_deref().filter(|name| !known.contains(name)) {
+                let hint = nearest::suggest(name, &known);
+                self.wrong(row.line, &format!("no rule is called `{name}`; {hint}"));
+            }
+        }
     }
 
     fn select(&mut self, line: u64, text: Option<&Spanned<String>>, only: Option<&Selector>) -> Option<Selector> {

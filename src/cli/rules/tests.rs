@@ -65,6 +65,10 @@ fn files_that_are_wrong_say_where() {
             "tests:\n  - name: x\n    series: [{series: a, values: '1'}, {series: b, values: '1'}]\n    scores: [{at: 0, over: 1}]\n",
             "t.yaml:4: which series?",
         ),
+        (
+            "tests:\n  - name: x\n    series: [{series: a, values: '1'}]\n    alerts:\n      - {at: 1m, alert: MetricAnomalos, firing: []}\n",
+            "t.yaml:5: no rule is called `MetricAnomalos`; did you mean `MetricAnomalous`?",
+        ),
         ("rules_dir: nowhere\ntests: []\n", "`nowhere` is no folder of rules"),
     ] {
         let problems = file::parse(Path::new("t.yaml"), text, None).expect_err(text);
