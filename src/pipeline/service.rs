@@ -24,7 +24,8 @@ use super::source_watch::SourceRow;
 use super::strikes::{self, Strikes};
 use super::supervise::{Component, Surroundings, start_score_sink, start_source};
 use super::sweep::Sweeper;
-use super::tick::{Board, Ticker};
+use super::tick::Board;
+use super::tick::running::{self, Running};
 use super::warm::WarmStart;
 use super::{civil, reshard, rules};
 use crate::api::routes::RouteTable;
@@ -38,7 +39,7 @@ use crate::store::journal::Journal;
 use crate::telemetry::{logging, metrics, process};
 
 /// Batches of verdicts that may wait for the alerting stage.
-const VERDICTS: usize = 1024;
+const VERDICTS: usize = 64;
 /// New hosts that may wait for their history; one beyond learns from live samples.
 const NEW_HOSTS: usize = 4096;
 /// How long live samples are held back at most while the time of a pause is caught up.
@@ -87,6 +88,7 @@ pub struct Service {
     sinks: HashMap<String, Component>,
     alerts: AlertStage,
     checkpointer: Arc<Checkpointer>,
+    ticking: Running,
     tasks: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
     stop_server: watch::Sender<bool>,
@@ -153,8 +155,13 @@ impl Service {
         });
         let (sayings, judgements) = mpsc::channel(strikes::ORDERS);
         let (orders, order_queue) = mpsc::channel(strikes::ORDERS);
-        let desk =
-            api::teach::Desk { journal: Arc::clone(&journal), clock: Arc::clone(&clock), judged: sayings, orders };
+        let desk = api::teach::Desk {
+            journal: Arc::clone(&journal),
+            clock: Arc::clone(&clock),
+            judged: sayings,
+            orders,
+            shards: Arc::clone(&shards),
+        };
         let own = own.merge(api::teach::router(desk));
         let routes = RouteTable::new(own, settings.http.basic_auth.clone());
         let tls = settings.http.tls.as_ref().map(api::tls::server_config).transpose().map_err(|e| anyhow!(e))?;
@@ -212,8 +219,9 @@ impl Service {
             tokio::spawn(sweeper.run(shutdown.clone())),
             tokio::spawn(Arc::clone(&checkpointer).run(settings.checkpoint_interval, shutdown.clone())),
         ];
-        let ticker = Ticker::start(&settings, Arc::clone(&shards), Arc::clone(&clock), board, &metrics).await?;
-        tasks.extend(ticker.map(|ticker| tokio::spawn(ticker.run(shutdown.clone()))));
+        let ticks =
+            running::Around { shards: Arc::clone(&shards), clock: Arc::clone(&clock), board, metrics: metrics.clone() };
+        let ticking = Running::start(&settings, ticks).await?;
         let warm = checked.history.map(|history| {
             let ingest = Arc::new(strikes::Stripped::new(Arc::clone(&around.ingest), Arc::clone(&struck)));
             let (clock, metrics) = (Arc::clone(&around.clock), metrics.clone());
@@ -251,6 +259,7 @@ impl Service {
             sinks: HashMap::new(),
             alerts,
             checkpointer,
+            ticking,
             tasks,
             stop,
             stop_server,
@@ -413,7 +422,13 @@ impl Service {
                 .await;
         }
         logging::set_level(new.log.level);
-        Ok(difference.settings.iter().map(|path| format!("`{path}` changed")).collect())
+        let mut said: Vec<String> = difference.settings.iter().map(|path| format!("`{path}` changed")).collect();
+        // The folder is that of the start, whatever the config says now.
+        let settings = Settings { data_dir: self.around.data_dir.clone(), ..new.clone() };
+        if let Err(error) = self.ticking.renew(&settings).await {
+            said.push(format!("whole machines and peers are not judged any more: {error:#}"));
+        }
+        Ok(said)
     }
 
     /// Stops taking samples, lets sinks finish, and saves all state.
@@ -428,6 +443,7 @@ impl Service {
             sink.stop().await;
         }
         self.stop.send_replace(true);
+        self.ticking.stop().await;
         for task in self.tasks {
             let _ = task.await;
         }
@@ -437,7 +453,7 @@ impl Service {
             Err(error) => tracing::error!(%error, "state not saved; the log of samples will be judged again"),
         }
         let _ = self.server.await;
-        drop((self.checkpointer, self.around, self.router, self.shards));
+        drop((self.checkpointer, self.ticking, self.around, self.router, self.shards));
         let joined = tokio::task::spawn_blocking(move || self.threads.into_iter().for_each(ShardThread::join));
         // A request that is still answered may hold a handle; the process ends either way.
         let _ = tokio::time::timeout(Duration::from_secs(2), joined).await;
@@ -461,6 +477,7 @@ pub(crate) fn judge_config(settings: &Settings) -> JudgeConfig {
         // Twice the sensitivity accepts twice the false alarms; see `JudgeConfig::t_shift`.
         t_shift: -settings.detect.sensitivity.log10() as f32,
         report_edge: settings.detect.report_edge as f32,
+        settle_s: settings.detect.joint.warmup.as_secs_f32(),
         ..JudgeConfig::default()
     }
 }

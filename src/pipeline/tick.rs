@@ -13,6 +13,7 @@
 //! | `host`, `channels` | one host; which of its series it is judged by |
 //! | [`board`] | what is shown |
 //! | [`local`] | the same stage over one shard at hand, for a replay |
+//! | `running` | the stage of a service, which a reload may start anew |
 //! | `saved` | hosts and groups as bytes |
 //! | `thread` | the thread they live on |
 //!
@@ -24,6 +25,7 @@ pub mod fleet;
 mod host;
 pub mod local;
 mod published;
+pub mod running;
 mod saved;
 mod thread;
 

@@ -113,3 +113,20 @@ fn home_in_use(home: &Home) -> String {
     assert_eq!(ended.status.code(), Some(1));
     String::from_utf8_lossy(&ended.stderr).into_owned()
 }
+
+#[test]
+fn machines_and_peers_are_judged_as_the_config_says_now() {
+    let home = Home::new(&format!("{PUSHED}detect: {{tick: 100ms}}\n"));
+    let service = home.start();
+    let ticks = || service.metric("watchbell_ticks_total", &[]);
+    service.metric_until("watchbell_ticks_total", &[], |ticks| ticks > 2.0);
+    home.configure(&format!("{PUSHED}detect: {{tick: 100ms, joint: {{enabled: false}}, peers: {{enabled: false}}}}\n"));
+    let said = service.reload().text;
+    assert!(said.contains("`detect.joint` changed") && said.contains("`detect.peers` changed"), "{said}");
+    let idle = ticks();
+    home.configure(&format!("{PUSHED}detect: {{tick: 200ms, peers: {{group_by: [role]}}}}\n"));
+    let said = service.reload().text;
+    assert!(said.contains("`detect.tick` changed") && !said.contains("next start"), "{said}");
+    service.metric_until("watchbell_ticks_total", &[], |ticks| ticks > idle + 2.0);
+    assert!(service.stop().success());
+}
