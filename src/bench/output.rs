@@ -271,7 +271,13 @@ mod tests {
     use super::*;
 
     fn measured() -> Vec<Measured> {
-        let set = Set { name: "kpi".into(), title: "A set <x>".into(), series: Vec::new(), remarks: Vec::new() };
+        let set = Set {
+            name: "kpi".into(),
+            title: "A set <x>".into(),
+            series: Vec::new(),
+            remarks: Vec::new(),
+            broken: Vec::new(),
+        };
         vec![Measured { set, series: vec![judged("a", 2, 1), judged("b", 0, 3)] }]
     }
 

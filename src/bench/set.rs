@@ -27,6 +27,23 @@ pub struct Set {
     pub series: Vec<SeriesFile>,
     /// What is wrong with the folder and does not keep it from being used.
     pub remarks: Vec<String>,
+    /// Why series that the manifest lists can not be measured, a text each.
+    pub broken: Vec<String>,
+}
+
+/// What was found of sets.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// Those that can be measured, at least one.
+    pub sets: Vec<Set>,
+    /// Why others can not, a text each.
+    pub broken: Vec<String>,
+}
+
+impl From<Set> for Found {
+    fn from(set: Set) -> Self {
+        Self { sets: vec![set], broken: Vec::new() }
+    }
 }
 
 /// One series, or all series of one machine.
@@ -82,17 +99,17 @@ struct Entry {
 /// The sets in `folder`, which may be one itself; only those in `wanted` unless that is empty.
 ///
 /// # Errors
-/// There is no set, none of a wanted name, or one that is broken.
-pub fn find(folder: &Path, wanted: &[String]) -> anyhow::Result<Vec<Set>> {
+/// There is no set, none of a wanted name, or all are broken.
+pub fn find(folder: &Path, wanted: &[String]) -> anyhow::Result<Found> {
     let shown = folder.display();
     ensure!(folder.is_dir(), "`{shown}` is no folder; name the folder that holds the labelled sets");
     if folder.join(MANIFEST).is_file() {
         ensure!(wanted.is_empty(), "`{shown}` is a set itself; name the folder above it, or leave out --set");
-        return Ok(vec![open(folder)?]);
+        return Ok(open(folder)?.into());
     }
     if nab::is_nab(folder) {
         ensure!(wanted.is_empty(), "`{shown}` is NAB, a set itself; leave out --set");
-        return Ok(vec![nab::open(folder)?]);
+        return Ok(nab::open(folder)?.into());
     }
     let mut folders = BTreeMap::new();
     for entry in folder.read_dir().with_context(|| format!("cannot read folder `{shown}`"))? {
@@ -107,14 +124,20 @@ pub fn find(folder: &Path, wanted: &[String]) -> anyhow::Result<Vec<Set>> {
         let hint = nearest::suggest(name, &names);
         ensure!(folders.contains_key(name), "folder `{shown}` holds no set `{name}`; {hint}");
     }
-    let mut sets = Vec::new();
+    let mut found = Found::default();
     for (name, path) in &folders {
-        if wanted.contains(name) || (wanted.is_empty() && is_of_series(path)?) {
-            sets.push(open(path)?);
+        let set = match wanted.is_empty() {
+            true => is_of_series(path).and_then(|of_series| of_series.then(|| open(path)).transpose()),
+            false => wanted.contains(name).then(|| open(path)).transpose(),
+        };
+        match set {
+            Ok(set) => found.sets.extend(set),
+            Err(error) => found.broken.push(format!("{error:#}")),
         }
     }
-    ensure!(!sets.is_empty(), "no set in `{shown}` holds labelled series: their manifests list no `series`");
-    Ok(sets)
+    ensure!(!found.sets.is_empty() || found.broken.is_empty(), found.broken.join("\n"));
+    ensure!(!found.sets.is_empty(), "no set in `{shown}` holds labelled series: their manifests list no `series`");
+    Ok(found)
 }
 
 fn name_of(path: &Path) -> String {
@@ -155,30 +178,44 @@ fn open(folder: &Path) -> anyhow::Result<Set> {
     for file in &found {
         by_name.entry(files::stem(file).unwrap_or_default()).or_insert(file);
     }
-    let mut series = Vec::new();
+    let (mut series, mut broken) = (Vec::new(), Vec::new());
     for (name, entry) in manifest.series {
         let file = by_name.remove(name.as_str());
-        let path =
-            file.with_context(|| format!("{shown}: series `{name}`: there is no `{name}.csv` or `{name}.csv.gz`"))?;
-        let bad = entry.interval_s.filter(|interval| !(*interval > 0.0 && interval.is_finite()));
-        ensure!(bad.is_none(), "{shown}: series `{name}`: `interval_s` must be more than 0");
-        let of_this = |all: &mut BTreeMap<String, Vec<(f64, f64)>>| {
-            all.remove(&name).with_context(|| {
-                format!("{}: no windows of `{name}`; write an empty list for none", folder.join(WINDOWS).display())
-            })
-        };
-        let windows = windows.as_mut().map(of_this).transpose()?;
-        series.push(SeriesFile {
-            path: path.clone(),
-            history: History::Rows(entry.train_rows),
-            interval_s: entry.interval_s,
-            windows,
-            name,
-        });
+        match series_file(folder, &name, &entry, file, windows.as_mut()) {
+            Ok(file) => series.push(file),
+            Err(error) => broken.push(format!("{shown}: series `{name}`: {error}")),
+        }
     }
+    ensure!(!series.is_empty(), broken.join("\n"));
     let remarks = by_name.values().map(|file| format!("{}: not in `{MANIFEST}`, left out", file.display())).collect();
     let name = name_of(&whole);
-    Ok(Set { title: manifest.dataset.unwrap_or_else(|| name.clone()), name, series, remarks })
+    Ok(Set { title: manifest.dataset.unwrap_or_else(|| name.clone()), name, series, remarks, broken })
+}
+
+/// One row of the manifest with its file.
+fn series_file(
+    folder: &Path,
+    name: &str,
+    entry: &Entry,
+    file: Option<&PathBuf>,
+    windows: Option<&mut BTreeMap<String, Vec<(f64, f64)>>>,
+) -> anyhow::Result<SeriesFile> {
+    let path = file.with_context(|| format!("there is no `{name}.csv` or `{name}.csv.gz`"))?;
+    let bad = entry.interval_s.filter(|interval| !(*interval > 0.0 && interval.is_finite()));
+    ensure!(bad.is_none(), "`interval_s` must be more than 0");
+    let of_this = |all: &mut BTreeMap<String, Vec<(f64, f64)>>| {
+        let windows = all.remove(name);
+        windows.with_context(|| {
+            format!("{}: no windows of `{name}`; write an empty list for none", folder.join(WINDOWS).display())
+        })
+    };
+    Ok(SeriesFile {
+        name: name.to_owned(),
+        path: path.clone(),
+        history: History::Rows(entry.train_rows),
+        interval_s: entry.interval_s,
+        windows: windows.map(of_this).transpose()?,
+    })
 }
 
 #[cfg(test)]
@@ -207,13 +244,13 @@ mod tests {
             ("logs/manifest.json", r#"{"dataset": "Logs"}"#),
             ("other/notes.txt", ""),
         ]);
-        let sets = find(temp.path(), &[]).expect("one set");
+        let Found { sets, .. } = find(temp.path(), &[]).expect("one set");
         assert_eq!((sets.len(), sets[0].name.as_str(), sets[0].title.as_str()), (1, "a", "A set"));
         assert_eq!(sets[0].series.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["x", "y"]);
         assert_eq!(sets[0].series[0].windows, Some(vec![(1.0, 2.0)]));
         assert_eq!((sets[0].series[1].history, sets[0].series[1].interval_s), (History::Rows(5), Some(60.0)));
         assert!(sets[0].remarks[0].contains("stray.csv"), "{:?}", sets[0].remarks);
-        assert_eq!(find(&temp.path().join("a"), &[]).expect("a set itself")[0].name, "a");
+        assert_eq!(find(&temp.path().join("a"), &[]).expect("a set itself").sets[0].name, "a");
     }
 
     #[test]
@@ -221,13 +258,30 @@ mod tests {
         let labels =
             r#"{"real/x.csv": [["2014-04-10 07:15:00.000000", "2014-04-11 16:45:00.000000"]], "art/y.csv": []}"#;
         let files = [("labels/combined_windows.json", labels), ("data/real/x.csv", ""), ("data/art/y.csv", "")];
-        let sets = find(folder(&files).path(), &[]).expect("NAB");
+        let Found { sets, .. } = find(folder(&files).path(), &[]).expect("NAB");
         let names: Vec<&str> = sets[0].series.iter().map(|series| series.name.as_str()).collect();
         assert_eq!((sets[0].name.as_str(), names), ("nab", vec!["art__y", "real__x"]));
         assert_eq!(sets[0].series[1].windows, Some(vec![(1_397_114_100.0, 1_397_234_700.0)]));
         assert_eq!((sets[0].series[1].history.of(1_000), sets[0].series[1].history.of(10_000)), (150, 750));
-        let error = find(folder(&files[..2]).path(), &[]).expect_err("a file is missing").to_string();
-        assert!(error.contains("`art/y.csv`: there is no file"), "{error}");
+        let found = find(folder(&files[..2]).path(), &[]).expect("a file is missing, another is there");
+        let broken = &found.sets[0].broken;
+        assert!(broken.len() == 1 && broken[0].contains("`art/y.csv`: there is no file"), "{broken:?}");
+    }
+
+    #[test]
+    fn what_is_broken_does_not_hide_the_rest() {
+        let temp = folder(&[
+            ("a/manifest.json", r#"{"series": {"x": {}, "y": {}}}"#),
+            ("a/y.csv", ""),
+            ("b/manifest.json", "{"),
+            ("c/manifest.json", r#"{"series": {"z": {}}}"#),
+            ("c/z.csv", ""),
+        ]);
+        let found = find(temp.path(), &[]).expect("two sets");
+        let names: Vec<&str> = found.sets.iter().map(|set| set.name.as_str()).collect();
+        assert_eq!((names, found.sets[0].series.len(), found.broken.len()), (vec!["a", "c"], 1, 1));
+        assert!(found.sets[0].broken[0].contains("series `x`: there is no `x.csv`"), "{:?}", found.sets[0].broken);
+        assert!(found.broken[0].contains("b/manifest.json:1:"), "{:?}", found.broken);
     }
 
     #[test]

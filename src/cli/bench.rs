@@ -42,15 +42,19 @@ pub enum Format {
 /// # Errors
 /// A set is broken, a series failed, or a file can not be written.
 pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
-    let sets = set::find(&args.folder, &args.set)?;
+    let set::Found { sets, broken } = set::find(&args.folder, &args.set)?;
     if let Some(out) = &args.out {
         std::fs::create_dir_all(out).with_context(|| format!("cannot make folder `{}`", out.display()))?;
     }
     let files: Vec<PathBuf> = sets.iter().flat_map(|set| &set.series).map(|series| series.path.clone()).collect();
+    let all = files.len() + sets.iter().map(|set| set.broken.len()).sum::<usize>();
     let progress = progress(&files);
     let (mut measured, mut failed) = (Vec::new(), 0);
+    broken.iter().for_each(|problem| console::note(format_args!("{problem}")));
     for set in sets {
         let mut series = Vec::new();
+        failed += set.broken.len();
+        progress.suspend(|| set.broken.iter().for_each(|problem| console::note(format_args!("{problem}"))));
         progress.suspend(|| set.remarks.iter().for_each(|remark| console::note(format_args!("{remark}"))));
         for file in &set.series {
             progress.set_message(format!("{} {}", set.name, file.name));
@@ -77,8 +81,9 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
     }
     print(&measured, args.format)?;
     if failed > 0 {
-        bail!("{failed} of {} series failed, see above; the numbers are of the others", files.len());
+        bail!("{failed} of {all} series failed, see above; the numbers are of the others");
     }
+    ensure!(broken.is_empty(), "{} of the sets failed, see above; the numbers are of the others", broken.len());
     Ok(())
 }
 

@@ -120,7 +120,10 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<()> {
         output::write(&found, &played, &zone, out)?;
         console::note(format_args!("written: `{}`", out.join("index.html").display()));
     }
-    console::text(&output::text(&found, &zone, args.limit))
+    console::text(&output::text(&found, &zone, args.limit))?;
+    let (failed, all) = feed.failed();
+    ensure!(failed == 0, "{failed} of {all} files could not be read, see above; the answer is of the others");
+    Ok(())
 }
 
 fn feed(args: &ReplayArgs, checked: Checked) -> anyhow::Result<(Box<dyn Feed>, ProgressBar)> {

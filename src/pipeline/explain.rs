@@ -184,7 +184,8 @@ impl Explainer {
         let alerts = self.alerts.rules().await?;
         let current = self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let (time, limits) = (self.time.clone(), self.limits);
-        Some(Setup { rules: current.rules, judging: current.judging, time, alerts, limits })
+        let external_url = String::new();
+        Some(Setup { rules: current.rules, judging: current.judging, time, alerts, limits, external_url })
     }
 }
 

@@ -1,8 +1,10 @@
-//! The stages of `run` on one thread, step by step, in a time that is told: for tests of rules, and for a past
-//! minute that is asked about. The code is that of the service; threads, logs and sinks are missing, and what takes a
-//! fleet: the tick stage with its joint scores and peers, and the time of the budgets of alerts.
+//! The stages of `run` on one thread, step by step, in a time that is told: for tests of rules, for a past minute that
+//! is asked about, and for a replay. The code is that of the service; threads, logs and sinks are missing, and what
+//! takes a fleet, the tick stage with its joint scores and peers and the time of the budgets of alerts, which a
+//! [replay](crate::replay::stages) adds.
 
 use tokio::sync::mpsc;
+use watchbell_adapter_api::HostReading;
 use watchbell_detect::{CivilTime, Judge, JudgeConfig};
 use watchbell_normalize::{Limits, Normalizer, ReceiptPart, Rules, Shard as ShardOf};
 use watchbell_series::{RawBatch, Selector};
@@ -16,8 +18,8 @@ use super::{alerts, civil, rules, service};
 use crate::alerting::{self, Book, Changes, RuleStanding, Track};
 use crate::config::Settings;
 
-/// Batches of events between two drains.
-const EVENTS: usize = 64;
+/// Batches of events between two drains: as many as can be, for here nobody reads in between.
+const EVENTS: usize = 1 << 16;
 
 /// What a rehearsal works by.
 #[derive(Debug, Clone)]
@@ -32,6 +34,8 @@ pub struct Setup {
     pub alerts: alerting::Rules,
     /// Bounds.
     pub limits: Limits,
+    /// Where people reach the service, for links in alerts; may be empty.
+    pub external_url: String,
 }
 
 impl Setup {
@@ -40,6 +44,7 @@ impl Setup {
     /// # Errors
     /// All problems of all files of rules, a text each.
     pub fn of(settings: &Settings) -> Result<Self, Vec<String>> {
+        let settings = &Settings { shards: 1, ..settings.clone() };
         let (rules, alerts) = (rules::load(settings), alerts::load_rules(settings));
         match (rules, alerts) {
             (Ok(rules), Ok(alerts)) => Ok(Self {
@@ -48,6 +53,7 @@ impl Setup {
                 time: civil::table(&settings.timezone),
                 alerts,
                 limits: rules::limits(settings),
+                external_url: settings.external_url.clone().unwrap_or_default(),
             }),
             (rules, alerts) => Err([rules.err(), alerts.err()].into_iter().flatten().flatten().collect()),
         }
@@ -70,27 +76,43 @@ impl Rehearsal {
         let normalizer = Normalizer::new(setup.rules, ShardOf { index: 0, count: 1 }, setup.limits);
         let judge = Judge::new(setup.judging, setup.time);
         let shard = Shard::new(ShardMeta::new(0, 1), normalizer, judge, None, alerts, setup.limits.idle_ms);
-        Self { shard, events, book: Book::new(setup.alerts, "") }
+        Self { shard, events, book: Book::new(setup.alerts, &setup.external_url) }
     }
 
     /// Takes a batch as it arrives at its `received_ms`, then lets the clock tick: what became of its samples,
     /// and what follows for alerts.
     pub fn step(&mut self, batch: &RawBatch) -> (ReceiptPart, Changes) {
+        let mut changes = Changes::default();
+        let part = self.take(batch, &mut changes);
+        self.tick(batch.received_ms, &mut changes);
+        (part, changes)
+    }
+
+    /// Takes a batch as it arrives at its `received_ms`: what became of its samples.
+    pub fn take(&mut self, batch: &RawBatch, changes: &mut Changes) -> ReceiptPart {
+        // With one shard no series belongs elsewhere.
         let which: Vec<u32> = (0..batch.series.len() as u32).collect();
         let receipt = self.shard.ingest(batch, &which);
-        let mut changes = Changes::default();
-        self.drain(batch.received_ms, &mut changes);
-        self.tick(batch.received_ms, &mut changes);
-        (receipt.part, changes)
+        self.drain(batch.received_ms, changes);
+        receipt.part
     }
 
     /// Lets the clock tick at `now_ms`, as the service does each second.
     pub fn tick(&mut self, now_ms: i64, changes: &mut Changes) {
-        self.shard.sweep(now_ms);
-        self.drain(now_ms, changes);
-        let hosts = readings(self.shard.hosts(), &Hosts::new(), now_ms);
+        self.work(now_ms, changes, |shard| shard.sweep(now_ms));
+        self.judge_hosts(now_ms, &readings(self.shard.hosts(), &Hosts::new(), now_ms), changes);
+    }
+
+    /// Lets the shard work at `now_ms`, and hands what it has to tell to the book; whether there was anything.
+    pub fn work(&mut self, now_ms: i64, changes: &mut Changes, work: impl FnOnce(&mut Shard)) -> bool {
+        work(&mut self.shard);
+        self.drain(now_ms, changes)
+    }
+
+    /// Lets the clock of the book tick at `now_ms`, with what is known of hosts.
+    pub fn judge_hosts(&mut self, now_ms: i64, hosts: &[HostReading], changes: &mut Changes) {
         let before = changes.track.len();
-        self.book.tick(now_ms, &hosts, changes);
+        self.book.tick(now_ms, hosts, changes);
         self.follow(&changes.track[before..]);
     }
 
@@ -116,15 +138,27 @@ impl Rehearsal {
         &self.book
     }
 
+    /// The same, to let time pass for budgets.
+    pub fn book_mut(&mut self) -> &mut Book {
+        &mut self.book
+    }
+
+    /// The shard.
+    #[must_use]
+    pub fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
     /// What is known of series and what is not judged.
     #[must_use]
     pub fn normalizer(&self) -> &Normalizer {
         self.shard.parts().0
     }
 
-    fn drain(&mut self, now_ms: i64, changes: &mut Changes) {
-        let before = changes.track.len();
+    fn drain(&mut self, now_ms: i64, changes: &mut Changes) -> bool {
+        let (before, mut any) = (changes.track.len(), false);
         while let Ok(events) = self.events.try_recv() {
+            any = true;
             for event in events {
                 match event {
                     Event::Verdict(input) => self.book.observe(input, now_ms, changes),
@@ -133,6 +167,7 @@ impl Rehearsal {
             }
         }
         self.follow(&changes.track[before..]);
+        any
     }
 
     fn follow(&mut self, tracks: &[Track]) {

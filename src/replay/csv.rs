@@ -28,6 +28,9 @@ pub struct CsvFeed {
     from_ms: i64,
     to_ms: i64,
     told: bool,
+    /// Files that could not be read, or not to their end.
+    failed: usize,
+    all: usize,
 }
 
 struct Source {
@@ -45,20 +48,30 @@ impl std::fmt::Debug for Source {
 }
 
 impl CsvFeed {
-    /// Opens `paths` and reads their headers; rows from `from_ms` to `to_ms` count. `progress` follows the bytes.
+    /// Opens `paths` and reads their headers; rows from `from_ms` to `to_ms` count. `progress` follows the bytes. A
+    /// file that can not be read, or whose columns are no series, is told and left out.
     ///
     /// # Errors
-    /// A file can not be read, or its columns are no series.
+    /// No file is left; the error is that of the last.
     pub fn open(paths: &[PathBuf], from_ms: i64, to_ms: i64, progress: &ProgressBar) -> anyhow::Result<Self> {
-        let files = paths.iter().map(|path| Source::open(path, progress)).collect::<anyhow::Result<Vec<_>>>()?;
-        let mut feed = Self { files, span_ms: FIRST_SPAN_MS, from_ms, to_ms, told: false };
-        for file in &mut feed.files {
-            file.advance()?;
-            while file.next.as_ref().is_some_and(|(ts_ms, _)| *ts_ms < from_ms) {
-                file.advance()?;
+        let (mut files, mut last) = (Vec::new(), None);
+        for path in paths {
+            match Source::open(path, progress).and_then(|file| file.begin(from_ms)) {
+                Ok(file) => files.push(file),
+                Err(error) => {
+                    if let Some(before) = last.replace(error) {
+                        console::note(format_args!("{before:#}"));
+                    }
+                }
             }
         }
-        Ok(feed)
+        let failed = paths.len() - files.len();
+        match last {
+            Some(error) if files.is_empty() => return Err(error),
+            Some(error) => console::note(format_args!("{error:#}")),
+            None => {}
+        }
+        Ok(Self { files, span_ms: FIRST_SPAN_MS, from_ms, to_ms, told: false, failed, all: paths.len() })
     }
 
     /// Tells what was wrong in the files and did not keep them from being read.
@@ -86,7 +99,11 @@ impl Feed for CsvFeed {
                 for (samples, value) in samples.iter_mut().zip(values).filter(|(_, value)| !value.is_nan()) {
                     samples.push(RawSample { ts_ms, value });
                 }
-                file.advance()?;
+                if let Err(error) = file.advance() {
+                    // What came before it stands; the other files go on.
+                    console::note(format_args!("{error:#}; what follows in it is left out"));
+                    self.failed += 1;
+                }
             }
             for (labels, samples) in file.labels.iter().zip(&samples).filter(|(_, samples)| !samples.is_empty()) {
                 batch.push(labels, MetricKind::Unknown, samples);
@@ -95,6 +112,10 @@ impl Feed for CsvFeed {
         let stretch = Stretch { batches: vec![batch] };
         self.span_ms = next_span(self.span_ms, stretch.samples());
         Ok(Some(stretch))
+    }
+
+    fn failed(&self) -> (usize, usize) {
+        (self.failed, self.all)
     }
 }
 
@@ -114,6 +135,15 @@ impl Source {
             }
         }
         Ok(Self { name, rows, labels, next: None })
+    }
+
+    /// Reads on to the first row that counts.
+    fn begin(mut self, from_ms: i64) -> anyhow::Result<Self> {
+        self.advance()?;
+        while self.next.as_ref().is_some_and(|(ts_ms, _)| *ts_ms < from_ms) {
+            self.advance()?;
+        }
+        Ok(self)
     }
 
     /// Reads the next row; one without any value is passed over.
@@ -188,11 +218,25 @@ mod tests {
             ("timestamp,a,a\n", "two columns are the series"),
             ("timestamp,\n", "can not be a series"),
             ("time,a\n", "must be `timestamp`"),
-            ("timestamp,a\n1,2\nx,3\n", "x.csv:3"),
+            ("timestamp,a\nx,3\n", "x.csv:2"),
         ] {
-            let error =
-                feed(&[("x.csv", text)], 0, i64::MAX).and_then(|(_temp, mut feed)| feed.next()).expect_err(want);
+            let error = feed(&[("x.csv", text)], 0, i64::MAX).map(drop).expect_err(want);
             assert!(format!("{error:#}").contains(want), "{want}: {error:#}");
         }
+    }
+
+    #[test]
+    fn a_broken_file_does_not_keep_the_others_from_being_read() {
+        let files = [
+            ("a.csv", "timestamp,x\n10,1\n20,2\n30,3\n"),
+            ("b.csv", "time,x\n"),
+            ("c.csv", "timestamp,x\n10,1\n20,oops\n30,3\n"),
+        ];
+        let (_temp, mut feed) = feed(&files, 0, i64::MAX).expect("two are read");
+        let mut samples = 0;
+        while let Some(stretch) = feed.next().expect("read") {
+            samples += stretch.samples();
+        }
+        assert_eq!((samples, feed.failed()), (4, (2, 3)), "the first row of the third stands");
     }
 }

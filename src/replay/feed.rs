@@ -27,6 +27,11 @@ pub trait Feed {
     /// # Errors
     /// The source can not be read on.
     fn next(&mut self) -> anyhow::Result<Option<Stretch>>;
+
+    /// Of how many files how many could not be read, or not to their end; each was told.
+    fn failed(&self) -> (usize, usize) {
+        (0, 0)
+    }
 }
 
 /// How long the next stretch should be, after one of `span_ms` that held `samples`.

@@ -105,4 +105,8 @@ fn what_is_broken_is_told() {
     write(&path("kpi/b.csv"), "timestamp,value,label\n1,2,0\n2,3,x\n");
     failed(&[&shown], 1, "b.csv:3: `label` is `x`");
     failed(&[&shown], 1, "1 of 2 series failed");
+    // Nor does one that is not there.
+    write(&path("kpi/manifest.json"), r#"{"series": {"a": {}, "b": {}, "c": {}}}"#);
+    failed(&[&shown], 1, "series `c`: there is no `c.csv`");
+    failed(&[&shown], 1, "2 of 3 series failed");
 }

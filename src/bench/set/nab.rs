@@ -25,10 +25,13 @@ pub(super) fn open(folder: &Path) -> anyhow::Result<Set> {
     let shown = shown.display();
     let labels: BTreeMap<String, Vec<(String, String)>> = read_json(&folder.join(LABELS))?;
     ensure!(!labels.is_empty(), "{shown}: it lists no file");
-    let mut series = Vec::new();
+    let (mut series, mut broken) = (Vec::new(), Vec::new());
     for (file, windows) in labels {
         let path = folder.join(DATA).join(&file);
-        ensure!(path.is_file(), "{shown}: `{file}`: there is no file `{}`", path.display());
+        if !path.is_file() {
+            broken.push(format!("{shown}: `{file}`: there is no file `{}`", path.display()));
+            continue;
+        }
         let name = file.replace('/', "__");
         let name = files::stem(Path::new(&name)).with_context(|| format!("{shown}: `{file}` is no .csv"))?.to_owned();
         let second = |text: &str| {
@@ -39,6 +42,8 @@ pub(super) fn open(folder: &Path) -> anyhow::Result<Set> {
         let windows = windows.collect::<anyhow::Result<Vec<_>>>()?;
         series.push(SeriesFile { name, path, history: History::Probation, interval_s: None, windows: Some(windows) });
     }
+    ensure!(!series.is_empty(), broken.join("\n"));
     series.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Set { name: "nab".to_owned(), title: "Numenta Anomaly Benchmark".to_owned(), series, remarks: Vec::new() })
+    let (name, title) = ("nab".to_owned(), "Numenta Anomaly Benchmark".to_owned());
+    Ok(Set { name, title, series, remarks: Vec::new(), broken })
 }

@@ -130,7 +130,7 @@ impl Normalizer {
 
     /// Makes the series `stat` of a group, with the labels of its part `from`.
     fn derive(&mut self, index: u32, from: u32, stat: usize, out: &mut Normalized) -> u32 {
-        if self.live + 1 >= self.limits.max_series {
+        if self.live >= self.limits.max_series {
             self.stats.limit_refused += 1;
             return NONE;
         }

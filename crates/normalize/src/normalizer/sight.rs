@@ -35,7 +35,7 @@ impl Normalizer {
             out.receipt.accepted += count;
             return None;
         }
-        if self.live + 1 >= self.limits.max_series || self.pairs.text_bytes() > self.limits.max_text_bytes {
+        if self.live >= self.limits.max_series || self.pairs.text_bytes() > self.limits.max_text_bytes {
             let (held, most) = (self.live, self.limits.max_series);
             self.refuse_limit(count, out, || {
                 format!("series limit reached: {held} of {most} held on this shard; raise `max_series` or watch less")
