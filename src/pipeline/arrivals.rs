@@ -1,9 +1,12 @@
-//! When samples arrive at a shard, and how far behind the clock they are.
+//! When samples of a source arrive at a shard, and how far behind the clock they are.
 //!
-//! A series is missing when its sender goes on without it. Where a sender is away altogether, or catches up
-//! with what it kept while it was, nothing is missing: it is the sender's outage, which its own `up` tells.
+//! A series is missing when its source goes on without it. Where a source is away altogether, or catches up
+//! with what it kept while it was, nothing is missing: it is the source's outage, which its own `up` tells. One that
+//! lags does not keep series of another from being missed.
 
-/// A shard without samples for this long has lost its senders, unless they are slower than that.
+use std::collections::BTreeMap;
+
+/// A source without samples for this long is away, unless it is slower than that.
 const SILENCE_MS: i64 = 120_000;
 /// And for this many usual pauses between batches.
 const PAUSES: f64 = 4.0;
@@ -12,7 +15,43 @@ const GAIN: f64 = 0.05;
 /// For how long the greatest lag seen holds.
 const WINDOW_MS: i64 = 60_000;
 
-/// Arrivals at one shard. Times are milliseconds since the Unix epoch.
+/// For how long a source that is away speaks for its series; after that the others do.
+const AWAY_MS: i64 = 3_600_000;
+
+/// Arrivals at one shard, by the tag of their source.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sources(BTreeMap<u32, Arrivals>);
+
+impl Sources {
+    /// Notes a batch of `source`; see [`Arrivals::note`].
+    pub fn note(&mut self, source: u32, received_ms: i64, newest_ms: i64) -> bool {
+        self.0.entry(source).or_default().note(received_ms, newest_ms)
+    }
+
+    /// Whether there was but one source so far.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.0.len() == 1
+    }
+
+    /// The latest time up to which samples of any source should have come; `None` while all are away.
+    #[must_use]
+    pub fn latest(&self, now_ms: i64) -> Option<i64> {
+        self.0.values().filter_map(|arrivals| arrivals.series_time(now_ms)).max()
+    }
+
+    /// The time up to which samples of `source` should have come; `None` while it is away. One that is not known, as
+    /// of a series that is derived from others, or away for long, is as the slowest of the others.
+    #[must_use]
+    pub fn series_time(&self, source: u32, now_ms: i64) -> Option<i64> {
+        match self.0.get(&source).filter(|known| !known.is_gone(now_ms)) {
+            Some(known) => known.series_time(now_ms),
+            None => self.0.values().filter_map(|arrivals| arrivals.series_time(now_ms)).min(),
+        }
+    }
+}
+
+/// Arrivals from one source. Times are milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Arrivals {
     last_ms: Option<i64>,
@@ -37,10 +76,14 @@ impl Arrivals {
         silent
     }
 
-    /// The time up to which samples should have come by `now_ms`; `None` while the senders are away.
+    /// The time up to which samples should have come by `now_ms`; `None` while the source is away.
     #[must_use]
     pub fn series_time(&self, now_ms: i64) -> Option<i64> {
         (!self.is_silent(now_ms)).then(|| now_ms.saturating_sub(self.lag_ms.max(self.lag_before_ms)))
+    }
+
+    fn is_gone(&self, now_ms: i64) -> bool {
+        self.is_silent(now_ms) && self.last_ms.is_none_or(|last| now_ms.saturating_sub(last) > AWAY_MS)
     }
 
     fn is_silent(&self, now_ms: i64) -> bool {
@@ -54,6 +97,30 @@ mod tests {
     use super::*;
 
     const T: i64 = 1_700_000_000_000;
+
+    #[test]
+    fn each_source_has_its_own_lag_and_its_own_silence() {
+        let mut sources = Sources::default();
+        assert_eq!(sources.latest(T), None);
+        for i in 0..20 {
+            sources.note(1, T + i * 15_000, T + i * 15_000);
+            sources.note(2, T + i * 15_000, T + i * 15_000 - 600_000);
+        }
+        let now = T + 300_000;
+        assert_eq!(sources.latest(now), Some(now));
+        let time = |source| sources.series_time(source, now);
+        assert_eq!((time(1), time(2)), (Some(now), Some(now - 600_000)));
+        assert_eq!(time(9), Some(now - 600_000), "one that is not known");
+        // The second stops.
+        for i in 20..300 {
+            sources.note(1, T + i * 15_000, T + i * 15_000);
+        }
+        let later = T + 900_000;
+        assert_eq!(sources.series_time(2, later), None);
+        let hours = T + 300 * 15_000;
+        assert_eq!(sources.series_time(2, hours), Some(hours));
+        assert!(sources.note(2, hours, hours) && !sources.is_alone());
+    }
 
     #[test]
     fn silence_is_not_missing() {

@@ -213,6 +213,12 @@ impl Normalizer {
         self.hot.get(raw).filter(|hot| hot.role.judged()).map(|hot| hot.link)
     }
 
+    /// Tag of the source that the series at `slot` is counted for; 0 for none.
+    #[must_use]
+    pub fn source_of(&self, slot: u32) -> u32 {
+        self.slot_raw(slot).map_or(0, |raw| self.sources.tag(self.cold[raw].source))
+    }
+
     /// Slot of the series with this id. For a derived series it looks through all of them: for rare questions.
     #[must_use]
     pub fn slot_of(&self, id: SeriesId) -> Option<u32> {

@@ -85,6 +85,19 @@ fn metadata_is_read() {
 }
 
 #[test]
+fn units_of_version_2_are_told_once_a_name() {
+    let symbols = v2_symbols(&["", "__name__", "queue_wait", "seconds", "job", "a", "b"]);
+    let series = |job, unit| {
+        let meta = Message::new().varint(1, 2).varint(4, unit);
+        Message::new().packed_varint(1, &[1, 2, 4, job]).message(2, &sample(1, 1.0)).message(5, &meta)
+    };
+    let decoded = v2(&symbols.message(5, &series(5, 3)).message(5, &series(6, 3)).message(5, &series(2, 99)));
+    let expected =
+        watchbell_series::RawMetadata { family: "queue_wait".into(), kind: MetricKind::Gauge, unit: "seconds".into() };
+    assert_eq!((&decoded.batch.metadata[..], decoded.batch.series.len()), (&[expected][..], 3));
+}
+
+#[test]
 fn values_keep_their_bits_and_times_their_sign() {
     let stale = f64::from_bits(watchbell_series::STALE_NAN_BITS);
     let series = v1_series(&[("__name__", "up")], &[(-5, stale), (-4, f64::NEG_INFINITY), (0, 0.0)]);

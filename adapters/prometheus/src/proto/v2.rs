@@ -4,11 +4,16 @@
 //! sorted and without empty values, so that the key of a series is its identity. Start timestamps are
 //! skipped: a reset shows in the values. Exemplars are skipped and counted.
 
-use watchbell_series::MetricKind;
-use watchbell_series::labels::write_canonical_label;
+use std::collections::HashSet;
+
+use watchbell_series::labels::{NAME, write_canonical_label};
+use watchbell_series::{MetricKind, RawMetadata};
 
 use super::wire::{Reader, length, varint};
 use super::{Builder, DecodeError, Decoded, Limits, Mark, kind};
+
+/// The longest unit that is kept, bytes: every series may name the same symbol.
+const MAX_UNIT: usize = 64;
 
 const REQUEST_SYMBOL: u32 = length(4);
 const REQUEST_SERIES: u32 = length(5);
@@ -35,6 +40,7 @@ pub(super) fn decode(body: &[u8], limits: &Limits) -> Result<Decoded, DecodeErro
         // Labels put together take several times the room of references to them.
         labels: Vec::with_capacity(body.len().saturating_mul(4).min(limits.body_bytes)),
         refs: Vec::with_capacity(64),
+        told: HashSet::new(),
     };
     let mut request = Reader::new(body);
     while let Some(tag) = request.tag()? {
@@ -55,6 +61,8 @@ struct Decoder<'a, 'l> {
     labels: Vec<u8>,
     /// References of the series at hand.
     refs: Vec<u32>,
+    /// Names, by their symbol, of which the batch has the unit.
+    told: HashSet<u32>,
 }
 
 impl Decoder<'_, '_> {
@@ -68,7 +76,7 @@ impl Decoder<'_, '_> {
 
         self.refs.clear();
         let mark = self.builder.mark();
-        let mut series_kind = MetricKind::Unknown;
+        let mut meta = Meta::default();
         let mut problem = None;
         let mut bad_histograms = 0u32;
         while let Some(tag) = message.tag()? {
@@ -91,7 +99,7 @@ impl Decoder<'_, '_> {
                     self.builder.out.exemplars += 1;
                     message.skip(tag)?;
                 }
-                METADATA => series_kind = metadata(message.message()?, series_kind)?,
+                METADATA => meta.read(message.message()?)?,
                 _ => message.skip(tag)?,
             }
         }
@@ -101,8 +109,24 @@ impl Decoder<'_, '_> {
             self.builder.refuse_series(&[], mark, what);
             return Ok(());
         }
-        self.finish(start, mark, series_kind, problem, bad_histograms);
+        self.tell_unit(meta);
+        self.finish(start, mark, meta.kind, problem, bad_histograms);
         Ok(())
+    }
+
+    /// Notes the unit of the series at hand, once for each name.
+    fn tell_unit(&mut self, meta: Meta) {
+        let text = |reference: u32| std::str::from_utf8(self.symbols.get(reference as usize)?).ok();
+        let Some(unit) = text(meta.unit).filter(|unit| (1..=MAX_UNIT).contains(&unit.len())) else { return };
+        let name = self.refs.chunks_exact(2).find(|pair| text(pair[0]) == Some(NAME)).map(|pair| pair[1]);
+        let Some((name, mut family)) = name.and_then(|name| Some((name, text(name)?))) else { return };
+        if matches!(meta.kind, MetricKind::Histogram | MetricKind::GaugeHistogram | MetricKind::Summary) {
+            family = ["_bucket", "_sum", "_count"].iter().find_map(|end| family.strip_suffix(end)).unwrap_or(family);
+        }
+        if self.told.insert(name) {
+            let told = RawMetadata { family: family.to_owned(), kind: meta.kind, unit: unit.to_owned() };
+            self.builder.out.batch.metadata.push(told);
+        }
     }
 
     fn finish(&mut self, start: usize, mark: Mark, kind: MetricKind, problem: Option<&str>, bad_histograms: u32) {
@@ -159,14 +183,25 @@ fn reference(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-fn metadata(mut message: Reader<'_>, before: MetricKind) -> Result<MetricKind, DecodeError> {
-    const TYPE: u32 = varint(1);
-    let mut found = before;
-    while let Some(tag) = message.tag()? {
-        match tag {
-            TYPE => found = kind(message.varint()?),
-            _ => message.skip(tag)?,
+/// What the metadata of a series tells.
+#[derive(Debug, Clone, Copy, Default)]
+struct Meta {
+    kind: MetricKind,
+    /// Symbol of the unit; 0, the empty text, for none.
+    unit: u32,
+}
+
+impl Meta {
+    fn read(&mut self, mut message: Reader<'_>) -> Result<(), DecodeError> {
+        const TYPE: u32 = varint(1);
+        const UNIT: u32 = varint(4);
+        while let Some(tag) = message.tag()? {
+            match tag {
+                TYPE => self.kind = kind(message.varint()?),
+                UNIT => self.unit = reference(message.varint()?),
+                _ => message.skip(tag)?,
+            }
         }
+        Ok(())
     }
-    Ok(found)
 }

@@ -16,6 +16,13 @@ const LEAST_S: f32 = 120.0;
 /// and at most this long, or two cadences where that is longer.
 const MOST_S: f32 = 3600.0;
 
+/// How long a series of a source that is away is not looked at, seconds.
+const AWAY_S: u32 = 60;
+
+fn seconds(ms: i64) -> u32 {
+    ms.div_euclid(1000).clamp(0, i64::from(NEVER - 1)) as u32
+}
+
 /// When the next sample is overdue after one at `secs`, seconds since the Unix epoch.
 pub(crate) fn deadline(secs: u32, cadence_s: f32) -> u32 {
     let cadence_s = cadence_s.min(1e8);
@@ -29,27 +36,50 @@ impl Judge {
     /// stays open until the next sample, if it is past its warm-up and rules want to know; else it just
     /// goes stale. The work is a scan of 4 bytes per slot.
     pub fn sweep(&mut self, now_ms: i64, out: &mut Vec<Verdict>) {
-        let now = now_ms.div_euclid(1000).clamp(0, i64::from(NEVER - 1)) as u32;
+        self.sweep_each(now_ms, |_| Some(now_ms), out);
+    }
+
+    /// The same where series come from several sources that lag differently: `time_of` says up to when the samples of
+    /// a slot should have come, `latest_ms` at most; nothing while its source is away.
+    pub fn sweep_each(&mut self, latest_ms: i64, time_of: impl Fn(u32) -> Option<i64>, out: &mut Vec<Verdict>) {
+        let latest = seconds(latest_ms);
         let mut overdue = Vec::new();
         let mut slot = 0;
         for page in self.deadlines.pages() {
-            overdue.extend((slot..).zip(page).filter(|(_, deadline)| **deadline < now).map(|(slot, _)| slot));
+            overdue.extend((slot..).zip(page).filter(|(_, due)| **due < latest).map(|(slot, due)| (slot, *due)));
             slot += page.len() as u32;
         }
-        for slot in overdue {
-            self.set_deadline(slot, NEVER);
-            out.extend(self.miss(slot, now_ms));
+        for (slot, due) in overdue {
+            match time_of(slot) {
+                Some(now_ms) if due < seconds(now_ms) => {
+                    self.set_deadline(slot, NEVER);
+                    out.extend(self.miss(slot, now_ms));
+                }
+                Some(_) => {}
+                // Once its source is back it gets time anyway; until then it need not be looked at each second.
+                None => self.set_deadline(slot, latest.saturating_add(AWAY_S)),
+            }
         }
     }
 
     /// Gives every series time to show up again, counted from `now_ms`. To be called when it was not the
-    /// series that were away but their judge or their source: after a restart, after an outage.
+    /// series that were away but their judge: after a restart.
     pub fn resume(&mut self, now_ms: i64) {
-        let now = now_ms.div_euclid(1000).clamp(0, i64::from(NEVER - 1)) as u32;
+        self.resume_each(now_ms, |_| true);
+    }
+
+    /// The same for the slots that pass `of_source`: after an outage of their source.
+    pub fn resume_each(&mut self, now_ms: i64, of_source: impl Fn(u32) -> bool) {
+        let now = seconds(now_ms);
+        let mut first = 0;
         for (hots, deadlines) in self.hot.pages().zip(self.deadlines.pages_mut()) {
-            for (hot, due) in hots.iter().zip(deadlines).filter(|(_, due)| **due != NEVER) {
-                *due = deadline(now, hot.cadence_s).max(*due);
+            let len = deadlines.len() as u32;
+            for (slot, (hot, due)) in (first..).zip(hots.iter().zip(deadlines)).filter(|(_, (_, due))| **due != NEVER) {
+                if of_source(slot) {
+                    *due = deadline(now, hot.cadence_s).max(*due);
+                }
             }
+            first += len;
         }
     }
 
@@ -67,7 +97,7 @@ impl Judge {
         if !report {
             hot.alarm.close();
         }
-        recount(&mut self.entities, hot);
+        recount(&mut self.entities, hot, &self.config);
         let band = single::band::last(hot, &self.config, rules);
         report.then_some(Verdict {
             slot,
