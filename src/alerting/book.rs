@@ -150,6 +150,17 @@ impl Book {
         }
     }
 
+    /// So many anomalous samples could not begin an alert.
+    pub fn refuse(&mut self, count: u64) {
+        self.refused += count;
+    }
+
+    /// Whether there is no room for further series; where there `was` none, a tenth must be free again.
+    #[must_use]
+    pub fn is_full(&self, was: bool) -> bool {
+        self.watched.len() >= if was { MAX_WATCHED - MAX_WATCHED / 10 } else { MAX_WATCHED }
+    }
+
     /// One verdict. Time of the sample decides about firing, `now_ms` about silence.
     pub fn observe(&mut self, input: AlertInput, now_ms: i64, out: &mut Changes) {
         let AlertInput { shard, id, about, verdict } = input;

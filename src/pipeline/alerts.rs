@@ -187,6 +187,7 @@ impl AlertStage {
             gauges: AlertGauges::new(&around.metrics),
             started_ms: around.clock.now_ms(),
             kept: Kept { at_ms: around.clock.now_ms(), pause_ms: 0 },
+            full: false,
         };
         stage.restore().await?;
         let (messages, inbox) = mpsc::channel(MESSAGES);
@@ -246,6 +247,8 @@ struct Stage {
     gauges: AlertGauges,
     started_ms: i64,
     kept: Kept,
+    /// Whether the shards were told that there is no room.
+    full: bool,
 }
 
 /// When what happened under the budgets was kept last, and how long to wait before it is again.
@@ -382,6 +385,7 @@ impl Stage {
         for event in batch {
             match event {
                 Event::Verdict(input) => self.book.observe(input, now_ms, &mut changes),
+                Event::Refused(count) => self.book.refuse(count),
                 Event::Ended { id, ts_ms } => self.book.ended(id, ts_ms, now_ms, &mut changes),
             }
         }
@@ -404,6 +408,19 @@ impl Stage {
         self.gauges.set(counts);
         own::show_suppressed(&self.metrics, self.book.budgets());
         self.keep_news(now_ms).await;
+        self.tell_room().await;
+    }
+
+    /// Tells the shards when there is no room for further series, and when there is again.
+    async fn tell_room(&mut self) {
+        let full = self.book.is_full(self.full);
+        if std::mem::replace(&mut self.full, full) == full {
+            return;
+        }
+        for shard in self.shards.iter() {
+            // A shard that failed begins anew, and is told at the next change.
+            let _ = shard.post(move |shard| shard.hold_back(full)).await;
+        }
     }
 
     fn samples_per_week(&self, now_ms: i64) -> Option<f64> {

@@ -162,6 +162,7 @@ impl Rehearsal {
             for event in events {
                 match event {
                     Event::Verdict(input) => self.book.observe(input, now_ms, changes),
+                    Event::Refused(count) => self.book.refuse(count),
                     Event::Ended { id, ts_ms } => self.book.ended(id, ts_ms, now_ms, changes),
                 }
             }

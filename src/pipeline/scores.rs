@@ -80,7 +80,7 @@ pub fn readings(counts: Vec<(String, EntityCount)>, board: &Hosts, now_ms: i64) 
 fn reading(state: Option<&HostState>, host: String, count: EntityCount, now_ms: i64) -> HostReading {
     let rollup = if count.ready == 0 { f32::NAN } else { host_score(count) };
     // The share that is usual holds for series that are known; young ones are over their edge far more often.
-    let told = if count.is_settled() { rollup } else { rollup.min(CAP) };
+    let told = if rollup > CAP && !count.is_settled() { CAP } else { rollup };
     let state = state.filter(|state| now_ms.saturating_sub(state.ts_ms) <= state.holds_ms);
     // What a tick says holds for three of the host's own steps.
     let step_ms = state.map_or(STEP_MS, |state| state.holds_ms / 3);

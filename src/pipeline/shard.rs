@@ -46,6 +46,8 @@ pub struct Shard {
     events: VecDeque<Event>,
     /// Series that are reported whole, by slot: their end is reported, too.
     tracked: HashMap<u32, Tracked>,
+    /// Whether the alerting stage has no room for further series.
+    full: bool,
     wal: Option<Wal>,
     record: Vec<u8>,
     alerts: mpsc::Sender<Vec<Event>>,
@@ -81,6 +83,8 @@ impl std::fmt::Debug for Shard {
 pub enum Event {
     /// A verdict worth passing on.
     Verdict(AlertInput),
+    /// So many verdicts on series that are not reported whole were left out, because the book is full.
+    Refused(u64),
     /// A series that is reported whole has ended, or was forgotten.
     Ended {
         /// The series.
@@ -151,6 +155,7 @@ impl Shard {
             verdicts: Vec::new(),
             events: VecDeque::new(),
             tracked: HashMap::new(),
+            full: false,
             wal,
             record: Vec::new(),
             alerts,

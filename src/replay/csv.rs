@@ -230,7 +230,7 @@ mod tests {
         let files = [
             ("a.csv", "timestamp,x\n10,1\n20,2\n30,3\n"),
             ("b.csv", "time,x\n"),
-            ("c.csv", "timestamp,x\n10,1\n20,oops\n30,3\n"),
+            ("c.csv", "timestamp,x\n10,1\noops,2\n30,3\n"),
         ];
         let (_temp, mut feed) = feed(&files, 0, i64::MAX).expect("two are read");
         let mut samples = 0;

@@ -40,6 +40,7 @@ impl Shard {
             self.verdicts.clear();
             self.events.clear();
         }
+        let mut refused = 0;
         for verdict in std::mem::take(&mut self.verdicts) {
             self.meta.count_verdict(verdict.pattern);
             let (Some(raw), Some(info)) = (self.normalizer.slot_raw(verdict.slot), self.normalizer.info(verdict.slot))
@@ -48,6 +49,10 @@ impl Shard {
             };
             // The stage keeps the words of a series that it asked for.
             let tracked = self.tracked.get_mut(&verdict.slot).filter(|tracked| tracked.id == info.id);
+            if self.full && tracked.is_none() {
+                refused += u64::from(verdict.alarm);
+                continue;
+            }
             let told = tracked.is_some_and(|tracked| std::mem::replace(&mut tracked.told, true));
             let about = (!told).then(|| {
                 let entity = self.normalizer.entity_name(info.entity).to_owned();
@@ -56,7 +61,15 @@ impl Shard {
             let input = AlertInput { shard: self.meta.index, id: info.id, about, verdict };
             self.events.push_back(Event::Verdict(input));
         }
+        if refused > 0 {
+            self.events.push_back(Event::Refused(refused));
+        }
         self.pass_on();
+    }
+
+    /// Whether the alerting stage has no room for further series: their words are not even made then.
+    pub fn hold_back(&mut self, full: bool) {
+        self.full = full;
     }
 
     /// Never waits: the alerting stage asks the shards for the roll-ups of hosts. What does not go now goes with the
@@ -149,11 +162,42 @@ mod tests {
         let mut words = Vec::new();
         while let Ok(batch) = events.try_recv() {
             for event in batch {
-                let Event::Verdict(input) = event else { panic!("no end came: {event:?}") };
+                let Event::Verdict(input) = event else { panic!("no verdict: {event:?}") };
                 words.push(input.about.is_some());
             }
         }
         assert_eq!(words, [true, false, false, false, true, false], "and again whenever it is asked for");
+    }
+
+    #[test]
+    fn a_full_book_is_told_of_series_that_it_has_and_of_the_number_of_others() {
+        let (mut shard, mut events) = shard(8);
+        shard.hold_back(true);
+        feed(&mut shard, 1..3);
+        shard.track(labels().id(), 0, false);
+        shard.verdicts.push(verdict(true));
+        shard.verdicts.push(verdict(false));
+        shard.report();
+        let told: Vec<Event> = std::iter::from_fn(|| events.try_recv().ok()).flatten().collect();
+        assert!(told[..2].iter().all(|event| matches!(event, Event::Verdict(_))), "{told:?}");
+        assert!(matches!(told[2..], [Event::Refused(1)]), "{told:?}");
+    }
+
+    fn verdict(alarm: bool) -> watchbell_series::Verdict {
+        watchbell_series::Verdict {
+            slot: 0,
+            ts_ms: T,
+            value: 0.0,
+            score: 2.0,
+            edge: 1.0,
+            onset: alarm,
+            alarm,
+            pattern: watchbell_series::Pattern::Spike,
+            expected: 0.0,
+            lower: 0.0,
+            upper: 0.0,
+            why: watchbell_series::Why::UNKNOWN,
+        }
     }
 
     #[test]
