@@ -4,9 +4,9 @@
 //! when its lines were judged, and kept over restarts. Lines of long ago are learned from without alerts. Never
 //! waits for a writer, and never holds one up.
 
-pub(crate) mod feed;
 mod follow;
 pub(crate) mod line;
+mod lines;
 mod pipe;
 mod positions;
 mod run;
@@ -25,9 +25,11 @@ use watchbell_adapter_api::{
 };
 use watchbell_series::RawBatch;
 
-use self::feed::Writer;
+use watchbell_checks::feed::{Writer, check_labels};
+use watchbell_checks::intake::{BAD_TOKENS, LAG, VALUES};
+
 use self::line::Line;
-use crate::intake::{BAD_LINES, BAD_TOKENS, LAG, LINES, VALUES};
+use self::lines::{BAD_LINES, LINES};
 
 const FILES: MetricDef = MetricDef {
     name: "watchbell_nagios_files_total",
@@ -114,18 +116,6 @@ impl SourceConfig for PerfdataConfig {
     }
 }
 
-/// Labels that a user may add.
-pub(crate) fn check_labels(labels: &BTreeMap<String, String>, problems: &mut Problems) {
-    for name in labels.keys() {
-        let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-            && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        if !plain || !Writer::free(name) {
-            let message = format!("`{name}` can not be added as a label");
-            problems.hint(format!("labels.{name}"), message, "use another name, of letters, digits and `_`");
-        }
-    }
-}
-
 /// Lines of performance data to a batch, without counting and logging: for measuring and fuzzing.
 #[derive(Debug, Clone)]
 pub struct LineReader(Writer);
@@ -143,7 +133,7 @@ impl LineReader {
         let (mut values, mut bad) = (0, 0);
         for line in lines.split(|b| *b == b'\n').filter_map(Line::read) {
             match line {
-                Ok(line) => values += self.0.write(line.origin(), line.perfdata, batch, |_, _, _| bad += 1),
+                Ok(line) => values += self.0.write(line.origin(), line.perfdata, batch, None, |_, _, _| bad += 1),
                 Err(_) => bad += 1,
             }
         }
