@@ -131,6 +131,13 @@ impl SourceConfig for EventsConfig {
     }
 }
 
+/// Reads an event and drops it.
+pub(crate) fn survive(line: &[u8]) {
+    if let Ok(event) = event::Event::read(line) {
+        event.kind();
+    }
+}
+
 struct Events {
     config: EventsConfig,
     peer: Peer,

@@ -23,3 +23,14 @@ pub const SOURCES: &[SourceKind] = &[SourceKind::of::<events::EventsConfig>()];
 
 /// Kinds of sinks.
 pub const SINKS: &[SinkKind] = &[SinkKind::of::<api::ApiConfig>()];
+
+/// Reads an event and an answer with objects and drops both: for fuzzing.
+pub fn survive(bytes: &[u8]) {
+    events::survive(bytes);
+    if let Ok(all) = objects::parse::<objects::Results<objects::Checkable>>(bytes) {
+        for (result, about) in all.results.iter().filter_map(|object| object.attrs.now()) {
+            let texts = objects::Texts { perfdata: result.perfdata(), ..objects::Texts::default() };
+            result.check(&texts, about);
+        }
+    }
+}

@@ -128,6 +128,16 @@ fn has_port(address: &str) -> bool {
     address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0))
 }
 
+/// Reads an answer and drops it: for fuzzing.
+pub fn survive(body: &[u8]) {
+    for row in rows::read(&text(body)).unwrap_or_default() {
+        for of_host in [true, false] {
+            let _ = Row::read(&row, of_host).map(|row| row.check().state);
+        }
+        let _ = rows::DowntimeRow::read(&row).map(|row| row.downtime(true).starts_ms);
+    }
+}
+
 struct Livestatus {
     config: LivestatusConfig,
     peer: Peer,

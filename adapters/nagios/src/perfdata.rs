@@ -23,10 +23,11 @@ use serde::Deserialize;
 use watchbell_adapter_api::{
     BoxFuture, MetricDef, MetricKindDef, Problems, Resource, Source, SourceConfig, SourceContext, SourceError, Span,
 };
-use watchbell_series::RawBatch;
+use watchbell_series::{KnownLimit, RawBatch};
 
 use watchbell_checks::feed::{Writer, check_labels};
 use watchbell_checks::intake::{BAD_TOKENS, LAG, VALUES};
+use watchbell_checks::limits::Limits;
 
 use self::line::Line;
 use self::lines::{BAD_LINES, LINES};
@@ -117,27 +118,38 @@ impl SourceConfig for PerfdataConfig {
 }
 
 /// Lines of performance data to a batch, without counting and logging: for measuring and fuzzing.
-#[derive(Debug, Clone)]
-pub struct LineReader(Writer);
+#[derive(Debug)]
+pub struct LineReader {
+    writer: Writer,
+    limits: Limits,
+}
 
 impl Default for LineReader {
     fn default() -> Self {
-        Self(Writer::new(&BTreeMap::new()))
+        Self { writer: Writer::new(&BTreeMap::new()), limits: Limits::default() }
     }
 }
 
 impl LineReader {
     /// Appends the values of whole `lines` to `batch`. Gives the number of values, and of lines and tokens that
     /// are bad.
-    pub fn read(&self, lines: &[u8], batch: &mut RawBatch) -> (usize, usize) {
+    pub fn read(&mut self, lines: &[u8], batch: &mut RawBatch) -> (usize, usize) {
         let (mut values, mut bad) = (0, 0);
         for line in lines.split(|b| *b == b'\n').filter_map(Line::read) {
             match line {
-                Ok(line) => values += self.0.write(line.origin(), line.perfdata, batch, None, |_, _, _| bad += 1),
+                Ok(line) => {
+                    let limits = Some(&mut self.limits);
+                    values += self.writer.write(line.origin(), line.perfdata, batch, limits, |_, _, _| bad += 1);
+                }
                 Err(_) => bad += 1,
             }
         }
         (values, bad)
+    }
+
+    /// The limits of all that was read, if they changed since they were last asked for.
+    pub fn limits(&mut self, now_ms: i64) -> Option<Vec<KnownLimit>> {
+        self.limits.changed(now_ms)
     }
 }
 

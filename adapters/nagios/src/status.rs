@@ -72,6 +72,11 @@ impl SourceConfig for StatusConfig {
     }
 }
 
+/// Reads a status file and drops it: for fuzzing.
+pub fn survive(bytes: &[u8]) {
+    blocks::read(bytes, drop);
+}
+
 struct Status {
     config: StatusConfig,
 }

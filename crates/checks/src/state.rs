@@ -66,10 +66,13 @@ impl Check<'_> {
 pub struct States {
     labels: BTreeMap<String, String>,
     perfdata: bool,
-    seen: HashMap<(Box<[u8]>, Box<[u8]>), Seen>,
+    seen: HashMap<Name, Seen>,
     round: u32,
     problems: Vec<ForeignProblem>,
 }
+
+/// Host, and service or nothing.
+type Name = (Box<[u8]>, Box<[u8]>);
 
 #[derive(Debug)]
 struct Seen {

@@ -211,6 +211,7 @@ impl Scores for FakeScores {
 }
 
 /// What a sink runs with.
+#[derive(Debug)]
 pub struct Sink {
     /// What the sink may reach.
     pub context: SinkContext,

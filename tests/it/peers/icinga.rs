@@ -74,7 +74,7 @@ sinks:
     for labels in [
         &[("metric", "nagios_perfdata"), ("service", "load"), ("label", "load1"), ("command", "load")][..],
         &[("metric", "nagios_perfdata"), ("service", "level"), ("way", "certificate")],
-        &[("metric", "nagios_perfdata"), ("service", "icinga"), ("label", "uptime"), ("unit", "seconds")],
+        &[("metric", "nagios_perfdata"), ("service", "icinga"), ("label", "avg_execution_time")],
         &[("metric", "nagios_service_state"), ("service", "level"), ("way", "livestatus")],
         &[("metric", "nagios_perfdata"), ("service", "level"), ("label", "level"), ("way", "livestatus")],
         &[("metric", "nagios_perfdata"), ("service", "level"), ("label", "level"), ("way", "spool")],

@@ -50,7 +50,7 @@ impl<'a> Row<'a> {
         if row.len() != names + 14 {
             return None;
         }
-        let text = |at: usize| row[at].as_str();
+        let text = |at: usize| text_of(&row[at]);
         let service = if of_host { "" } else { text(1)? };
         let mut numbers = [0.0; 11];
         let places = (names + 1..names + 11).chain([names + 13]);
@@ -67,7 +67,9 @@ impl<'a> Row<'a> {
             numbers,
         };
         let named = !found.host.is_empty() && (of_host || !service.is_empty());
-        (named && (0.0..=3.0).contains(&numbers[0])).then_some(found)
+        // What was never checked has any state.
+        let [state, _, checked, ..] = numbers;
+        (named && (checked == 0.0 || (0.0..=3.0).contains(&state))).then_some(found)
     }
 
     /// As all of the family have it.
@@ -117,7 +119,7 @@ impl<'a> DowntimeRow<'a> {
             *number = number_of(value)?;
         }
         let id = number_of(&row[0])?.to_string();
-        let text = |at: usize| row[at].as_str();
+        let text = |at: usize| text_of(&row[at]);
         Some(Self { id, host: text(1)?, service: text(2)?, author: text(7)?, comment: text(8)?, numbers })
     }
 
@@ -143,6 +145,11 @@ impl<'a> DowntimeRow<'a> {
             comment: self.comment.as_bytes(),
         }
     }
+}
+
+/// A text; null for one that is not there yet.
+fn text_of(value: &Value) -> Option<&str> {
+    if value.is_null() { Some("") } else { value.as_str() }
 }
 
 /// A number; Icinga writes some as booleans.
@@ -173,6 +180,7 @@ mod tests {
             ["web-1","level","check_level",2,1,1,1795704006,null,0.25,1,1,0,0,"","",0],
             ["web-1","","check_level",0,1,1,1795704006,0,0,1,1,0,0,"","",0],
             ["web-1","level","check_level",7,1,1,1795704006,0,0,1,1,0,0,"","",0],
+            ["web-1","new","check_level",16,0,0,null,null,null,0,0,0,null,null,null,null],
             ["web-1"]]"#;
         let rows = read(text).expect("rows");
         let found: Vec<_> = rows.iter().map(|row| Row::read(row, false)).collect();

@@ -7,7 +7,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use sha2::{Digest, Sha256};
 
 /// SHA-256 of a certificate in DER.
@@ -59,11 +59,6 @@ struct Pinned {
     provider: Arc<CryptoProvider>,
 }
 
-/// The certificate is another one.
-#[derive(Debug, thiserror::Error)]
-#[error("the peer's certificate is not the one that `tls.pinned_sha256` names, but {0}")]
-struct Other(String);
-
 impl ServerCertVerifier for Pinned {
     fn verify_server_cert(
         &self,
@@ -77,8 +72,11 @@ impl ServerCertVerifier for Pinned {
         if found == self.pin {
             return Ok(ServerCertVerified::assertion());
         }
-        let other = OtherError(Arc::new(Other(hex(&found))));
-        Err(Error::InvalidCertificate(CertificateError::Other(other)))
+        // Only of a general error is the text shown to people as it is.
+        let found = hex(&found);
+        Err(Error::General(format!(
+            "the peer's certificate is not the one that `tls.pinned_sha256` names, but {found}"
+        )))
     }
 
     fn verify_tls12_signature(
