@@ -151,6 +151,7 @@ pub(crate) fn reading(score: f32) -> Reading {
         not_ready: None,
         cadence_s: 60.0,
         inherited: false,
+        quiet: false,
         peers: None,
     }
 }
