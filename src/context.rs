@@ -4,5 +4,7 @@
 //! from there, and nothing flows back to a source.
 
 pub mod board;
+pub mod quiet;
+pub mod subject;
 
 pub use board::Board;

@@ -4,6 +4,7 @@
 //! bounded in time: a batch, a page of readings, a slice of a checkpoint. So there are no locks, and a
 //! reader never holds up a batch for longer than one slice.
 
+mod quiet;
 mod relearn;
 
 use std::collections::HashMap;
@@ -55,6 +56,7 @@ pub struct Shard {
     last_ts_ms: i64,
     arrivals: Arrivals,
     tick: tick::TickState,
+    quiet: quiet::QuietState,
 }
 
 /// Whether a shard's state is all there.
@@ -155,6 +157,7 @@ impl Shard {
             last_ts_ms: i64::MIN,
             arrivals: Arrivals::default(),
             tick: tick::TickState::default(),
+            quiet: quiet::QuietState::default(),
         }
     }
 
@@ -219,6 +222,22 @@ impl Shard {
         if !self.tracked.is_empty() {
             self.note_ends();
         }
+        self.enter();
+        let (judge, normalized) = (&mut self.judge, &self.normalized);
+        match mode {
+            Mode::Live => judge.judge(&normalized.samples, &mut self.verdicts),
+            Mode::Backfill => judge.learn(&normalized.samples),
+        }
+        for (slot, ts_ms) in &normalized.ended {
+            judge.end(*slot, *ts_ms);
+        }
+        if let Some(last) = normalized.samples.last() {
+            self.last_ts_ms = self.last_ts_ms.max(last.ts_ms);
+        }
+    }
+
+    /// Takes series in and lets them go before their samples are judged.
+    fn enter(&mut self) {
         let (judge, normalized) = (&mut self.judge, &self.normalized);
         self.tick.note(normalized);
         for slot in &normalized.released {
@@ -233,16 +252,9 @@ impl Shard {
         for slot in &normalized.restarted {
             judge.reset(*slot);
         }
-        match mode {
-            Mode::Live => judge.judge(&normalized.samples, &mut self.verdicts),
-            Mode::Backfill => judge.learn(&normalized.samples),
-        }
-        for (slot, ts_ms) in &normalized.ended {
-            judge.end(*slot, *ts_ms);
-        }
-        if let Some(last) = normalized.samples.last() {
-            self.last_ts_ms = self.last_ts_ms.max(last.ts_ms);
-        }
+        let new = normalized.admitted.iter().map(|admission| admission.slot);
+        let new: Vec<u32> = new.chain(normalized.restarted.iter().copied()).collect();
+        self.find_quiet_of(new.into_iter());
     }
 
     /// Reports the end of tracked series before their slots go to others.
@@ -513,6 +525,7 @@ impl Shard {
             self.judge.reset(slot);
             e.to_string()
         })?;
+        self.find_quiet_of(std::iter::once(slot));
         self.last_ts_ms = self.last_ts_ms.max(self.judge.reading(slot, i64::MAX).ts_ms);
         Ok(())
     }
@@ -531,6 +544,7 @@ impl Shard {
     pub fn end_restore(&mut self, wal: Option<Wal>) {
         self.phase = Phase::Live;
         self.wal = wal;
+        self.end_restore_quiet();
     }
 
     /// Starts a new file of the log; everything before it is superseded by the checkpoint that follows.
@@ -538,7 +552,9 @@ impl Shard {
     /// # Errors
     /// The file can not be made; the log says which.
     pub fn rotate_log(&mut self) -> std::io::Result<Option<SegmentNo>> {
-        self.wal.as_mut().map(Wal::rotate).transpose()
+        let begun = self.wal.as_mut().map(Wal::rotate).transpose();
+        self.log_quiet_again();
+        begun
     }
 
     /// Removes the files of the log before `segment`.

@@ -391,6 +391,7 @@ mod tests {
             alarm: false,
             not_ready,
             inherited: false,
+        quiet: false,
             peers: None,
             cadence_s: 15.0,
         }

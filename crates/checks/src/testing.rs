@@ -173,6 +173,7 @@ pub fn reading(score: f32) -> Reading {
         not_ready: None,
         cadence_s: 60.0,
         inherited: false,
+        quiet: false,
         peers: None,
     }
 }

@@ -45,6 +45,8 @@ pub(crate) mod flag {
     pub(crate) const RANG: u16 = 1 << 13;
     /// Its scale, tail and season were taken over from its group.
     pub(crate) const INHERITED: u16 = 1 << 14;
+    /// A quiet span may cover its samples, see [`Judge::set_quiet`](crate::Judge::set_quiet); not saved.
+    pub(crate) const QUIET: u16 = 1 << 15;
     /// The facts that are learned from samples, and so saved.
     pub(crate) const LEARNED: u16 =
         VARIED | WARM | ENDED | MISSING | SLOW_LED | JUMPED_UP | JUMPED_DOWN | LIVE | INHERITED;
