@@ -86,9 +86,10 @@ impl Session {
             tracing::info!(source = %name, icinga = peer.url(), "events of Icinga come in again");
         }
         let (mut lines, mut refresh) = (Lines::default(), Instant::now() + self.config.refresh.0);
+        let mut heard = Instant::now();
         loop {
             let chunk = tokio::select! {
-                chunk = tokio::time::timeout(self.config.silence.0, stream.chunk()) => chunk,
+                chunk = tokio::time::timeout_at(heard + self.config.silence.0, stream.chunk()) => chunk,
                 () = tokio::time::sleep_until(refresh) => {
                     self.read_all().await?;
                     refresh = Instant::now() + self.config.refresh.0;
@@ -102,6 +103,7 @@ impl Session {
             let Some(chunk) = chunk.map_err(|error| peer.lost(&error))? else {
                 return Err(format!("Icinga at `{}` ended the stream", peer.url()).into());
             };
+            heard = Instant::now();
             let mut events = Vec::new();
             lines.add(&chunk, |line| match line {
                 Some(line) if line.trim_ascii().is_empty() => {}
