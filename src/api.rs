@@ -98,14 +98,32 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: "GET",
         path: "/api/v1/windows",
-        summary: "Quiet windows that sources know, such as maintenance and silences.",
+        summary: "Quiet windows that sources and people told: maintenance, downtimes, silences. See docs/context.md.",
     },
-    Route { method: "GET", path: "/api/v1/limits", summary: "Limits that people set in other tools." },
-    Route { method: "GET", path: "/api/v1/problems", summary: "Problems that other tools found." },
+    Route {
+        method: "POST",
+        path: "/api/v1/windows",
+        summary: "States a quiet window: JSON with one of `host`, `match` (a selector) and `everything` (true), and `start` (now unless set), `end` (open unless set) and `reason`. 201 with its id.",
+    },
+    Route {
+        method: "DELETE",
+        path: "/api/v1/windows/{id}",
+        summary: "Ends a window that people stated now, or takes one back that has not begun.",
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/limits",
+        summary: "Limits that people set in other tools; `source`, `limit` (100).",
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/problems",
+        summary: "Problems that other tools found, newest first; `source`, `host` (as the source names it), `since`, `before` (times), `limit` (100).",
+    },
 ];
 
 /// Paths of [`router`] and of [`teach`], which no source or sink may serve.
-pub const OWN_PATHS: [&str; 14] = [
+pub const OWN_PATHS: [&str; 15] = [
     "/",
     "/-/healthy",
     "/-/ready",
@@ -118,6 +136,7 @@ pub const OWN_PATHS: [&str; 14] = [
     "/api/v1/strikes",
     "/api/v1/strikes/{id}",
     "/api/v1/windows",
+    "/api/v1/windows/{id}",
     "/api/v1/limits",
     "/api/v1/problems",
 ];

@@ -13,12 +13,14 @@ mod admit;
 mod fleet;
 mod hosts;
 mod load;
+mod mute;
 mod standing;
 mod watched;
 
 pub use standing::{Hold, Probe, RuleStanding, Standing};
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use watchbell_adapter_api::HostReading;
 use watchbell_series::{Alert, Pattern, SeriesId};
@@ -28,6 +30,7 @@ use super::episode::{Change, Episode, Transition};
 use super::lifecycle::{Life, Step};
 use super::rules::{Rule, Rules};
 use super::{AlertInput, identity};
+use crate::context::quiet::Quiet;
 use fleet::Fleet;
 use hosts::Hosts;
 use load::Load;
@@ -101,6 +104,7 @@ pub struct Book {
     load: Load,
     refused: u64,
     budgets: Budgets,
+    quiet: Arc<Quiet>,
 }
 
 impl Book {
@@ -116,6 +120,7 @@ impl Book {
             fleet: Fleet::default(),
             load: Load::default(),
             refused: 0,
+            quiet: Arc::default(),
         }
     }
 
@@ -178,6 +183,7 @@ impl Book {
             }
             let step = watched.feed(rule, &self.rules.series[rule], &verdict, now_ms);
             self.follow(id, &mut watched, rule, step, verdict.ts_ms, out);
+            self.mute_by_sample(id, &mut watched, rule, &verdict, out);
             self.grow(id, &mut watched, rule, verdict.ts_ms, out);
         }
         self.keep(id, watched, out);
@@ -199,6 +205,7 @@ impl Book {
             for rule in 0..self.rules.series.len() {
                 let step = watched.step(rule, |life| life.tick(&self.rules.series[rule].terms, now_ms));
                 self.follow(id, &mut watched, rule, step, now_ms, out);
+                self.mute_by_clock(id, &mut watched, rule, now_ms, out);
             }
             self.keep(id, watched, out);
         }
@@ -370,7 +377,8 @@ impl Book {
         for (id, mut watched) in std::mem::take(&mut self.watched) {
             for rule in 0..self.rules.series.len() {
                 let held = watched.entries.iter().any(|e| e.rule == rule && matches!(e.stage, Stage::Held));
-                if held && !self.hosts.fires(&watched.host) && self.may_fire(&watched.host) {
+                let may = held && !self.hosts.fires(&watched.host) && self.may_fire(&watched.host);
+                if may && self.muted(&watched, rule, now_ms).is_none() {
                     self.load.change(&watched.host, |_, held| *held -= 1);
                     self.fire(id, &mut watched, rule, now_ms, out);
                 }

@@ -1,4 +1,4 @@
-//! What each source said last.
+//! What sources say, until it is taken up.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use watchbell_series::{ForeignProblem, KnownLimit, QuietWindow};
 /// Problems of one source that are held for whoever follows them; of more the oldest are dropped.
 const MAX_PROBLEMS: usize = 50_000;
 
-/// What each source said last. Cheap to clone.
+/// What each source said since it was asked last. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Board {
     told: Arc<Mutex<BTreeMap<String, Told>>>,
@@ -41,10 +41,18 @@ impl Board {
         Arc::new(Named { board: self.clone(), source: name.to_owned() })
     }
 
-    /// What every source said, by its name.
-    #[must_use]
-    pub fn told(&self) -> BTreeMap<String, Told> {
-        self.lock().clone()
+    /// What was said since the last time.
+    pub fn take(&self) -> BTreeMap<String, Told> {
+        let mut told = self.lock();
+        told.iter_mut().map(|(source, told)| (source.clone(), std::mem::take(told))).collect()
+    }
+
+    /// The source `name` is gone, and with it what it knew.
+    pub fn forget(&self, name: &str) {
+        self.say(name, |told| {
+            *told = Told { limits: Some([].into()), windows: Some([].into()), problems: Vec::new() };
+            true
+        });
     }
 
     /// Waits until something was said since the last call.
@@ -72,21 +80,15 @@ struct Named {
 impl ContextSink for Named {
     fn limits(&self, all: Vec<KnownLimit>) {
         self.board.say(&self.source, |told| {
-            let new = told.limits.as_deref() != Some(&all[..]);
-            if new {
-                told.limits = Some(all.into());
-            }
-            new
+            told.limits = Some(all.into());
+            true
         });
     }
 
     fn windows(&self, all: Vec<QuietWindow>) {
         self.board.say(&self.source, |told| {
-            let new = told.windows.as_deref() != Some(&all[..]);
-            if new {
-                told.windows = Some(all.into());
-            }
-            new
+            told.windows = Some(all.into());
+            true
         });
     }
 
@@ -113,19 +115,19 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_of_each_source_holds_and_only_news_wake() {
+    fn the_last_word_of_each_source_is_taken_once() {
         let board = Board::default();
         let (one, other) = (board.sink("one"), board.sink("other"));
         one.windows(vec![window("a")]);
+        one.windows(vec![]);
         other.windows(vec![window("b")]);
         assert!(board.changed().now_or_never().is_some());
-        one.windows(vec![window("a")]);
-        assert!(board.changed().now_or_never().is_none(), "it said the same again");
-        one.windows(vec![]);
-        assert!(board.changed().now_or_never().is_some());
-        let told = board.told();
+        let told = board.take();
         assert_eq!(told["one"].windows.as_deref(), Some(&[][..]), "it said that there are none");
         assert_eq!(told["other"].windows.as_deref(), Some(&[window("b")][..]));
         assert_eq!(told["other"].limits, None, "it never spoke of limits");
+        one.problems(Vec::new());
+        assert!(board.changed().now_or_never().is_none(), "it said nothing");
+        assert_eq!(board.take()["one"], Told::default());
     }
 }

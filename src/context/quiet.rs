@@ -42,7 +42,11 @@ impl Window {
     /// Who planned what, in a few words.
     #[must_use]
     pub fn words(&self) -> String {
-        if self.reason.is_empty() { format!("window `{}` of {}", self.id, self.source) } else { format!("{} ({})", self.reason, self.source) }
+        if self.reason.is_empty() {
+            format!("window `{}` of {}", self.id, self.source)
+        } else {
+            format!("{} ({})", self.reason, self.source)
+        }
     }
 }
 

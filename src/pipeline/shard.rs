@@ -4,6 +4,7 @@
 //! bounded in time: a batch, a page of readings, a slice of a checkpoint. So there are no locks, and a
 //! reader never holds up a batch for longer than one slice.
 
+mod limits;
 mod quiet;
 mod relearn;
 
@@ -57,6 +58,7 @@ pub struct Shard {
     arrivals: Arrivals,
     tick: tick::TickState,
     quiet: quiet::QuietState,
+    limits: limits::LimitState,
 }
 
 /// Whether a shard's state is all there.
@@ -158,6 +160,7 @@ impl Shard {
             arrivals: Arrivals::default(),
             tick: tick::TickState::default(),
             quiet: quiet::QuietState::default(),
+            limits: limits::LimitState::default(),
         }
     }
 
@@ -254,6 +257,12 @@ impl Shard {
         }
         let new = normalized.admitted.iter().map(|admission| admission.slot);
         let new: Vec<u32> = new.chain(normalized.restarted.iter().copied()).collect();
+        self.forget_limits();
+        if self.has_limits() {
+            let changed = self.normalized.respecified.iter().map(|(slot, _)| *slot);
+            let changed: Vec<u32> = new.iter().copied().chain(changed).collect();
+            changed.into_iter().for_each(|slot| self.match_limits_of(slot));
+        }
         self.find_quiet_of(new.into_iter());
     }
 
@@ -321,6 +330,7 @@ impl Shard {
                 labels: self.labels(raw),
                 entity: self.normalizer.entity_name(info.entity).to_owned(),
                 unit: info.spec.unit,
+                limits: self.limits_of(verdict.slot),
             };
             let input = AlertInput { shard: self.meta.index, id: info.id, about: Some(Box::new(about)), verdict };
             self.events.push(Event::Verdict(input));
@@ -563,6 +573,13 @@ impl Shard {
             // A file that stays is replayed again, which changes nothing.
             let _ = wal.remove_before(segment);
         }
+    }
+
+    /// Series that rest in a quiet window now, and those that have limits.
+    #[must_use]
+    pub fn known_counts(&self) -> (usize, usize) {
+        let quiet = self.normalizer.slots(0, usize::MAX).filter(|slot| self.judge.is_quiet(*slot)).count();
+        (quiet, self.limited())
     }
 
     /// Judges by other constants from now on; what was learned stays.

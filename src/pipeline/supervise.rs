@@ -19,7 +19,7 @@ use watchbell_adapter_api::{
 use super::ingest::SourceIngest;
 use crate::api::routes::RouteTable;
 use crate::clock::Timer;
-use crate::context::Board;
+use crate::context::{Board, Known};
 use crate::telemetry::metrics;
 
 /// First pause before a failed component is started again; doubled up to [`LONGEST`].
@@ -38,6 +38,8 @@ pub struct Surroundings {
     pub scores: Arc<dyn Scores>,
     /// What sources know beside samples.
     pub context: Board,
+    /// What of it is in force.
+    pub known: Known,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Own metrics.

@@ -6,7 +6,7 @@ use watchbell_series::SeriesId;
 use super::watched::{Entry, Stage, Watched};
 use super::{Book, Changes};
 use crate::alerting::About;
-use crate::alerting::budget::{Budgets, Candidate, Judgement};
+use crate::alerting::budget::{Budgets, Candidate, Judgement, Reason};
 use crate::alerting::episode::{Change, Episode};
 use crate::alerting::rules::Rule;
 
@@ -40,6 +40,9 @@ impl Book {
 
     /// Fires the alert of `rule`, or holds it, or suppresses it.
     pub(super) fn admit(&mut self, id: SeriesId, watched: &mut Watched, rule: usize, at_ms: i64, out: &mut Changes) {
+        if let Some(why) = self.muted(watched, rule, at_ms) {
+            return self.mute(id, watched, rule, at_ms, &why, out);
+        }
         let Some(entry) = watched.entries.iter_mut().find(|entry| entry.rule == rule) else { return };
         entry.noted = entry.worst.score;
         let candidate = candidate(&self.rules.series[rule], id, watched.about.as_deref(), &watched.host, entry);
@@ -67,8 +70,8 @@ impl Book {
         let Some(entry) = watched.entries.iter_mut().find(|entry| entry.rule == rule) else { return };
         let (began_ms, suppressed) = match &entry.stage {
             Stage::Open(episode) => (episode.starts_ms, None),
+            Stage::Suppressed(_, Reason::Muted) | Stage::Pending | Stage::Held => return,
             Stage::Suppressed(episode, reason) => (episode.starts_ms, Some(*reason)),
-            Stage::Pending | Stage::Held => return,
         };
         let grew = entry.worst.score > entry.noted;
         if !grew && suppressed.is_none() {

@@ -198,6 +198,7 @@ pub(super) fn words(
         labels: &about.labels,
         host: &about.entity,
         unit: about.unit,
+        limits: &about.limits,
         verdict: worst,
         series: 0,
         top_contributors: String::new(),
