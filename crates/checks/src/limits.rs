@@ -107,7 +107,7 @@ impl Known {
         for (word, range, severity) in [
             ("warn", self.warn, LimitSeverity::Warning),
             ("crit", self.crit, LimitSeverity::Critical),
-            ("bounds", self.bounds, LimitSeverity::Critical),
+            ("bounds", self.bounds, LimitSeverity::Legal),
         ] {
             let Some(range) = range else { continue };
             let matchers = iter_canonical(&self.labels)
@@ -211,7 +211,7 @@ mod tests {
                 "all load crit: Critical Some(5.0) Some(7.0) true",
                 "all load warn: Warning Some(10.0) None false",
                 "all n warn: Warning None Some(9.0) false",
-                "all time bounds: Critical Some(0.0) Some(5.0) false",
+                "all time bounds: Legal Some(0.0) Some(5.0) false",
                 "all time crit: Critical None Some(1.0) false",
                 "all time warn: Warning None Some(0.5) false",
             ]

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use serde_json::json;
+use watchbell::clock::SystemClock;
+use watchbell_adapter_api::Clock;
 
 use crate::support::icinga::{HOST, Icinga, PASSWORD};
 use crate::support::load::Noise;
@@ -21,6 +23,17 @@ fn turn(icinga: &Icinga, level: f64, noise: &mut Noise) {
 
 fn ready(service: &Watchbell, labels: &[(&str, &str)]) -> Option<f64> {
     service.score("watchbell_series_ready", labels)
+}
+
+/// Waits until an entry of `/api/v1/<what>` has all of these in it.
+pub(crate) fn told(service: &Watchbell, what: &str, parts: &[&str]) {
+    wait::until(what, || {
+        let text = service.get(&format!("/api/v1/{what}?source={}&limit=10000", parts[0])).text;
+        let all: serde_json::Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
+        let entries = all["data"].as_array().cloned().unwrap_or_default();
+        let found = entries.iter().any(|entry| parts.iter().all(|part| entry.to_string().contains(part)));
+        wait::when(found, || format!("{parts:?} in {text}; {}", service.log()))
+    });
 }
 
 /// All ways in and out of one Icinga.
@@ -135,10 +148,11 @@ sinks:
     let scores = service.get("/scores").text;
     assert!(!scores.contains("by command") && !scores.contains("anomaly level"), "{scores}");
 
-    // Acknowledged and in a downtime: both are seen.
+    // Acknowledged and in a downtime: both are told, by the stream and by Livestatus.
+    let now_s = SystemClock.now_ms() / 1_000;
     let about = json!({
-        "type": "Service", "service": format!("{HOST}!broken"), "author": "ada", "comment": "known", "start_time": 1,
-        "end_time": 4_000_000_000_u64
+        "type": "Service", "service": format!("{HOST}!broken"), "author": "ada", "comment": "known", "start_time": now_s - 5,
+        "end_time": now_s + 3_600
     });
     for action in ["acknowledge-problem", "schedule-downtime"] {
         icinga.api("POST", &format!("/v1/actions/{action}"), Some(&about)).expect(action);
@@ -147,6 +161,12 @@ sinks:
         service
             .metric_until("watchbell_icinga_events_total", &[("source", "icinga_events"), ("type", kind)], |n| n > 0.0);
     }
+    for source in ["icinga_events", "nagios_livestatus"] {
+        told(&service, "windows", &[source, "broken", "downtime by ada: known", "active"]);
+        told(&service, "problems", &[source, "broken", "\"acknowledged\":true"]);
+        told(&service, "limits", &[source, "level level warn", "900"]);
+    }
+    told(&service, "limits", &["nagios_perfdata", "level level crit", "5000"]);
 
     // Icinga is away for a while: nobody waits, and everything goes on afterwards.
     let failures = || service.metric("watchbell_nagios_result_failures_total", &[("sink", "api")]);
