@@ -95,7 +95,10 @@ impl States {
 
     /// Appends what is new in `check` to `batch`. `now_ms` is the server's time.
     pub fn note(&mut self, check: &Check<'_>, now_ms: i64, intake: &Intake, batch: &mut RawBatch) {
-        if !check.checked || check.last_check_ms <= 0 || check.is_own() {
+        if check.is_own() {
+            return self.forget(check.host, check.service, now_ms);
+        }
+        if !check.checked || check.last_check_ms <= 0 {
             return;
         }
         let marks = (check.acknowledged, check.downtime, check.flapping);
@@ -127,6 +130,13 @@ impl States {
         if ran || marked {
             self.marks(check, now_ms, batch);
         }
+    }
+
+    /// Forgets a host or service; its problem is over. For services of Watchbell's own: while it was down they said so
+    /// themselves, which is nobody's problem any more.
+    pub fn forget(&mut self, host: &[u8], service: &[u8], now_ms: i64) {
+        let seen = self.seen.remove(&(Box::from(host), Box::from(service)));
+        self.problems.extend(seen.and_then(|seen| seen.problem).map(|open| open.ended(now_ms)));
     }
 
     /// Begins a round in which everything there is is noted.

@@ -183,8 +183,9 @@ impl Session {
         about: About,
         batch: &mut RawBatch,
     ) {
+        let now_ms = self.intake.context.clock.now_ms();
         if result.is_own() {
-            return;
+            return self.states.forget(host.as_bytes(), service.as_bytes(), now_ms);
         }
         let texts = Texts {
             host: host.to_owned(),
@@ -194,7 +195,6 @@ impl Session {
             output: result.output(),
         };
         let check = result.check(&texts, about);
-        let now_ms = self.intake.context.clock.now_ms();
         self.states.note(&check, now_ms, &self.intake, batch);
     }
 

@@ -84,9 +84,15 @@ fn old_answers_and_own_results_are_left() {
     assert_eq!(note(&mut states, &check(2, true, 90)), 0);
     assert_eq!(note(&mut states, &check(0, true, 100)), 0);
     let own = Check { perfdata: b"watchbell_score=3;1;2;0", service: b"Anomaly", ..check(2, true, 100) };
-    assert_eq!(note(&mut states, &own), 0);
+    assert_eq!(note(&mut states, &own.clone()), 0);
     assert_eq!(note(&mut states, &Check { checked: false, ..check(0, true, 200) }), 0);
     assert_eq!(states.problems(), []);
+    // What the service said while Watchbell was down is over with its first result.
+    let stale = Check { perfdata: b"", service: b"Anomaly", ..check(3, true, 110) };
+    assert!(note(&mut states, &stale) > 0);
+    assert_eq!(note(&mut states, &Check { last_check_ms: 120_000, ..own }), 0);
+    let ends: Vec<_> = states.problems().iter().map(|problem| problem.ends_ms).collect();
+    assert_eq!(ends, [None, Some(120_000)]);
 }
 
 #[test]
