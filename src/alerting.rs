@@ -13,6 +13,8 @@
 //! which series to report sample by sample. Everything here is synchronous and pure: time is a parameter,
 //! and nothing is ever read back from a sink.
 
+use std::sync::Arc;
+
 pub mod annotate;
 pub mod book;
 pub mod budget;
@@ -29,7 +31,9 @@ pub use metrics::{AlertGauges, METRICS};
 pub use rules::{RuleProblem, Rules};
 use watchbell_series::{Labels, SeriesId, Unit, Verdict};
 
-/// What is known of a series and never changes.
+use crate::context::limits::SeriesLimit;
+
+/// What is known of a series beside its samples.
 #[derive(Debug, Clone, PartialEq)]
 pub struct About {
     /// Its labels.
@@ -38,6 +42,8 @@ pub struct About {
     pub entity: String,
     /// Unit of its judged values.
     pub unit: Unit,
+    /// Limits that people set on it in other tools.
+    pub limits: Arc<[SeriesLimit]>,
 }
 
 /// One verdict on its way to the book.

@@ -2,6 +2,7 @@
 //! merged beside these, see [`routes`].
 
 pub mod auth;
+pub mod context;
 mod explain;
 pub mod routes;
 pub mod server;
@@ -96,10 +97,35 @@ pub const ROUTES: &[Route] = &[
         path: "/api/v1/strikes/{id}",
         summary: "Takes a strike back: its series learn anew from history with the window.",
     },
+    Route {
+        method: "GET",
+        path: "/api/v1/windows",
+        summary: "Quiet windows that sources and people told: maintenance, downtimes, silences. See docs/context.md.",
+    },
+    Route {
+        method: "POST",
+        path: "/api/v1/windows",
+        summary: "States a quiet window: JSON with one of `host`, `match` (a selector) and `everything` (true), and `start` (now unless set), `end` (open unless set) and `reason`. 201 with its id.",
+    },
+    Route {
+        method: "DELETE",
+        path: "/api/v1/windows/{id}",
+        summary: "Ends a window that people stated now, or takes one back that has not begun.",
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/limits",
+        summary: "Limits that people set in other tools; `source`, `limit` (100).",
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/problems",
+        summary: "Problems that other tools found, newest first; `source`, `host` (as the source names it), `since`, `before` (times), `limit` (100).",
+    },
 ];
 
 /// Paths of [`router`] and of [`teach`], which no source or sink may serve.
-pub const OWN_PATHS: [&str; 11] = [
+pub const OWN_PATHS: [&str; 15] = [
     "/",
     "/-/healthy",
     "/-/ready",
@@ -111,6 +137,10 @@ pub const OWN_PATHS: [&str; 11] = [
     "/api/v1/feedback",
     "/api/v1/strikes",
     "/api/v1/strikes/{id}",
+    "/api/v1/windows",
+    "/api/v1/windows/{id}",
+    "/api/v1/limits",
+    "/api/v1/problems",
 ];
 
 /// A request to reload, and where its outcome goes: what changed, or what is wrong.

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod console;
+pub mod context;
 pub mod demo;
 pub mod offline;
 pub mod pipeline;

@@ -12,12 +12,13 @@ use watchbell_series::{Labels, Unit, Verdict};
 pub use why::{compared, last_seen, raised, sentences};
 
 use super::rules::Rule;
+use crate::context::limits::{SeriesLimit, nearest};
 use crate::words::{self, quantity};
 
 /// The longest text, in bytes: a notification carries all of them.
 const MAX_BYTES: usize = 2_048;
 /// The texts of every alert.
-pub const STANDARD: [&str; 10] = [
+pub const STANDARD: [&str; 11] = [
     "value",
     "expected",
     "score",
@@ -25,6 +26,7 @@ pub const STANDARD: [&str; 10] = [
     "rarity",
     "since",
     "last_seen",
+    "limit",
     "explanation",
     "top_contributors",
     "dashboard",
@@ -41,6 +43,8 @@ pub struct Facts<'a> {
     pub host: &'a str,
     /// Unit of the values.
     pub unit: Unit,
+    /// Limits that people set on the series.
+    pub limits: &'a [SeriesLimit],
     /// The worst sample. For a host its value is the number of anomalous series.
     pub verdict: &'a Verdict,
     /// Judged series of the host; 0 for the alert of a series.
@@ -93,6 +97,7 @@ impl Facts<'_> {
             "rarity" => words::rarity(f64::from(verdict.why.return_s)),
             "since" => verdict.why.since_ms.map_or_else(String::new, words::time),
             "last_seen" => last_seen(&verdict.why, verdict.ts_ms),
+            "limit" => nearest(self.limits, verdict.value, self.unit).unwrap_or_default(),
             "compared_with" => compared(verdict.why.lead).to_owned(),
             "explanation" if of_host => self.basis.clone(),
             "explanation" => sentences(verdict),
@@ -193,6 +198,7 @@ mod tests {
             labels: &labels,
             host: "web-1",
             unit: Unit::BytesPerSecond,
+            limits: &[],
             verdict: &verdict(),
             series: 0,
             top_contributors: String::new(),
@@ -226,6 +232,7 @@ mod tests {
             labels: &Labels::default(),
             host: "web-1",
             unit: Unit::Count,
+            limits: &[],
             verdict: &verdict,
             series: 120,
             top_contributors: "up{} (9.00)".to_owned(),

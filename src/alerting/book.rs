@@ -13,21 +13,24 @@ mod admit;
 mod fleet;
 mod hosts;
 mod load;
+mod mute;
 mod standing;
 mod watched;
 
 pub use standing::{Hold, Probe, RuleStanding, Standing};
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use watchbell_adapter_api::HostReading;
 use watchbell_series::{Alert, Pattern, SeriesId};
 
-use super::budget::Budgets;
+use super::budget::{Budgets, Reason};
 use super::episode::{Change, Episode, Transition};
 use super::lifecycle::{Life, Step};
 use super::rules::{Rule, Rules};
 use super::{AlertInput, identity};
+use crate::context::quiet::Quiet;
 use fleet::Fleet;
 use hosts::Hosts;
 use load::Load;
@@ -101,6 +104,7 @@ pub struct Book {
     load: Load,
     refused: u64,
     budgets: Budgets,
+    quiet: Arc<Quiet>,
 }
 
 impl Book {
@@ -116,6 +120,7 @@ impl Book {
             fleet: Fleet::default(),
             load: Load::default(),
             refused: 0,
+            quiet: Arc::default(),
         }
     }
 
@@ -189,6 +194,7 @@ impl Book {
             }
             let step = watched.feed(rule, &self.rules.series[rule], &verdict, now_ms);
             self.follow(id, &mut watched, rule, step, verdict.ts_ms, out);
+            self.mute_by_sample(id, &mut watched, rule, &verdict, out);
             self.grow(id, &mut watched, rule, verdict.ts_ms, out);
         }
         self.keep(id, watched, out);
@@ -210,7 +216,7 @@ impl Book {
         for (id, watched) in &mut self.watched {
             for entry in &mut watched.entries {
                 let step = entry.life.tick(&self.rules.series[entry.rule].terms, now_ms);
-                if step != Step::Stay {
+                if step != Step::Stay || entry.waits_for_clock() {
                     due.push((*id, entry.rule, step));
                 }
             }
@@ -219,6 +225,7 @@ impl Book {
         for (id, rule, step) in due {
             let Some(mut watched) = self.watched.remove(&id) else { continue };
             self.follow(id, &mut watched, rule, step, now_ms, out);
+            self.mute_by_clock(id, &mut watched, rule, now_ms, out);
             self.keep(id, watched, out);
         }
         let mut fleet = std::mem::take(&mut self.fleet);
@@ -280,7 +287,7 @@ impl Book {
             match entry.stage {
                 Stage::Pending => counts.pending += 1,
                 Stage::Held => counts.held += 1,
-                Stage::Suppressed(..) => counts.suppressed += 1,
+                Stage::Suppressed(..) | Stage::Muted(_) => counts.suppressed += 1,
                 Stage::Open(_) => counts.firing += 1,
             }
         }
@@ -380,6 +387,10 @@ impl Book {
                     out.push(at_ms, Change::Over(reason), &episode);
                 }
             }
+            Stage::Muted(mut episode) => {
+                episode.ends_ms = Some(at_ms.max(episode.starts_ms));
+                out.push(at_ms, Change::Over(Reason::Muted), &episode);
+            }
             Stage::Open(mut episode) => {
                 self.load.change(&watched.host, |firing, _| *firing -= 1);
                 if let (Some(about), true) = (&watched.about, entry.worse && in_force) {
@@ -409,7 +420,8 @@ impl Book {
             let Some(mut watched) = self.watched.remove(&id) else { continue };
             for rule in 0..self.rules.series.len() {
                 let held = watched.entries.iter().any(|e| e.rule == rule && matches!(e.stage, Stage::Held));
-                if held && !self.hosts.fires(&watched.host) && self.may_fire(&watched.host) {
+                let may = held && !self.hosts.fires(&watched.host) && self.may_fire(&watched.host);
+                if may && self.muted(&watched, rule, now_ms).is_none() {
                     self.load.change(&watched.host, |_, held| *held -= 1);
                     self.fire(id, &mut watched, rule, now_ms, out);
                 }

@@ -38,11 +38,13 @@ pub enum Reason {
     FalseDiscovery,
     /// People said that such anomalies of the series are nothing.
     Feedback,
+    /// A quiet window is about it.
+    Muted,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Budget, Self::FalseDiscovery, Self::Feedback];
+    pub const ALL: [Self; 4] = [Self::Budget, Self::FalseDiscovery, Self::Feedback, Self::Muted];
 
     /// The word in the journal, the API and metrics.
     #[must_use]
@@ -51,6 +53,7 @@ impl Reason {
             Self::Budget => "budget",
             Self::FalseDiscovery => "false_discovery",
             Self::Feedback => "feedback",
+            Self::Muted => "muted",
         }
     }
 }
@@ -248,6 +251,11 @@ impl Budgets {
                 _ => Some(next),
             })
             .map(|(_, reason)| reason)
+    }
+
+    /// A quiet window kept an alert back; no budget is asked for it.
+    pub fn muted(&mut self) {
+        self.suppressed[Reason::Muted as usize] += 1;
     }
 
     /// An anomaly became an alert.

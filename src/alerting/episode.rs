@@ -77,6 +77,7 @@ impl Change {
             Self::Suppressed(Reason::Budget) => "suppressed: budget",
             Self::Suppressed(Reason::FalseDiscovery) => "suppressed: false_discovery",
             Self::Suppressed(Reason::Feedback) => "suppressed: feedback",
+            Self::Suppressed(Reason::Muted) => "suppressed: muted",
             Self::Over(_) => "over",
         }
     }

@@ -75,7 +75,7 @@ mod tests {
 
     fn about(pairs: &[(&str, &str)]) -> About {
         let labels = Labels::series(pairs.iter().copied()).expect("labels");
-        About { labels, entity: "web-1".to_owned(), unit: Unit::None }
+        About { labels, entity: "web-1".to_owned(), unit: Unit::None, limits: Default::default() }
     }
 
     #[test]
@@ -111,7 +111,12 @@ mod tests {
             let mut pairs = pairs.clone();
             pairs.extend([("__name__".to_owned(), "m".to_owned())]);
             pairs[126].1 = last.to_owned();
-            About { labels: Labels::series(pairs).expect("labels"), entity: "h".to_owned(), unit: Unit::None }
+            About {
+                labels: Labels::series(pairs).expect("labels"),
+                entity: "h".to_owned(),
+                unit: Unit::None,
+                limits: Default::default(),
+            }
         };
         let (a, b) = (series_alert(&rule(), &make("a")), series_alert(&rule(), &make("b")));
         assert_eq!((a.len(), a.get("metric")), (128, Some("m")));

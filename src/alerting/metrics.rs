@@ -7,14 +7,24 @@ use super::Counts;
 use super::budget::{Budgets, Reason, Shown};
 
 /// All of them.
-pub const METRICS: &[MetricDef] =
-    &[ALERTS, ALERTS_REFUSED, ALERTS_SUPPRESSED, BUDGET, ACTUAL, EDGE, DISCOVERY_EDGE, DISCOVERY_RATE, FEEDBACK];
+pub const METRICS: &[MetricDef] = &[
+    ALERTS,
+    ALERTS_REFUSED,
+    ALERTS_SUPPRESSED,
+    BUDGET,
+    ACTUAL,
+    EDGE,
+    DISCOVERY_EDGE,
+    DISCOVERY_RATE,
+    FEEDBACK,
+    AGREEMENT,
+];
 
 /// Anomalies that did not become alerts.
 pub const ALERTS_SUPPRESSED: MetricDef = MetricDef {
     name: "watchbell_alerts_suppressed_total",
     kind: MetricKindDef::Counter,
-    help: "Anomalies that did not become alerts when they would have fired, by reason: budget, false_discovery, feedback.",
+    help: "Anomalies that did not become alerts when they would have fired, by reason: budget, false_discovery, feedback, muted (by a quiet window).",
     labels: &["reason"],
 };
 
@@ -66,11 +76,19 @@ pub const FEEDBACK: MetricDef = MetricDef {
     labels: &["verdict"],
 };
 
+/// Whether others saw it, too.
+pub const AGREEMENT: MetricDef = MetricDef {
+    name: "watchbell_alert_agreement_total",
+    kind: MetricKindDef::Counter,
+    help: "Alerts that ended while other tools tell of problems, by whether one of the same host was near in time: yes, no.",
+    labels: &["problem"],
+};
+
 /// Alerts by state.
 pub const ALERTS: MetricDef = MetricDef {
     name: "watchbell_alerts",
     kind: MetricKindDef::Gauge,
-    help: "Alerts now, by state: pending, firing, held (would fire, but a limit of alerts is reached), suppressed (under the edge of the budget).",
+    help: "Alerts now, by state: pending, firing, held (would fire, but a limit of alerts is reached), suppressed (under the edge of the budget, or muted).",
     labels: &["state"],
 };
 

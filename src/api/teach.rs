@@ -75,7 +75,13 @@ pub fn router(desk: Desk) -> Router {
 }
 
 /// Why a request is refused.
-struct Refusal(StatusCode, String);
+pub(super) struct Refusal(StatusCode, String);
+
+impl Refusal {
+    pub(super) fn of(status: StatusCode, text: String) -> Self {
+        Self(status, text)
+    }
+}
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -119,27 +125,27 @@ impl From<Refused> for Refusal {
     }
 }
 
-type Answer = Result<Response, Refusal>;
+pub(super) type Answer = Result<Response, Refusal>;
 
-fn bad(message: impl Into<String>) -> Refusal {
+pub(super) fn bad(message: impl Into<String>) -> Refusal {
     Refusal(StatusCode::BAD_REQUEST, message.into())
 }
 
-fn stopping<T>(_: T) -> Refusal {
+pub(super) fn stopping<T>(_: T) -> Refusal {
     Refusal(StatusCode::SERVICE_UNAVAILABLE, "stopping".to_owned())
 }
 
-fn success(status: StatusCode, data: Value) -> Response {
+pub(super) fn success(status: StatusCode, data: Value) -> Response {
     (status, Json(json!({"status": "success", "data": data}))).into_response()
 }
 
 /// RFC 3339, or seconds since the Unix epoch.
-fn time(name: &str, value: &Value) -> Result<i64, Refusal> {
+pub(super) fn time(name: &str, value: &Value) -> Result<i64, Refusal> {
     let text = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
     words::read_time(&text).map_err(|error| bad(format!("`{name}`: {error}")))
 }
 
-fn text(name: &str, text: String) -> Result<String, Refusal> {
+pub(super) fn text(name: &str, text: String) -> Result<String, Refusal> {
     if text.len() <= MAX_TEXT { Ok(text) } else { Err(bad(format!("`{name}` is longer than {MAX_TEXT} bytes"))) }
 }
 

@@ -15,10 +15,13 @@ use super::handle::ShardHandle;
 use super::outbox::{CAPACITY, Outbox};
 use super::shard::Event;
 use super::supervise::Surroundings;
+use crate::alerting::episode::Change;
 use crate::alerting::metrics::{self as own, AlertGauges};
 use crate::alerting::rules::Rule;
-use crate::alerting::{About, Book, Changes, Episode, Judgement, Probe, RuleStanding, Rules, Track};
+use crate::alerting::{About, Book, Changes, Episode, Judgement, Probe, RuleStanding, Rules, Track, Transition};
 use crate::config::Settings;
+use crate::context::Known;
+use crate::context::problems::related;
 use crate::store::journal::Journal;
 use crate::telemetry::metrics;
 
@@ -185,6 +188,7 @@ impl AlertStage {
             limits: Limits::of(settings),
             metrics: around.metrics.clone(),
             gauges: AlertGauges::new(&around.metrics),
+            known: around.known.clone(),
             started_ms: around.clock.now_ms(),
             kept: Kept { at_ms: around.clock.now_ms(), pause_ms: 0 },
             full: false,
@@ -245,6 +249,7 @@ struct Stage {
     limits: Limits,
     metrics: Metrics,
     gauges: AlertGauges,
+    known: Known,
     started_ms: i64,
     kept: Kept,
     /// Whether the shards were told that there is no room.
@@ -380,6 +385,7 @@ impl Stage {
     }
 
     async fn observe(&mut self, batch: Vec<Event>) {
+        self.book.set_quiet(self.known.quiet.load_full());
         let now_ms = self.clock.now_ms();
         let mut changes = Changes::default();
         for event in batch {
@@ -396,6 +402,7 @@ impl Stage {
         let hosts = self.scores.hosts().await;
         let mut changes = Changes::default();
         let now_ms = self.clock.now_ms();
+        self.book.set_quiet(self.known.quiet.load_full());
         self.book.tick_budgets(now_ms, &hosts, self.scores.series(), self.samples_per_week(now_ms));
         self.book.tick(now_ms, &hosts, &mut changes);
         self.apply(changes).await;
@@ -445,6 +452,7 @@ impl Stage {
                 self.journal.record(transition);
                 continue;
             }
+            self.note_agreement(&transition);
             tracing::info!(
                 change = transition.change.as_str(),
                 alert = %transition.episode.labels,
@@ -456,6 +464,17 @@ impl Stage {
         for track in changes.track {
             self.track(track).await;
         }
+    }
+
+    /// Counts whether other tools saw it, too, once an alert is over.
+    fn note_agreement(&self, Transition { at_ms, change, episode }: &Transition) {
+        let problems = self.known.problems.load();
+        if *change != Change::Resolved || problems.is_empty() {
+            return;
+        }
+        let labels = Some(&episode.labels);
+        let seen = related(&problems, &episode.host, labels, episode.starts_ms, *at_ms).next().is_some();
+        self.metrics.counter(&own::AGREEMENT, &[if seen { "yes" } else { "no" }]).inc();
     }
 
     async fn track(&self, Track { id, place, on }: Track) {

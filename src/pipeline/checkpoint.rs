@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use watchbell_adapter_api::{Clock, Metrics, Shutdown};
 use watchbell_detect::Judge;
 use watchbell_normalize::Normalizer;
+use watchbell_series::RawBatch;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::handle::{ShardFailed, ShardHandle};
@@ -23,6 +24,7 @@ use super::ingest::shard_of;
 use super::record;
 use super::segment::Entry;
 use crate::clock::Timer;
+use crate::context::quiet::Quiet;
 use crate::store::StoreError;
 use crate::store::checkpoint::{Checkpoints, Committed, LoadReport, SegmentId, StateVersions};
 use crate::store::wal::{self, Wal, WalFile};
@@ -346,14 +348,28 @@ impl Checkpointer {
         let (records, mut batches) = mpsc::channel(REPLAY_AHEAD);
         let data_dir = self.data_dir.clone();
         let reading = tokio::task::spawn_blocking(move || {
-            wal::replay(&data_dir, &files, |_, bytes| match record::read(bytes) {
-                Ok(batch) => drop(records.blocking_send(batch)),
-                Err(error) => tracing::warn!(%error, "a record of the log is skipped"),
+            wal::replay(&data_dir, &files, |shard, bytes| {
+                let logged = match Quiet::read(bytes) {
+                    Some(quiet) => Ok(Logged::Quiet(shard, Arc::new(quiet))),
+                    None => record::read(bytes).map(Logged::Batch),
+                };
+                match logged {
+                    Ok(logged) => drop(records.blocking_send(logged)),
+                    Err(error) => tracing::warn!(%error, "a record of the log is skipped"),
+                }
             })
         });
         let mut samples = 0;
-        while let Some(batch) = batches.recv().await {
-            let batch = Arc::new(batch);
+        while let Some(logged) = batches.recv().await {
+            let batch = match logged {
+                Logged::Batch(batch) => Arc::new(batch),
+                Logged::Quiet(shard, quiet) => {
+                    if let Some(shard) = self.shards.get(shard as usize) {
+                        let _ = shard.call(move |shard| shard.replay_quiet(quiet)).await;
+                    }
+                    continue;
+                }
+            };
             let mut parts = vec![Vec::new(); self.shards.len()];
             for (index, series) in batch.series.iter().enumerate() {
                 parts[shard_of(series.key, self.shards.len())].push(index as u32);
@@ -374,6 +390,14 @@ impl Checkpointer {
         }
         Ok(samples)
     }
+}
+
+/// What the log of a shard holds.
+enum Logged {
+    /// Samples.
+    Batch(RawBatch),
+    /// The quiet windows under which this shard judged what follows.
+    Quiet(u32, Arc<Quiet>),
 }
 
 async fn hand_over(segments: &mpsc::Sender<Piece>, piece: Piece) -> Result<(), CheckpointError> {

@@ -19,6 +19,8 @@ use super::insight::Found;
 use super::rehearsal::Setup;
 use super::service::Current;
 use crate::alerting::annotate::selector;
+use crate::context::Known;
+use crate::context::problems::{Problem, related};
 use crate::telemetry::metrics;
 use crate::words;
 use answer::{Answer, Basis, Series};
@@ -58,6 +60,7 @@ impl Refusal {
 pub struct Explainer {
     pub(super) shards: Arc<[ShardHandle]>,
     pub(super) alerts: Asker,
+    pub(super) known: Known,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Metrics,
     pub(super) current: Arc<std::sync::Mutex<Current>>,
@@ -111,7 +114,14 @@ impl Explainer {
         let questions = found.iter().map(Found::question).collect();
         let stopping = || Refusal::Unavailable("the service is stopping".to_owned());
         let standings = self.alerts.ask(questions).await.ok_or_else(stopping)?;
-        let series = found.iter().zip(&standings).map(|(found, rules)| Series::judged(found, rules, now_ms)).collect();
+        let problems = self.known.problems.load_full();
+        let judged = |(found, rules): (&Found, &Vec<_>)| {
+            let (host, labels) = (&found.about.entity, &found.about.labels);
+            let from_ms = found.insight.why.since_ms.filter(|_| found.insight.reading.alarm).unwrap_or(now_ms);
+            let problems = related(&problems, host, Some(labels), from_ms, now_ms).map(Problem::words).collect();
+            Series::judged(found, rules, now_ms).with_problems(problems)
+        };
+        let series = found.iter().zip(&standings).map(judged).collect();
         Ok(Answer { at_ms: now_ms, basis: Basis::Live, matched, series })
     }
 

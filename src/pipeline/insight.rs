@@ -80,6 +80,7 @@ impl Shard {
                 labels: labels::read_canonical(&bytes).unwrap_or_default(),
                 entity: host().to_owned(),
                 unit: info.unit,
+                limits: self.limits_of(slot),
             };
             found.push(Found {
                 id: info.id,

@@ -15,6 +15,7 @@ use super::checkpoint::Checkpointer;
 use super::handle::ShardThread;
 use super::service::{Current, start_shards};
 use crate::config::Settings;
+use crate::context::quiet;
 use crate::store::wal;
 
 /// No config has more.
@@ -41,7 +42,7 @@ pub(super) async fn fold_log(
     // Restored state is muted: nothing is sent to alerting.
     let (verdicts, _nobody) = mpsc::channel(1);
     let as_before = Settings { shards: before, ..settings.clone() };
-    let (shards, threads) = start_shards(&as_before, current, &verdicts)?;
+    let (shards, threads) = start_shards(&as_before, current, &verdicts, &quiet::Shared::default())?;
     let checkpointer = Checkpointer::open(data_dir, shards, Arc::clone(clock), metrics.clone())?;
     let restored = checkpointer.restore().await?;
     checkpointer.save().await.context("can not save state for another number of shards")?;

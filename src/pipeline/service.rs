@@ -33,6 +33,7 @@ use crate::api::server::Server;
 use crate::api::{self, Api, ReloadRequest};
 use crate::clock::Timer;
 use crate::config::{Checked, Config, Difference, Named, Outline, Overrides, Settings};
+use crate::context::{self, keeper, quiet};
 use crate::registry::Registry;
 use crate::store::DataDir;
 use crate::store::journal::Journal;
@@ -131,8 +132,27 @@ impl Service {
             judging: judge_config(&settings),
             sources: checked.source_limits().into(),
         }));
+        let (context, known) = (context::Board::default(), context::Known::default());
+        let mapping: keeper::Naming = {
+            let current = Arc::clone(&current);
+            Arc::new(move || Arc::clone(&current.lock().unwrap_or_else(PoisonError::into_inner).rules))
+        };
+        let alert_rules = super::alerts::load_rules(&settings).map_err(|problems| anyhow!(problems.join("\n")))?;
+        let names: Vec<String> = checked.sources.iter().map(|source| source.name.to_string()).collect();
+        let kept = context::Keeper::restore(
+            context.clone(),
+            Arc::clone(&journal),
+            known.clone(),
+            Arc::clone(&mapping),
+            alert_rules,
+            Arc::clone(&clock),
+            metrics.clone(),
+            settings.alerting.retention,
+            &names,
+        );
+        let kept = kept.await?;
         reshard::fold_log(&settings, &current, &clock, &metrics).await?;
-        let (shards, threads) = start_shards(&settings, &current, &verdicts)?;
+        let (shards, threads) = start_shards(&settings, &current, &verdicts, &known.quiet)?;
         drop(verdicts);
 
         let gate = Arc::new(Gate::default());
@@ -155,6 +175,13 @@ impl Service {
         });
         let (sayings, judgements) = mpsc::channel(strikes::ORDERS);
         let (orders, order_queue) = mpsc::channel(strikes::ORDERS);
+        let (planned, plans) = mpsc::channel(keeper::ORDERS);
+        let of_context = api::context::Desk {
+            journal: Arc::clone(&journal),
+            known: known.clone(),
+            orders: planned,
+            clock: Arc::clone(&clock),
+        };
         let desk = api::teach::Desk {
             journal: Arc::clone(&journal),
             clock: Arc::clone(&clock),
@@ -162,7 +189,7 @@ impl Service {
             orders,
             shards: Arc::clone(&shards),
         };
-        let own = own.merge(api::teach::router(desk));
+        let own = own.merge(api::teach::router(desk)).merge(api::context::router(of_context));
         let routes = RouteTable::new(own, settings.http.basic_auth.clone());
         let tls = settings.http.tls.as_ref().map(api::tls::server_config).transpose().map_err(|e| anyhow!(e))?;
         let server =
@@ -189,6 +216,8 @@ impl Service {
         let around = Surroundings {
             ingest,
             scores,
+            context,
+            known: known.clone(),
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
             routes,
@@ -200,6 +229,7 @@ impl Service {
         let asked = Explainer {
             shards: Arc::clone(&shards),
             alerts: alerts.asker(),
+            known: known.clone(),
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
             current: Arc::clone(&current),
@@ -230,10 +260,7 @@ impl Service {
         let strikes = Strikes {
             journal,
             windows: struck,
-            rules: {
-                let current = Arc::clone(&current);
-                Arc::new(move || Arc::clone(&current.lock().unwrap_or_else(PoisonError::into_inner).rules))
-            },
+            rules: mapping,
             warm: warm.clone(),
             ingest: Arc::clone(&around.ingest),
             shards: Arc::clone(&shards),
@@ -244,6 +271,7 @@ impl Service {
         tasks.push(start_history(warm, &gate, restored.last_ts_ms, hosts_seen, shutdown.clone()).await);
 
         tasks.push(tokio::spawn(strikes.run(order_queue, shutdown.clone())));
+        tasks.push(tokio::spawn(kept.run(Arc::clone(&shards), alerts.asker(), plans, shutdown.clone())));
 
         let mut service = Self {
             origin,
@@ -363,6 +391,9 @@ impl Service {
         for name in difference.sources.removed.iter().chain(&difference.sources.changed) {
             if let Some(component) = self.sources.remove(name) {
                 component.stop().await;
+            }
+            if difference.sources.removed.contains(name) {
+                self.around.context.forget(name);
             }
         }
         for name in difference.sinks.removed.iter().chain(&difference.sinks.changed) {
@@ -504,19 +535,23 @@ pub(super) fn start_shards(
     settings: &Settings,
     current: &Arc<Mutex<Current>>,
     verdicts: &mpsc::Sender<Vec<Event>>,
+    quiet: &quiet::Shared,
 ) -> anyhow::Result<Shards> {
     let count = settings.shards as u32;
     let (limits, time) = (rules::limits(settings), civil::table(&settings.timezone));
     let (mut handles, mut threads) = (Vec::new(), Vec::new());
     for index in 0..count {
         let (current, verdicts, time) = (Arc::clone(current), verdicts.clone(), time.clone());
+        let quiet = Arc::clone(quiet);
         let make = move || {
             let current = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let Current { rules, judging, sources } = current;
             let mut normalizer = Normalizer::new(rules, ShardOf { index, count }, limits);
             normalizer.set_source_limits(rules::source_limits(&sources, count as usize));
             let judge = Judge::new(judging, time.clone());
-            Shard::new(ShardMeta::new(index, count), normalizer, judge, None, verdicts.clone(), limits.idle_ms)
+            let meta = ShardMeta::new(index, count);
+            let shard = Shard::new(meta, normalizer, judge, None, verdicts.clone(), limits.idle_ms);
+            shard.with_quiet(Arc::clone(&quiet))
         };
         let (handle, thread) = ShardHandle::start(index, make).context("can not start the thread of a shard")?;
         handles.push(handle);

@@ -4,6 +4,8 @@
 //! bounded in time: a batch, a page of readings, a slice of a checkpoint. So there are no locks, and a
 //! reader never holds up a batch for longer than one slice.
 
+mod limits;
+mod quiet;
 mod relearn;
 mod report;
 
@@ -59,6 +61,8 @@ pub struct Shard {
     tick: tick::TickState,
     /// Judged samples of history.
     history: u64,
+    quiet: quiet::QuietState,
+    limits: limits::LimitState,
 }
 
 /// Whether a shard's state is all there.
@@ -165,6 +169,8 @@ impl Shard {
             arrivals: Sources::default(),
             tick: tick::TickState::default(),
             history: 0,
+            quiet: quiet::QuietState::default(),
+            limits: limits::LimitState::default(),
         }
     }
 
@@ -229,6 +235,25 @@ impl Shard {
         if !self.tracked.is_empty() {
             self.note_ends();
         }
+        self.enter();
+        let (judge, normalized) = (&mut self.judge, &self.normalized);
+        match mode {
+            Mode::Live => judge.judge(&normalized.samples, &mut self.verdicts),
+            Mode::Backfill => {
+                self.history += normalized.samples.len() as u64;
+                judge.learn(&normalized.samples);
+            }
+        }
+        for (slot, ts_ms) in &normalized.ended {
+            judge.end(*slot, *ts_ms);
+        }
+        if let Some(last) = normalized.samples.last() {
+            self.last_ts_ms = self.last_ts_ms.max(last.ts_ms);
+        }
+    }
+
+    /// Takes series in and lets them go before their samples are judged.
+    fn enter(&mut self) {
         let (judge, normalized) = (&mut self.judge, &self.normalized);
         self.tick.note(normalized);
         for slot in &normalized.released {
@@ -243,19 +268,15 @@ impl Shard {
         for slot in &normalized.restarted {
             judge.reset(*slot);
         }
-        match mode {
-            Mode::Live => judge.judge(&normalized.samples, &mut self.verdicts),
-            Mode::Backfill => {
-                self.history += normalized.samples.len() as u64;
-                judge.learn(&normalized.samples);
-            }
+        let new = normalized.admitted.iter().map(|admission| admission.slot);
+        let new: Vec<u32> = new.chain(normalized.restarted.iter().copied()).collect();
+        self.forget_limits();
+        if self.has_limits() {
+            let changed = self.normalized.respecified.iter().map(|(slot, _)| *slot);
+            let changed: Vec<u32> = new.iter().copied().chain(changed).collect();
+            changed.into_iter().for_each(|slot| self.match_limits_of(slot));
         }
-        for (slot, ts_ms) in &normalized.ended {
-            judge.end(*slot, *ts_ms);
-        }
-        if let Some(last) = normalized.samples.last() {
-            self.last_ts_ms = self.last_ts_ms.max(last.ts_ms);
-        }
+        self.find_quiet_of(new.into_iter());
     }
 
     fn new_hosts(&mut self) -> Vec<(String, String)> {
@@ -469,6 +490,7 @@ impl Shard {
             self.judge.reset(slot);
             e.to_string()
         })?;
+        self.find_quiet_of(std::iter::once(slot));
         self.last_ts_ms = self.last_ts_ms.max(self.judge.reading(slot, i64::MAX).ts_ms);
         Ok(())
     }
@@ -487,6 +509,7 @@ impl Shard {
     pub fn end_restore(&mut self, wal: Option<Wal>) {
         self.phase = Phase::Live;
         self.wal = wal;
+        self.end_restore_quiet();
     }
 
     /// Starts a new file of the log; everything before it is superseded by the checkpoint that follows.
@@ -494,7 +517,9 @@ impl Shard {
     /// # Errors
     /// The file can not be made; the log says which.
     pub fn rotate_log(&mut self) -> std::io::Result<Option<SegmentNo>> {
-        self.wal.as_mut().map(Wal::rotate).transpose()
+        let begun = self.wal.as_mut().map(Wal::rotate).transpose();
+        self.log_quiet_again();
+        begun
     }
 
     /// Removes the files of the log before `segment`.
@@ -503,6 +528,13 @@ impl Shard {
             // A file that stays is replayed again, which changes nothing.
             let _ = wal.remove_before(segment);
         }
+    }
+
+    /// Series that rest in a quiet window now, and those that have limits.
+    #[must_use]
+    pub fn known_counts(&self) -> (usize, usize) {
+        let quiet = self.normalizer.slots(0, usize::MAX).filter(|slot| self.judge.is_quiet(*slot)).count();
+        (quiet, self.limited())
     }
 
     /// Judges by other constants from now on; what was learned stays.

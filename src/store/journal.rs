@@ -5,6 +5,7 @@
 //! episodes go back to the alerting stage. Reading is for the API. What is older than the retention is
 //! removed by [`Journal::prune`].
 
+mod known;
 mod row;
 mod taught;
 mod writer;
@@ -20,6 +21,7 @@ use sqlx::{SqlSafeStr, SqlStr};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::alerting::{Episode, Transition};
+pub use known::{KeptProblem, KeptWindow};
 pub use taught::{Feedback, Kept, Strike, StrikeState, alert_id};
 use writer::{Command, Shared};
 
@@ -36,6 +38,7 @@ const BUSY: Duration = Duration::from_secs(5);
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "alerts", include_str!("migrations/sqlite/0001_alerts.sql")),
     (2, "feedback", include_str!("migrations/sqlite/0002_feedback.sql")),
+    (3, "context", include_str!("migrations/sqlite/0003_context.sql")),
 ];
 
 /// Why the journal can not be used.

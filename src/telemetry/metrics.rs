@@ -120,6 +120,19 @@ table! {
     /// Windows struck out.
     STRIKES = gauge("watchbell_strikes", &["state"],
         "Windows that models must not learn from, by state: pending, applied, failed, removing.");
+    /// Quiet windows.
+    WINDOWS = gauge("watchbell_quiet_windows", &["source", "state"],
+        "Quiet windows that a source, or people by the API (people), told, by state: planned, active, over.");
+    /// Series that rest.
+    QUIET_SERIES = gauge("watchbell_quiet_series", &[], "Series whose last sample was in a quiet window: their alerts are muted, and they learn nothing.");
+    /// Known limits.
+    KNOWN_LIMITS = gauge("watchbell_known_limits", &["source"], "Limits that people set in other tools, as the source of this name tells them.");
+    /// Series with limits.
+    LIMITED_SERIES = gauge("watchbell_limited_series", &[], "Series that at least one known limit is about.");
+    /// Problems of other tools.
+    PROBLEMS = gauge("watchbell_foreign_problems", &[], "Problems that other tools tell of and that last.");
+    /// Problems told.
+    PROBLEMS_TOLD = counter("watchbell_foreign_problems_told_total", &["source"], "Problems that the source of this name told as new or changed.");
     /// Reloads of the config.
     RELOADS = counter("watchbell_reloads_total", &["result"], "Reloads of the config: success or failure.");
     /// Whether the last reload went well.

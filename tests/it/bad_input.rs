@@ -1,5 +1,7 @@
 //! Bad bytes over the wire, against a running process: the answer that is documented, and held scores untouched.
 
+mod nagios;
+
 use std::convert::Infallible;
 use std::time::Duration;
 

@@ -7,6 +7,7 @@ use watchbell::clock::SystemClock;
 use watchbell_adapter_api::Clock;
 
 use crate::support::alertmanager::Alertmanager;
+use crate::support::icinga::Icinga;
 use crate::support::load;
 use crate::support::process::Process;
 use crate::support::prom_api;
@@ -115,6 +116,12 @@ fn alertmanager_of_debian_13_takes_alerts() {
     let labels = [("alertname", "MetricAnomalous"), ("metric", "it_queue_length")];
     wait::until("the alert", || alertmanager.told("firing", &labels));
     assert_eq!(service.metric("watchbell_alertmanager_repaired_total", &[]), 0.0);
+}
+
+#[test]
+#[ignore = "needs Icinga 2.14 of Debian 13, see .ci/slow-peers"]
+fn icinga_2_14_both_ways() {
+    crate::peers::icinga::round_trip(Icinga::start_program(&[&peer("icinga214")]));
 }
 
 /// Scores of a load of `service` can be asked for at `url`.

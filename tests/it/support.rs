@@ -2,6 +2,7 @@
 
 pub(crate) mod alertmanager;
 pub(crate) mod http;
+pub(crate) mod icinga;
 pub(crate) mod load;
 pub(crate) mod nagios;
 pub(crate) mod process;

@@ -16,7 +16,7 @@ use watchbell_adapter_api::{
     BoxFuture, MetricDef, Prepared, Problems, ScoreSink, SinkConfig, SinkContext, SourceError,
 };
 
-use crate::passive::{self, PassiveResult, Plan, ResultsConfig, Sent, Way};
+use watchbell_checks::passive::{self, PassiveResult, Plan, ResultsConfig, Sent, Way};
 
 /// Longest output of one result, in bytes.
 const OUTPUT: usize = 4_096;
@@ -168,7 +168,7 @@ fn records(results: &[PassiveResult]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::result;
+    use watchbell_checks::testing::result;
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).expect("readable");

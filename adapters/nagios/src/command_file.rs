@@ -16,7 +16,7 @@ use watchbell_adapter_api::{
     BoxFuture, MetricDef, Prepared, Problems, ScoreSink, SinkConfig, SinkContext, SourceError,
 };
 
-use crate::passive::{self, PassiveResult, Plan, ResultsConfig, Sent, Way};
+use watchbell_checks::passive::{self, PassiveResult, Plan, ResultsConfig, Sent, Way};
 
 /// Bytes that are written to a pipe at once or not at all (`PIPE_BUF`).
 const LINE: usize = 4_096;
@@ -131,8 +131,8 @@ fn line(result: &PassiveResult) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::result;
     use std::io::Read;
+    use watchbell_checks::testing::result;
 
     fn fifo() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().expect("a folder");

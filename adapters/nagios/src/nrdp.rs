@@ -15,7 +15,7 @@ use watchbell_adapter_api::{
     SourceError, Span,
 };
 
-use crate::passive::{self, PassiveResult, Plan, ResultsConfig, Sent, Way};
+use watchbell_checks::passive::{self, PassiveResult, Plan, ResultsConfig, Sent, Way};
 
 /// Results of one request.
 const BATCH: usize = 500;

@@ -24,7 +24,7 @@ pub use cipher::Encryption;
 use self::cipher::{Cipher, IV};
 use self::packet::{MAX_HOST, packet};
 use crate::nrdp::Password;
-use crate::passive::{self, PassiveResult, Plan, ResultsConfig, Sent, Way};
+use watchbell_checks::passive::{self, PassiveResult, Plan, ResultsConfig, Sent, Way};
 
 /// Results of one connection: well below the 30 s after which the daemon takes a packet for old.
 const BATCH: usize = 500;

@@ -4,9 +4,9 @@
 //! when its lines were judged, and kept over restarts. Lines of long ago are learned from without alerts. Never
 //! waits for a writer, and never holds one up.
 
-pub(crate) mod feed;
 mod follow;
 pub(crate) mod line;
+mod lines;
 mod pipe;
 mod positions;
 mod run;
@@ -23,11 +23,14 @@ use serde::Deserialize;
 use watchbell_adapter_api::{
     BoxFuture, MetricDef, MetricKindDef, Problems, Resource, Source, SourceConfig, SourceContext, SourceError, Span,
 };
-use watchbell_series::RawBatch;
+use watchbell_series::{KnownLimit, RawBatch};
 
-use self::feed::Writer;
+use watchbell_checks::feed::{Writer, check_labels};
+use watchbell_checks::intake::{BAD_TOKENS, LAG, VALUES};
+use watchbell_checks::limits::Limits;
+
 use self::line::Line;
-use crate::intake::{BAD_LINES, BAD_TOKENS, LAG, LINES, VALUES};
+use self::lines::{BAD_LINES, LINES};
 
 const FILES: MetricDef = MetricDef {
     name: "watchbell_nagios_files_total",
@@ -114,40 +117,39 @@ impl SourceConfig for PerfdataConfig {
     }
 }
 
-/// Labels that a user may add.
-pub(crate) fn check_labels(labels: &BTreeMap<String, String>, problems: &mut Problems) {
-    for name in labels.keys() {
-        let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-            && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        if !plain || !Writer::free(name) {
-            let message = format!("`{name}` can not be added as a label");
-            problems.hint(format!("labels.{name}"), message, "use another name, of letters, digits and `_`");
-        }
-    }
-}
-
 /// Lines of performance data to a batch, without counting and logging: for measuring and fuzzing.
-#[derive(Debug, Clone)]
-pub struct LineReader(Writer);
+#[derive(Debug)]
+pub struct LineReader {
+    writer: Writer,
+    limits: Limits,
+}
 
 impl Default for LineReader {
     fn default() -> Self {
-        Self(Writer::new(&BTreeMap::new()))
+        Self { writer: Writer::new(&BTreeMap::new()), limits: Limits::default() }
     }
 }
 
 impl LineReader {
     /// Appends the values of whole `lines` to `batch`. Gives the number of values, and of lines and tokens that
     /// are bad.
-    pub fn read(&self, lines: &[u8], batch: &mut RawBatch) -> (usize, usize) {
+    pub fn read(&mut self, lines: &[u8], batch: &mut RawBatch) -> (usize, usize) {
         let (mut values, mut bad) = (0, 0);
         for line in lines.split(|b| *b == b'\n').filter_map(Line::read) {
             match line {
-                Ok(line) => values += self.0.write(line.origin(), line.perfdata, batch, |_, _, _| bad += 1),
+                Ok(line) => {
+                    let limits = Some(&mut self.limits);
+                    values += self.writer.write(line.origin(), line.perfdata, batch, limits, |_, _, _| bad += 1);
+                }
                 Err(_) => bad += 1,
             }
         }
         (values, bad)
+    }
+
+    /// The limits of all that was read, if they changed since they were last asked for.
+    pub fn limits(&mut self, now_ms: i64) -> Option<Vec<KnownLimit>> {
+        self.limits.changed(now_ms)
     }
 }
 

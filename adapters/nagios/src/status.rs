@@ -2,14 +2,15 @@
 //! where no file of them is written.
 //!
 //! The file is replaced as a whole every few seconds; it is read when it changed. A check gives samples when it
-//! ran again, with the time at which it ran. What a check interval shorter than the file's own hides is not seen:
+//! ran again, with the time at which it ran. Downtimes become quiet windows, hard problem states foreign problems. What
+//! a check interval shorter than the file's own hides is not seen:
 //! for that there is `nagios_perfdata`.
 
 mod blocks;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -19,13 +20,13 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_adapter_api::{BoxFuture, MetricDef, Problems, Source, SourceConfig, SourceContext, SourceError, Span};
-use watchbell_series::labels::NAME;
-use watchbell_series::{Labels, MetricKind, RawBatch, RawSample};
+use watchbell_checks::feed::{MAX_SERIES, Writer, check_labels};
+use watchbell_checks::intake::{BAD_TOKENS, Intake, LAG, VALUES};
+use watchbell_checks::state::{States, Windows};
+use watchbell_series::RawBatch;
 
-use self::blocks::Block;
-use crate::intake::{BAD_TOKENS, Intake, LAG, VALUES};
-use crate::perfdata::feed::{MAX_SERIES, OWN, Origin, Writer, text};
-use crate::perfdata::{ERRORS, check_labels};
+use self::blocks::{Block, Kind};
+use crate::perfdata::ERRORS;
 
 /// The largest file that is read.
 const MAX_BYTES: u64 = 512 << 20;
@@ -71,6 +72,11 @@ impl SourceConfig for StatusConfig {
     }
 }
 
+/// Reads a status file and drops it: for fuzzing.
+pub fn survive(bytes: &[u8]) {
+    blocks::read(bytes, drop);
+}
+
 struct Status {
     config: StatusConfig,
 }
@@ -85,7 +91,8 @@ async fn run(config: StatusConfig, context: SourceContext) -> Result<(), SourceE
     let mut shutdown = context.shutdown.clone();
     let intake = Intake::new(context, Writer::new(&config.labels));
     let place = config.path.display().to_string();
-    let (mut shape, mut seen) = (None, Seen::default());
+    let mut shape = None;
+    let mut known = Known { states: States::new(config.labels.clone(), config.perfdata), windows: Windows::default() };
     while !shutdown.is_set() {
         let (path, last) = (config.path.clone(), shape);
         let read = tokio::task::spawn_blocking(move || read(&path, last)).await;
@@ -95,7 +102,7 @@ async fn run(config: StatusConfig, context: SourceContext) -> Result<(), SourceE
                 if intake.is_over(&place) {
                     tracing::info!(source = %intake.context.name, file = place, "can be read again");
                 }
-                let (batches, bad) = batches(&bytes, &config, &mut seen, &intake);
+                let (batches, bad) = known.batches(&bytes, &config.labels, &intake);
                 if bad > 0 && intake.may_say("blocks") {
                     tracing::warn!(source = %intake.context.name, file = place, blocks = bad, "blocks that can not be used");
                 }
@@ -142,81 +149,43 @@ fn read(path: &Path, last: Option<Shape>) -> io::Result<Option<(Shape, Vec<u8>)>
     Ok(Some((shape, bytes)))
 }
 
-/// What was last seen of each host and service: when its check ran, and what people set.
-type Seen = HashMap<(Box<[u8]>, Box<[u8]>), (i64, Marks)>;
-type Marks = (bool, u32, bool);
+/// What was last seen.
+struct Known {
+    states: States,
+    windows: Windows,
+}
 
-/// What is new in the file.
-fn batches(bytes: &[u8], config: &StatusConfig, seen: &mut Seen, intake: &Intake) -> (Vec<RawBatch>, usize) {
-    let (mut blocks, mut batches, mut batch) = (Vec::new(), Vec::new(), RawBatch::default());
-    let (created, bad) = blocks::read(bytes, |block| blocks.push(block));
-    let now_s = created.unwrap_or_else(|| intake.context.clock.now_ms().div_euclid(1_000));
-    let before = std::mem::take(seen);
-    for block in blocks {
-        if !block.checked || block.last_check_s <= 0 || is_own(&block) {
-            continue;
-        }
-        let key = (Box::from(block.host), Box::from(block.service));
-        let marks = (block.acknowledged, block.downtime, block.flapping);
-        let last = before.get(&key).copied();
-        seen.insert(key, (block.last_check_s, marks));
-        let ran = last.is_none_or(|(at, _)| block.last_check_s > at);
-        if ran {
-            check(&block, config, &mut batch);
-            if config.perfdata {
-                let (ts_ms, command) = (block.last_check_s * 1_000, block.command);
-                let origin = Origin { ts_ms, host: block.host, service: block.service, command };
-                intake.write_perfdata(origin, block.perfdata, &mut batch);
+impl Known {
+    /// What is new in the file, and how much of it is bad. Tells the context.
+    fn batches(&mut self, bytes: &[u8], labels: &BTreeMap<String, String>, intake: &Intake) -> (Vec<RawBatch>, usize) {
+        let (mut blocks, mut batches, mut batch) = (Vec::new(), Vec::new(), RawBatch::default());
+        let about = blocks::read(bytes, |block| blocks.push(block));
+        let context = &intake.context;
+        let now_ms = about.created.map_or_else(|| context.clock.now_ms(), |s| s.saturating_mul(1_000));
+        self.states.begin();
+        for Block { kind, check, downtime } in blocks {
+            match kind {
+                Kind::State => self.states.note(&check, now_ms, intake, &mut batch),
+                Kind::Downtime => self.windows.add(&downtime, labels),
+            }
+            if batch.series.len() >= MAX_SERIES {
+                batches.push(std::mem::take(&mut batch));
             }
         }
-        if ran || last.is_none_or(|(_, known)| known != marks) {
-            mark(&block, config, now_s, &mut batch);
+        if !batch.series.is_empty() {
+            batches.push(batch);
         }
-        if batch.series.len() >= MAX_SERIES {
-            batches.push(std::mem::take(&mut batch));
+        // What stands behind a torn end is not gone.
+        if about.whole {
+            self.states.end(now_ms);
+            self.windows.tell(&*context.context);
+        } else {
+            self.windows.drop_list();
         }
-    }
-    if !batch.series.is_empty() {
-        batches.push(batch);
-    }
-    (batches, bad)
-}
-
-/// Whether it is a service that Watchbell itself reports to.
-fn is_own(block: &Block<'_>) -> bool {
-    block.perfdata.windows(OWN.len()).any(|part| part == OWN.as_bytes())
-}
-
-fn check(block: &Block<'_>, config: &StatusConfig, batch: &mut RawBatch) {
-    let name = if block.service.is_empty() { "nagios_host_state" } else { "nagios_service_state" };
-    let ts_s = block.last_check_s;
-    push(name, f64::from(block.state), block, config, ts_s, batch);
-    for (name, value) in
-        [("nagios_check_execution_seconds", block.execution_s), ("nagios_check_latency_seconds", block.latency_s)]
-    {
-        if let Some(value) = value {
-            push(name, value, block, config, ts_s, batch);
+        let problems = self.states.problems();
+        if !problems.is_empty() {
+            context.context.problems(problems);
         }
-    }
-}
-
-fn mark(block: &Block<'_>, config: &StatusConfig, ts_s: i64, batch: &mut RawBatch) {
-    let of_host = block.service.is_empty();
-    for (host, service, value) in [
-        ("nagios_host_acknowledged", "nagios_service_acknowledged", u32::from(block.acknowledged)),
-        ("nagios_host_downtime", "nagios_service_downtime", block.downtime),
-        ("nagios_host_flapping", "nagios_service_flapping", u32::from(block.flapping)),
-    ] {
-        push(if of_host { host } else { service }, f64::from(value), block, config, ts_s, batch);
-    }
-}
-
-fn push(name: &str, value: f64, block: &Block<'_>, config: &StatusConfig, ts_s: i64, batch: &mut RawBatch) {
-    let (host, service) = (text(block.host), text(block.service));
-    let own = [(NAME, name), ("host", &host), ("service", &service)];
-    let labels = config.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    // Names are checked and differ; a text that is too long for a label can not be kept.
-    if let Ok(labels) = Labels::series(own.into_iter().chain(labels)) {
-        batch.push(&labels, MetricKind::Gauge, &[RawSample { ts_ms: ts_s * 1_000, value }]);
+        (batches, about.bad)
     }
 }

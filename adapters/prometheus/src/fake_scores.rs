@@ -30,6 +30,7 @@ pub(crate) fn reading(ts_ms: i64, score: f32) -> Reading {
         alarm: score > 1.0,
         not_ready: None,
         inherited: false,
+        quiet: false,
         peers: None,
         cadence_s: 15.0,
     }

@@ -57,6 +57,8 @@ pub(crate) enum Shown {
     Ready,
     /// All families; it goes by what it took over from its group.
     Inherited,
+    /// All, and [`Family::Ready`] says that it is in a quiet window.
+    Quiet,
     /// Only [`Family::Ready`], with this reason.
     NotReady(NotReady),
     /// Nothing: it ended, or its last sample is too old.
@@ -67,6 +69,8 @@ pub(crate) enum Shown {
 pub(crate) const REASON: &str = "reason";
 /// The reason of a series that has a score by what it took over from its group.
 pub(crate) const INHERITED: &str = "inherited";
+/// The reason of a series whose last sample was in a quiet window.
+pub(crate) const QUIET: &str = "quiet";
 /// 1 where only anomalous series are exported because there are too many.
 pub(crate) const LIMITED: (&str, &str) =
     ("watchbell_scores_limited", "Whether only anomalous series are exported because there are more than max_series.");
@@ -89,7 +93,9 @@ impl Family {
             Self::Expected => "The value that was expected.",
             Self::Lower => "Lower end of the band that was expected.",
             Self::Upper => "Upper end of the band that was expected.",
-            Self::Ready => "Whether the series has a score; label reason says why not, or that it is inherited.",
+            Self::Ready => {
+                "Whether the series has a score; label reason says why not, or that it is inherited or in a quiet window."
+            }
             Self::Peers => "How much the series is unlike the same series of its group: above 1 is anomalous.",
         }
     }
@@ -101,16 +107,17 @@ impl Family {
             (_, Shown::Gone) => None,
             (Self::Ready, Shown::NotReady(reason)) => Some(Some(reason.as_str())),
             (Self::Ready, Shown::Inherited) => Some(Some(INHERITED)),
-            (_, Shown::Ready | Shown::Inherited) => Some(None),
+            (Self::Ready, Shown::Quiet) => Some(Some(QUIET)),
+            (_, Shown::Ready | Shown::Inherited | Shown::Quiet) => Some(None),
             (_, Shown::NotReady(_)) => None,
         }
     }
 
     /// The value of this family for a series that is `shown`; `None` if it has no line.
     pub(crate) fn value(self, reading: &Reading, shown: Shown) -> Option<f64> {
-        let shown = if shown == Shown::Inherited { Shown::Ready } else { shown };
+        let shown = if matches!(shown, Shown::Inherited | Shown::Quiet) { Shown::Ready } else { shown };
         let value = match (self, shown) {
-            (_, Shown::Gone | Shown::Inherited) => return None,
+            (_, Shown::Gone | Shown::Inherited | Shown::Quiet) => return None,
             (Self::Ready, Shown::Ready) => 1.0,
             (Self::Ready, Shown::NotReady(_)) => 0.0,
             (_, Shown::NotReady(_)) => return None,
@@ -135,6 +142,7 @@ pub(crate) fn shown(reading: &Reading, now_ms: i64) -> Shown {
     match reading.not_ready {
         Some(reason) => Shown::NotReady(reason),
         None if reading.score.is_nan() => Shown::NotReady(NotReady::Warming),
+        None if reading.quiet => Shown::Quiet,
         None if reading.inherited => Shown::Inherited,
         None => Shown::Ready,
     }
@@ -391,6 +399,7 @@ mod tests {
             alarm: false,
             not_ready,
             inherited: false,
+            quiet: false,
             peers: None,
             cadence_s: 15.0,
         }

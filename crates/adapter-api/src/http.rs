@@ -1,5 +1,7 @@
 //! HTTP client settings that all adapters share, in the words of Prometheus's `http_config`.
 
+mod pin;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -77,6 +79,9 @@ pub struct TlsConfig {
     /// Key (PEM) of the own certificate.
     #[schemars(extend("format" = "path"))]
     pub key_file: Option<PathBuf>,
+    /// SHA-256 of the peer's certificate, as `openssl x509 -noout -fingerprint -sha256` prints it: this certificate is
+    /// trusted and no other, whatever name it has and whoever signed it.
+    pub pinned_sha256: Option<String>,
     /// Accept any certificate. Only for tests and closed networks.
     pub insecure_skip_verify: bool,
 }
@@ -207,6 +212,19 @@ impl TlsConfig {
         if self.cert_file.is_some() != self.key_file.is_some() {
             problems.hint("tls", "`cert_file` and `key_file` belong together", "set both or none");
         }
+        if let Some(text) = &self.pinned_sha256 {
+            if self.ca_file.is_some() || self.insecure_skip_verify {
+                let message = "`pinned_sha256` says alone what is trusted";
+                problems.hint("tls.pinned_sha256", message, "drop `ca_file` and `insecure_skip_verify`");
+            }
+            let identity = cert.as_deref().zip(key.as_deref());
+            let pin = problems.take("tls.pinned_sha256", pin::read(text));
+            let config = pin.and_then(|pin| problems.take("tls.cert_file", pin::config(pin, identity)));
+            return match config {
+                Some(config) => builder.tls_backend_preconfigured(config),
+                None => builder,
+            };
+        }
         if let Some(pem) = ca {
             match reqwest::Certificate::from_pem_bundle(&pem) {
                 Ok(certificates) if certificates.is_empty() => problems.add("tls.ca_file", "no certificate in it"),
@@ -281,6 +299,9 @@ mod tests {
             "headers": {"bad name": "x"},
         }));
         assert_eq!(both.len(), 6, "{both:#?}");
+        assert_eq!(problems_of(serde_json::json!({"tls": {"pinned_sha256": "0f".repeat(32)}})), Vec::<String>::new());
+        let pinned = serde_json::json!({"tls": {"pinned_sha256": "0f", "insecure_skip_verify": true}});
+        assert_eq!(problems_of(pinned).len(), 2);
     }
 
     #[test]

@@ -19,12 +19,14 @@ use crate::single::{self, Context};
 mod gather;
 mod insight;
 mod overdue;
+mod quiet;
 mod reading;
 mod seed;
 mod state;
 
 pub use gather::SlotTick;
 pub use insight::{Cap, Insight, Warming};
+pub use quiet::QuietSpan;
 pub use seed::{Donor, Seeded};
 
 /// The least edge: under it everything is an anomaly.
@@ -84,6 +86,7 @@ pub struct Judge {
     deadlines: Paged<u32>,
     rules: RuleBook,
     entities: Entities,
+    quiet: quiet::Quiet,
 }
 
 impl Judge {
@@ -101,6 +104,7 @@ impl Judge {
             deadlines: Paged::new(overdue::NEVER),
             rules: RuleBook::default(),
             entities: Entities::default(),
+            quiet: quiet::Quiet::default(),
         }
     }
 
@@ -143,6 +147,7 @@ impl Judge {
         self.entities.change(hot.entity, hot.counted(), crate::entity::Standing::default());
         self.seasons.take(hot);
         self.memories.take(&mut hot.trace);
+        self.quiet.forget(slot);
         *hot = Hot::fresh(hot.entity, hot.rules, hot.flags & flag::TRACKED);
         self.set_deadline(slot, overdue::NEVER);
     }
@@ -211,7 +216,21 @@ impl Judge {
         hot.set(flag::ENDED | flag::MISSING, false);
         hot.set(flag::LIVE, REPORT);
         let ctx = Context { config: &self.config, rules, bins: &self.bins };
-        let verdict = step(hot, (&mut self.seasons, &mut self.memories), sample, &ctx, returned, REPORT);
+        let mut rests = false;
+        if self.quiet.has(sample.slot) {
+            match self.quiet.stand(sample.slot, hot.ts_ms, sample.ts_ms) {
+                quiet::Stand::Inside => rests = true,
+                quiet::Stand::Leaves => quiet::leave(hot),
+                quiet::Stand::Past => self.quiet.forget(sample.slot),
+                quiet::Stand::Outside => {}
+            }
+        }
+        let parts = (&mut self.seasons, &mut self.memories);
+        let verdict = if rests {
+            quiet::aside(hot, parts, sample, &ctx, returned, REPORT)
+        } else {
+            step(hot, parts, sample, &ctx, returned, REPORT)
+        };
         hot.ts_ms = sample.ts_ms;
         recount(&mut self.entities, hot, &self.config);
         verdict

@@ -39,5 +39,5 @@ pub use checkpoint::StateError;
 pub use civil::CivilTime;
 pub use entity::{EntityCount, host_score};
 pub use joint::{ChannelTick, HostVerdict, JointConfig, JointHost, JointStateError, Parts};
-pub use judge::{Cap, Donor, Insight, Judge, JudgeConfig, Seeded, SlotTick, Warming};
+pub use judge::{Cap, Donor, Insight, Judge, JudgeConfig, QuietSpan, Seeded, SlotTick, Warming};
 pub use table::{DETECTORS, DetectorInfo};

@@ -195,6 +195,8 @@ pub struct Reading {
     pub not_ready: Option<NotReady>,
     /// Whether it still goes by what it took over from its group.
     pub inherited: bool,
+    /// Whether the last sample was in a quiet window: its score is shown, but alerts nobody and teaches nothing.
+    pub quiet: bool,
     /// How much it is unlike the same series of its group, on the scale of the score; nothing where it is not
     /// compared, or is like the others. It is in the score already.
     pub peers: Option<f32>,

@@ -40,6 +40,9 @@ impl Book {
 
     /// Fires the alert of `rule`, or holds it, or suppresses it.
     pub(super) fn admit(&mut self, id: SeriesId, watched: &mut Watched, rule: usize, at_ms: i64, out: &mut Changes) {
+        if let Some(why) = self.muted(watched, rule, at_ms) {
+            return self.mute(id, watched, rule, at_ms, &why, out);
+        }
         let Some(entry) = watched.entries.iter_mut().find(|entry| entry.rule == rule) else { return };
         entry.noted = entry.worst.score;
         let candidate = candidate(&self.rules.series[rule], id, watched.about.as_deref(), &watched.host, entry);
@@ -67,8 +70,8 @@ impl Book {
         let Some(entry) = watched.entries.iter_mut().find(|entry| entry.rule == rule) else { return };
         let (began_ms, suppressed) = match &entry.stage {
             Stage::Open(episode) => (episode.starts_ms, None),
+            Stage::Muted(_) | Stage::Pending | Stage::Held => return,
             Stage::Suppressed(starts_ms, reason) => (*starts_ms, Some(*reason)),
-            Stage::Pending | Stage::Held => return,
         };
         let grew = entry.worst.score > entry.noted;
         if !grew && suppressed.is_none() {

@@ -6,7 +6,8 @@ use watchbell_adapter_api::HostReading;
 use watchbell_detect::{EntityCount, host_score};
 use watchbell_series::{Labels, Pattern, Unit, Verdict};
 
-use super::hosts::{follow, rolled_up};
+use super::hosts::{follow, over, rolled_up};
+use super::mute::muted_stage;
 use super::watched::{Entry, Stage};
 use super::{Book, Changes};
 use crate::alerting::annotate::Facts;
@@ -58,10 +59,11 @@ impl Fleet {
     /// One look at all hosts, by every rule.
     pub(super) fn tick(&mut self, book: &Book, now_ms: i64, readings: &[HostReading], out: &mut Changes) {
         let none = Labels::default();
+        let readings: Vec<&HostReading> = book.at_work(now_ms, readings).collect();
         for (index, rule) in book.rules.fleet.iter().enumerate() {
             let known =
                 |host: &&HostReading| !host.host.is_empty() && !host.score.is_nan() && rule.selects(&none, &host.host);
-            let of_rule: Vec<&HostReading> = readings.iter().filter(known).collect();
+            let of_rule: Vec<&HostReading> = readings.iter().copied().filter(known).collect();
             let is_mad = |host: &&&HostReading| host.score > 1.0 || book.is_overloaded(&host.host);
             let mut mad: Vec<&HostReading> = of_rule.iter().filter(is_mad).copied().collect();
             let score = score(of_rule.len() as u32, mad.len() as u32);
@@ -87,11 +89,22 @@ impl Fleet {
             } else {
                 Step::Stay
             };
-            if step == Step::Fire {
+            let told = matches!(entry.stage, Stage::Muted(_)) && level == Level::Hit;
+            if step == Step::Fire || told {
+                let why = book.muted_host(rule, "", now_ms);
+                if told && why.is_some() {
+                    continue;
+                }
                 mad.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.host.cmp(&b.host)));
                 let episode = episode(book, rule, &mad, of_rule.len(), &verdict);
-                out.push(now_ms, Change::Fired, &episode);
-                entry.stage = Stage::Open(Box::new(episode));
+                entry.stage = match why {
+                    Some(why) => muted_stage(episode, now_ms, &why, out),
+                    None => {
+                        over(entry, now_ms, out);
+                        out.push(now_ms, Change::Fired, &episode);
+                        Stage::Open(Box::new(episode))
+                    }
+                };
             } else if !follow(entry, step, now_ms, out) {
                 self.entries.swap_remove(at);
                 continue;
@@ -134,6 +147,7 @@ fn episode(book: &Book, rule: &Rule, mad: &[&HostReading], hosts: usize, worst: 
         labels: &Labels::default(),
         host: "",
         unit: Unit::Count,
+        limits: &[],
         verdict: worst,
         series: hosts as u32,
         top_contributors: named.collect::<Vec<_>>().join(", "),

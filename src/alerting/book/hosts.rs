@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, HashSet};
 use watchbell_adapter_api::HostReading;
 use watchbell_series::{Labels, Pattern, Unit, Verdict, Why};
 
+use super::mute::{end_muted, muted_stage};
 use super::watched::{Entry, Stage};
 use super::{Book, Changes};
 use crate::alerting::annotate::{Facts, link, selector};
+use crate::alerting::budget::Reason;
 use crate::alerting::episode::{Change, Episode};
 use crate::alerting::identity;
 use crate::alerting::lifecycle::{Level, Life, Step};
@@ -100,7 +102,24 @@ impl Hosts {
             };
             // An alert of the whole fleet stands for it; what still stands after that fires then.
             let stands = overloaded || level == Level::Hit;
-            let due = step == Step::Fire || (step == Step::Stay && stands && matches!(entry.stage, Stage::Held));
+            let waits = matches!(entry.stage, Stage::Held | Stage::Muted(_));
+            let due = step == Step::Fire || (step == Step::Stay && stands && waits);
+            if let Some(why) = book.muted_host(rule, &reading.host, now_ms) {
+                let open = matches!(entry.stage, Stage::Open(_));
+                if let Stage::Open(episode) = &mut entry.stage {
+                    end_muted(episode, now_ms, &why, out);
+                }
+                if open || (due && !matches!(entry.stage, Stage::Muted(_))) {
+                    let episode = episode(book, rule, reading, &entry.worst, now_ms);
+                    entry.stage = muted_stage(episode, now_ms, &why, out);
+                } else if !follow(entry, step, now_ms, out) {
+                    entries.swap_remove(at);
+                }
+                continue;
+            }
+            if due {
+                over(entry, now_ms, out);
+            }
             if due && book.fleet.speaks_for(&reading.host) {
                 entry.stage = Stage::Held;
             } else if due {
@@ -119,12 +138,22 @@ pub(super) fn follow(entry: &mut Entry, step: Step, now_ms: i64, out: &mut Chang
     if !matches!(step, Step::Resolve | Step::Drop) {
         return true;
     }
+    over(entry, now_ms, out);
     if let Stage::Open(episode) = &mut entry.stage {
         episode.peak_score = episode.peak_score.max(entry.worst.score);
         episode.ends_ms = Some(now_ms.max(episode.starts_ms));
         out.push(now_ms, Change::Resolved, episode);
     }
     false
+}
+
+/// Ends what was kept back, if the alert was.
+pub(super) fn over(entry: &mut Entry, now_ms: i64, out: &mut Changes) {
+    if let Stage::Muted(episode) = &mut entry.stage {
+        episode.ends_ms = Some(now_ms.max(episode.starts_ms));
+        out.push(now_ms, Change::Over(Reason::Muted), episode);
+        entry.stage = Stage::Pending;
+    }
 }
 
 /// The roll-up as a sample. Its value is how many series stand out: by their score, or by their alerts, which
@@ -193,6 +222,7 @@ fn episode(book: &Book, rule: &Rule, reading: &HostReading, worst: &Verdict, now
         labels: &Labels::default(),
         host,
         unit: Unit::Count,
+        limits: &[],
         verdict: worst,
         series: reading.series.max(worst.value as u32).max(1),
         top_contributors: contributors(book, reading),

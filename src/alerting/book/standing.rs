@@ -109,6 +109,7 @@ impl Book {
             Stage::Open(episode) => Standing::Firing(episode.clone()),
             Stage::Held => Standing::Held(self.hold(host)),
             Stage::Suppressed(_, reason) => Standing::Held(Hold::Suppressed(*reason)),
+            Stage::Muted(_) => Standing::Held(Hold::Suppressed(Reason::Muted)),
             Stage::Pending => {
                 let Terms { at_least, of, for_ms, .. } = rule.terms;
                 let hits = entry.life.hits().min(of);

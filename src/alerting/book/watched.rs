@@ -50,6 +50,8 @@ pub(super) enum Stage {
     /// Nothing: it fires since then, but is under the edge of the budget. Its words are made again when it is over:
     /// where a whole fleet goes mad there are too many of them to be held.
     Suppressed(i64, Reason),
+    /// Nothing, or that it is over: a quiet window is about it.
+    Muted(Box<Episode>),
     /// That it fires.
     Open(Box<Episode>),
 }
@@ -81,8 +83,17 @@ impl Entry {
 
     pub(super) fn episode(&self) -> Option<&Episode> {
         match &self.stage {
-            Stage::Open(episode) => Some(episode),
+            Stage::Open(episode) | Stage::Muted(episode) => Some(episode),
             Stage::Pending | Stage::Held | Stage::Suppressed(..) => None,
+        }
+    }
+
+    /// Whether the clock can bring it into a quiet window or out of one. Others wait for their next sample.
+    pub(super) fn waits_for_clock(&self) -> bool {
+        match &self.stage {
+            Stage::Open(_) => true,
+            Stage::Muted(_) => self.life.missing(),
+            Stage::Pending | Stage::Held | Stage::Suppressed(..) => false,
         }
     }
 
@@ -199,6 +210,7 @@ pub(super) fn words(
         labels: &about.labels,
         host: &about.entity,
         unit: about.unit,
+        limits: &about.limits,
         verdict: worst,
         series: 0,
         top_contributors: String::new(),

@@ -4,7 +4,7 @@
 //! an alert is empty.
 
 /// Placeholders, besides `labels.<name>`.
-pub const PLACEHOLDERS: [&str; 20] = [
+pub const PLACEHOLDERS: [&str; 21] = [
     "alertname",
     "severity",
     "host",
@@ -19,6 +19,7 @@ pub const PLACEHOLDERS: [&str; 20] = [
     "rarity",
     "since",
     "last_seen",
+    "limit",
     "compared_with",
     "explanation",
     "top_contributors",

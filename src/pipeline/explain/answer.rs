@@ -71,6 +71,12 @@ pub struct Series {
     pub rule: Option<String>,
     /// How alert rules stand to it.
     pub alerts: Vec<Alert>,
+    /// Limits that people set on it in other tools.
+    pub limits: Vec<String>,
+    /// Problems of other tools that are near in time, of the same host or series.
+    pub problems: Vec<String>,
+    /// Whether its last sample was in a quiet window.
+    pub quiet: bool,
 }
 
 /// Where the detector stands at the last sample. What is not known, and what is infinite, is `null`.
@@ -186,6 +192,13 @@ impl Series {
         if !found.insight.reading.score.is_nan() {
             text.push_str(&numbers(found));
         }
+        if found.insight.reading.quiet {
+            text.push_str(" Its last sample was in a quiet window: alerts are muted, and it taught nothing.");
+        }
+        if !found.about.limits.is_empty() {
+            let limits = found.about.limits.iter().map(|limit| limit.words(found.about.unit));
+            text.push_str(&format!(" Known limits: {}.", limits.collect::<Vec<_>>().join("; ")));
+        }
         Self {
             series: name,
             host: host.clone(),
@@ -197,6 +210,9 @@ impl Series {
             detector: Some(detector(found)),
             rule,
             alerts: rules.iter().map(alert).collect(),
+            limits: found.about.limits.iter().map(|limit| limit.words(found.about.unit)).collect(),
+            problems: Vec::new(),
+            quiet: found.insight.reading.quiet,
         }
     }
 
@@ -217,7 +233,20 @@ impl Series {
             detector: None,
             rule: aside.rule.clone(),
             alerts: Vec::new(),
+            limits: Vec::new(),
+            problems: Vec::new(),
+            quiet: false,
         }
+    }
+
+    /// With these problems of other tools, in words.
+    #[must_use]
+    pub fn with_problems(mut self, problems: Vec<String>) -> Self {
+        if !problems.is_empty() {
+            self.text.push_str(&format!(" Other tools tell of: {}.", problems.join("; ")));
+        }
+        self.problems = problems;
+        self
     }
 }
 

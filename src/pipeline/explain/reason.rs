@@ -163,6 +163,7 @@ pub(super) fn standing(rule: &RuleStanding) -> String {
                 Reason::FalseDiscovery => {
                     "chance alone gives as much in a fleet of this size (`alerting.false_discovery_rate`)"
                 }
+                Reason::Muted => "a quiet window is about it (`/api/v1/windows`)",
                 Reason::Feedback => "people said that such anomalies of the series are nothing (`/api/v1/feedback`)",
             };
             format!("`{name}` is suppressed: {because}")

@@ -56,7 +56,12 @@ impl Shard {
             let told = tracked.is_some_and(|tracked| std::mem::replace(&mut tracked.told, true));
             let about = (!told).then(|| {
                 let entity = self.normalizer.entity_name(info.entity).to_owned();
-                Box::new(About { labels: self.labels(raw), entity, unit: info.spec.unit })
+                Box::new(About {
+                    labels: self.labels(raw),
+                    entity,
+                    unit: info.spec.unit,
+                    limits: self.limits_of(verdict.slot),
+                })
             });
             let input = AlertInput { shard: self.meta.index, id: info.id, about, verdict };
             self.events.push_back(Event::Verdict(input));

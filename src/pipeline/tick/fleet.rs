@@ -183,7 +183,12 @@ impl Fleet {
             let Some(seat) = self.seat(shard, tick.slot).copied() else { continue };
             let place = Place { slot: tick.slot, id: seat.id };
             let Some(host) = &mut self.hosts[seat.host as usize] else { continue };
-            host.take((seat.channel != NO_CHANNEL).then_some(seat.channel), tick, now_ms);
+            let channel = (seat.channel != NO_CHANNEL && !tick.quiet).then_some(seat.channel);
+            host.take(channel, tick, now_ms);
+            if tick.quiet {
+                // Planned work says nothing of how a host or its peers usually are: as if no sample had come.
+                continue;
+            }
             if seat.channel == NO_CHANNEL && tick.varied {
                 host.wanting += 1;
                 if host.room(self.config.channels) > 0 {

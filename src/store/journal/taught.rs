@@ -318,7 +318,7 @@ impl Journal {
             .map_err(|e| self.failed(e))
     }
 
-    fn failed(&self, error: sqlx::Error) -> JournalError {
+    pub(super) fn failed(&self, error: sqlx::Error) -> JournalError {
         JournalError::from_sqlx(&self.path, error)
     }
 }

@@ -3,6 +3,10 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use watchbell::clock::SystemClock;
+use watchbell_adapter_api::Clock;
+
+use super::icinga::told;
 use crate::support::load::Noise;
 use crate::support::nagios::{HOST, Nagios};
 use crate::support::wait;
@@ -128,6 +132,14 @@ sinks:
     assert!(!scores.contains("by command") && !scores.contains("level anomaly"), "{scores}");
     assert_eq!(service.metric("watchbell_nagios_bad_lines_total", &[]), 0.0);
     assert_eq!(service.metric("watchbell_nagios_bad_perfdata_total", &[]), 0.0);
+
+    // What people say in Nagios is told: a downtime, an acknowledged problem, thresholds.
+    let now_s = SystemClock.now_ms() / 1_000;
+    nagios.command(&format!("SCHEDULE_HOST_DOWNTIME;{HOST};{now_s};{};1;0;60;ada;disk swap", now_s + 3_600));
+    nagios.command(&format!("ACKNOWLEDGE_SVC_PROBLEM;{HOST};broken;1;0;0;ada;known"));
+    told(&service, "windows", &["nagios_status", HOST, "downtime by ada: disk swap", "active"]);
+    told(&service, "problems", &["nagios_status", "broken: CRITICAL: BROKEN", "\"acknowledged\":true"]);
+    told(&service, "limits", &["nagios_perfdata", "load load1 warn", "50"]);
 
     // Nagios is away for a while: nobody waits, and everything goes on afterwards.
     let failures = || service.metric("watchbell_nagios_result_failures_total", &[("sink", "command")]);

@@ -2,10 +2,13 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
+use watchbell::clock::SystemClock;
+use watchbell_adapter_api::Clock;
 
 use super::process::{Process, free_port};
 use super::wait;
@@ -76,6 +79,12 @@ impl Nagios {
         let new = self.path("level.new");
         fs::write(&new, format!("LEVEL OK - {value}|level={value};;;0\n")).expect("written");
         fs::rename(new, self.path("level")).expect("renamed");
+    }
+
+    /// Gives an external command.
+    pub(crate) fn command(&self, text: &str) {
+        let mut pipe = fs::File::options().write(true).open(self.path("rw/nagios.cmd")).expect("Nagios reads");
+        writeln!(pipe, "[{}] {text}", SystemClock.now_ms() / 1_000).expect("written");
     }
 
     /// State and output of a service, as the status file has them; an error while no result came.
@@ -202,6 +211,7 @@ define contact {
         ("check_load", format!("{PLUGINS}/check_load -w 50,50,50 -c 90,90,90")),
         ("check_disk", format!("{PLUGINS}/check_disk -w 1% -c 0% -p /")),
         ("check_users", format!("{PLUGINS}/check_users -w 20 -c 50")),
+        ("check_broken", format!("{PLUGINS}/check_dummy 2 BROKEN")),
         ("check_alive", format!("{PLUGINS}/check_dummy 0 'UP|rta=0.5ms pl=0%'")),
     ] {
         writeln!(text, "define command {{\n    command_name {name}\n    command_line {line}\n}}").expect("written");
@@ -212,9 +222,13 @@ define contact {
         "define host {{\n    host_name {HOST}\n    address 127.0.0.1\n    check_command check_alive\n    {often}\n}}"
     )
     .expect("written");
-    for (service, command) in
-        [("level", "check_level"), ("load", "check_load"), ("disk /", "check_disk"), ("users", "check_users")]
-    {
+    for (service, command) in [
+        ("level", "check_level"),
+        ("load", "check_load"),
+        ("disk /", "check_disk"),
+        ("users", "check_users"),
+        ("broken", "check_broken"),
+    ] {
         service_of(service, command, often, &mut text);
     }
     let waits = format!("active_checks_enabled 0\n    passive_checks_enabled 1\n    {often}");

@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::testing::result;
+use watchbell_checks::testing::result;
 
 /// A server that answers each request with the next of `answers` and keeps the bodies it was sent.
 async fn server(answers: Vec<(u16, &'static str)>) -> (String, Arc<Mutex<Vec<String>>>) {

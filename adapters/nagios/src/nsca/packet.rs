@@ -23,7 +23,7 @@ pub(super) fn packet(room: usize, time_s: u32, state: u8, host: &str, service: &
     bytes[8..12].copy_from_slice(&time_s.to_be_bytes());
     bytes[12..14].copy_from_slice(&i16::from(state).to_be_bytes());
     for (at, room, text) in [(HOST_AT, HOST, host), (SERVICE_AT, SERVICE, service), (OUTPUT_AT, room, output)] {
-        let text = crate::passive::cut(text, room - 1).as_bytes();
+        let text = watchbell_checks::passive::cut(text, room - 1).as_bytes();
         bytes[at..at + text.len()].copy_from_slice(text);
         bytes[at + text.len()] = 0;
     }

@@ -3,7 +3,7 @@
 //! `DATATYPE::...` with tab-separated `KEY::value` is PNP4Nagios's bulk form, which Icinga 2's PerfdataWriter
 //! writes too. `[SERVICEPERFDATA]` and `[HOSTPERFDATA]` begin the lines of Nagios's own templates.
 
-use super::feed::Origin;
+use watchbell_checks::feed::Origin;
 
 /// What a line says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

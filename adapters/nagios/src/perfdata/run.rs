@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use watchbell_adapter_api::{BoxFuture, Shutdown, SourceContext, SourceError};
+use watchbell_checks::feed::Writer;
+use watchbell_checks::intake::{Intake, Stopped};
 
-use super::feed::Writer;
 use super::follow::{CHUNK, Follow, Found};
+use super::lines::Lines;
 use super::positions::Positions;
 use super::spool::Spool;
 use super::{ERRORS, FILES, PerfdataConfig, pipe};
-use crate::intake::{Intake, Stopped};
 
 /// How long a pipe without a writer is left alone.
 const NO_WRITER: Duration = Duration::from_millis(200);
@@ -26,9 +27,9 @@ pub(super) async fn run(config: PerfdataConfig, context: SourceContext) -> Resul
         blocking(move || Positions::open(folder.as_deref())).await?
     };
     let positions = Arc::new(positions);
-    let intake = Intake::new(context, Writer::new(&config.labels));
+    let lines = Lines::new(Intake::new(context, Writer::new(&config.labels)));
     let interval = config.interval.0;
-    let reader = || Reader { intake: intake.clone(), shutdown: intake.context.shutdown.clone(), interval };
+    let reader = || Reader { lines: lines.clone(), shutdown: lines.intake.context.shutdown.clone(), interval };
     let mut loops: Vec<BoxFuture<'static, Result<Result<(), Stopped>, SourceError>>> = Vec::new();
     for path in config.files {
         loops.push(Box::pin(reader().follow(Follow::new(path, Arc::clone(&positions), config.from_start))));
@@ -42,7 +43,7 @@ pub(super) async fn run(config: PerfdataConfig, context: SourceContext) -> Resul
     // A loop ends at the shutdown only, or by a panic in a thread of its own.
     let ended = try_join_all(loops).await?;
     if ended.iter().any(Result::is_err) {
-        intake.context.shutdown.clone().wait().await;
+        lines.intake.context.shutdown.clone().wait().await;
     }
     Ok(())
 }
@@ -53,7 +54,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 }
 
 struct Reader {
-    intake: Intake,
+    lines: Lines,
     shutdown: Shutdown,
     interval: Duration,
 }
@@ -73,7 +74,7 @@ impl Reader {
             let more = match self.worked(&place, found) {
                 Some(Found::Lines { from, bytes }) => {
                     let end = from + bytes.len() as u64;
-                    if self.intake.take(&place, from, &bytes).await.is_err() {
+                    if self.lines.take(&place, from, &bytes).await.is_err() {
                         return Ok(Err(Stopped));
                     }
                     let (back, kept) = blocking(move || {
@@ -89,17 +90,17 @@ impl Reader {
                 Some(Found::Rotated { lost }) => {
                     self.event("rotated");
                     if lost > 0 {
-                        self.intake.bad_line(&place, 0, b"", "cut_off");
+                        self.lines.bad(&place, 0, b"", "cut_off");
                     }
                     true
                 }
                 Some(Found::Truncated) => {
                     self.event("truncated");
-                    tracing::info!(source = %self.intake.context.name, file = place, "truncated; reading from its beginning");
+                    tracing::info!(source = %self.lines.intake.context.name, file = place, "truncated; reading from its beginning");
                     true
                 }
                 Some(Found::LongLine { at }) => {
-                    self.intake.bad_line(&place, at, b"", "too_long");
+                    self.lines.bad(&place, at, b"", "too_long");
                     true
                 }
                 Some(Found::Missing | Found::Nothing) | None => false,
@@ -158,13 +159,13 @@ impl Reader {
             follow = back;
             match self.worked(&place, found) {
                 Some(Found::Lines { from, bytes }) => {
-                    if self.intake.take(&place, from, &bytes).await.is_err() {
+                    if self.lines.take(&place, from, &bytes).await.is_err() {
                         return Ok(Some(Err(Stopped)));
                     }
                     // Positions that are kept nowhere can not fail to be kept.
                     let _ = follow.taken(from + bytes.len() as u64);
                 }
-                Some(Found::LongLine { at }) => self.intake.bad_line(&place, at, b"", "too_long"),
+                Some(Found::LongLine { at }) => self.lines.bad(&place, at, b"", "too_long"),
                 Some(Found::Nothing | Found::Rotated { .. } | Found::Truncated) => return Ok(Some(Ok(()))),
                 Some(Found::Missing) | None => return Ok(None),
             }
@@ -179,7 +180,7 @@ impl Reader {
                 self.shutdown.sleep(REOPEN).await;
                 continue;
             };
-            let mut lines = pipe::Lines::default();
+            let mut pieces = pipe::Lines::default();
             loop {
                 let ready = tokio::select! {
                     ready = receiver.readable() => ready,
@@ -195,11 +196,11 @@ impl Reader {
                         }
                     }
                     Ok(n) => {
-                        let (whole, too_long) = lines.add(&buffer[..n]);
+                        let (whole, too_long) = pieces.add(&buffer[..n]);
                         if too_long {
-                            self.intake.bad_line(&place, at, b"", "too_long");
+                            self.lines.bad(&place, at, b"", "too_long");
                         }
-                        if self.intake.take(&place, at, &whole).await.is_err() {
+                        if self.lines.take(&place, at, &whole).await.is_err() {
                             return Ok(Err(Stopped));
                         }
                         at += n as u64;
@@ -217,17 +218,17 @@ impl Reader {
 
     /// The value of `result`; an error is counted, and said when it begins and when it ends.
     fn worked<T>(&self, place: &str, result: io::Result<T>) -> Option<T> {
-        let source = &self.intake.context.name;
+        let source = &self.lines.intake.context.name;
         match result {
             Ok(value) => {
-                if self.intake.is_over(place) {
+                if self.lines.intake.is_over(place) {
                     tracing::info!(%source, file = place, "can be read again");
                 }
                 Some(value)
             }
             Err(error) => {
-                self.intake.context.metrics.counter(&ERRORS, &[source]).inc();
-                if self.intake.may_say(place) {
+                self.lines.intake.context.metrics.counter(&ERRORS, &[source]).inc();
+                if self.lines.intake.may_say(place) {
                     let user =
                         "the user that runs watchbell needs the right to read it (and to remove files of a spool)";
                     tracing::warn!(%source, file = place, %error, hint = user, "can not be read");
@@ -239,15 +240,15 @@ impl Reader {
 
     fn kept(&self, kept: io::Result<()>) {
         if let Err(error) = kept {
-            self.intake.context.metrics.counter(&ERRORS, &[&self.intake.context.name]).inc();
-            if self.intake.may_say("position") {
-                tracing::warn!(source = %self.intake.context.name, %error, "can not keep positions in the data folder");
+            self.lines.intake.context.metrics.counter(&ERRORS, &[&self.lines.intake.context.name]).inc();
+            if self.lines.intake.may_say("position") {
+                tracing::warn!(source = %self.lines.intake.context.name, %error, "can not keep positions in the data folder");
             }
         }
     }
 
     fn event(&self, event: &str) {
-        self.intake.context.metrics.counter(&FILES, &[&self.intake.context.name, event]).inc();
+        self.lines.intake.context.metrics.counter(&FILES, &[&self.lines.intake.context.name, event]).inc();
     }
 }
 

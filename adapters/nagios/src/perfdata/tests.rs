@@ -7,7 +7,7 @@ use serde_json::json;
 use watchbell_series::Mode;
 
 use super::*;
-use crate::testing::{Recorder, Running, problems_of};
+use watchbell_checks::testing::{Recorder, Running, problems_of};
 
 const SERVICES: &[u8] = include_bytes!("../../testdata/nagios/service-perfdata.pnp");
 /// A little after the recordings.

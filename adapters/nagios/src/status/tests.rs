@@ -3,7 +3,7 @@ use std::fs;
 use serde_json::json;
 
 use super::*;
-use crate::testing::{Running, problems_of};
+use watchbell_checks::testing::{Running, problems_of};
 
 const RECORDED: &str = include_str!("../../testdata/nagios/status.dat");
 const NOW: i64 = 1_795_191_880;

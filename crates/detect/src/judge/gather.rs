@@ -25,6 +25,8 @@ pub struct SlotTick {
     pub onset: bool,
     /// Whether the value ever changed.
     pub varied: bool,
+    /// Whether the last sample was in a quiet span.
+    pub quiet: bool,
 }
 
 impl Judge {
@@ -37,6 +39,7 @@ impl Judge {
     /// The series at `slot` at the tick at `now_ms`, ticks being `tick_ms` apart, and begins the next tick for
     /// it. Nothing for an unused slot, one without a sample, and one whose last sample is too old.
     pub fn gather(&mut self, slot: u32, now_ms: i64, tick_ms: i64) -> Option<SlotTick> {
+        let quiet = self.is_quiet(slot);
         let hot = self.hot.get_mut(slot).filter(|hot| hot.is(flag::ADMITTED) && hot.rows > 0)?;
         let (peak, onset) = (std::mem::take(&mut hot.peak), hot.is(flag::RANG));
         hot.set(flag::RANG, false);
@@ -52,6 +55,7 @@ impl Judge {
             rows: hot.rows,
             onset,
             varied: hot.is(flag::VARIED),
+            quiet,
         })
     }
 }

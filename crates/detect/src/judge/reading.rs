@@ -12,7 +12,7 @@ impl Judge {
     #[must_use]
     pub fn reading(&self, slot: u32, now_ms: i64) -> Reading {
         match self.hot.get(slot) {
-            Some(hot) if hot.rows > 0 => self.reading_of(hot, now_ms),
+            Some(hot) if hot.rows > 0 => Reading { quiet: self.rests(slot, hot), ..self.reading_of(hot, now_ms) },
             _ => Reading {
                 ts_ms: 0,
                 value: f64::NAN,
@@ -24,6 +24,7 @@ impl Judge {
                 alarm: false,
                 not_ready: Some(NotReady::Warming),
                 inherited: false,
+                quiet: false,
                 peers: None,
                 cadence_s: 0.0,
             },
@@ -58,6 +59,7 @@ impl Judge {
             alarm: missing || hot.alarm.open(),
             not_ready,
             inherited: hot.inherits(),
+            quiet: false,
             peers: None,
             cadence_s: hot.cadence_s,
         }

@@ -16,6 +16,7 @@ enum Part {
 /// What an adapter goes without, and why.
 const EXEMPT: &[(&str, Part, &str)] = &[
     ("host", Part::Mapping, "its series have node_exporter's names, which rules/mappings/prometheus.yaml maps"),
+    ("icinga", Part::Mapping, "its series have the names of Nagios's, which rules/mappings/nagios.yaml maps"),
     ("host", Part::PeerTest, "its peer is the kernel: its own tests read it and compare with node_exporter's names"),
 ];
 

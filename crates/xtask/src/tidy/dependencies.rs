@@ -5,14 +5,16 @@ use crate::workspace::{Package, Workspace};
 
 const SERIES: &str = "watchbell-series";
 const CONTRACT: &str = "watchbell-adapter-api";
+const CHECKS: &str = "watchbell-checks";
 const ROOT: &str = "watchbell";
 
 /// What a package may depend on of ours; `None` means all but the root.
 fn allowed(package: &Package) -> Option<&'static [&'static str]> {
     if package.folder.starts_with("adapters/") {
-        return Some(&[CONTRACT, SERIES]);
+        return Some(&[CONTRACT, CHECKS, SERIES]);
     }
     match package.name.as_str() {
+        CHECKS => Some(&[CONTRACT, SERIES]),
         SERIES | "xtask" => Some(&[]),
         "watchbell-normalize" | "watchbell-detect" | CONTRACT => Some(&[SERIES]),
         ROOT => None,
@@ -20,7 +22,8 @@ fn allowed(package: &Package) -> Option<&'static [&'static str]> {
     }
 }
 
-/// `series` knows nothing of ours, the stages know `series`, adapters know the contract, nothing knows the root.
+/// `series` knows nothing of ours, the stages know `series`, adapters know the contract and what a family of systems
+/// shares, nothing knows the root.
 pub(super) fn direction(workspace: &Workspace) -> Vec<Finding> {
     let mut findings = Vec::new();
     for package in &workspace.packages {
@@ -73,11 +76,14 @@ mod tests {
             .with("watchbell-series", "crates/series", &["serde"])
             .with("watchbell-detect", "crates/detect", &["watchbell-series", "watchbell"])
             .with("watchbell-adapter-api", "crates/adapter-api", &["watchbell-series"])
+            .with("watchbell-checks", "crates/checks", &["watchbell-adapter-api", "watchbell-series"])
+            .with("watchbell-icinga", "adapters/icinga", &["watchbell-checks", "watchbell-zabbix"])
             .with("watchbell-zabbix", "adapters/zabbix", &["watchbell-adapter-api", "watchbell-detect"]);
         let found: Vec<String> =
             direction(&workspace).iter().map(|f| format!("{}:{}: {}", f.file, f.line, f.message)).collect();
         let expected = [
             "crates/detect/Cargo.toml:0: `watchbell-detect` must not depend on `watchbell`",
+            "adapters/icinga/Cargo.toml:0: `watchbell-icinga` must not depend on `watchbell-zabbix`",
             "adapters/zabbix/Cargo.toml:3: `watchbell-zabbix` must not depend on `watchbell-detect`",
         ];
         assert_eq!(found, expected);

@@ -84,6 +84,7 @@ impl Bench {
                     rows: 5_000,
                     onset: score >= 1.0,
                     varied: true,
+                    quiet: false,
                 });
             }
             self.fleet.page(shard, &page, now_ms);
@@ -218,7 +219,16 @@ fn rare_samples_are_looked_at_as_rarely() {
     let mut bench = Bench::new(1, 3);
     bench.quiet(10);
     bench.fleet.begin();
-    let row = |slot| SlotTick { slot, value: 1.0, score: 0.1, cadence_s: 300.0, rows: 9, onset: false, varied: true };
+    let row = |slot| SlotTick {
+        slot,
+        value: 1.0,
+        score: 0.1,
+        cadence_s: 300.0,
+        rows: 9,
+        onset: false,
+        varied: true,
+        quiet: false,
+    };
     let mut looks = 0;
     for _ in 0..20 {
         let now_ms = bench.now_ms();

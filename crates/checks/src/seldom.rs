@@ -9,11 +9,11 @@ const MOST: usize = 1_000;
 
 /// Remembers what was said when.
 #[derive(Debug, Default)]
-pub(crate) struct Seldom(HashMap<String, i64>);
+pub struct Seldom(HashMap<String, i64>);
 
 impl Seldom {
     /// Whether `what` may be said at `now_ms`.
-    pub(crate) fn may(&mut self, what: &str, now_ms: i64) -> bool {
+    pub fn may(&mut self, what: &str, now_ms: i64) -> bool {
         if let Some(last) = self.0.get_mut(what) {
             let may = now_ms.saturating_sub(*last) >= PAUSE_MS;
             if may {
@@ -32,7 +32,7 @@ impl Seldom {
     }
 
     /// Forgets `what`, so that it is said at once when it happens again; `true` if it had been said.
-    pub(crate) fn over(&mut self, what: &str) -> bool {
+    pub fn over(&mut self, what: &str) -> bool {
         self.0.remove(what).is_some()
     }
 }

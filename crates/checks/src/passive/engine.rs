@@ -9,32 +9,36 @@ use super::{FAILURES, PassiveResult, Plan, RESULTS, SKIPPED, State};
 use crate::seldom::Seldom;
 
 /// A way into Nagios.
-pub(crate) trait Way: Send {
+pub trait Way: Send {
     /// Hands on `results`, in order. Must come back within seconds whatever the peer does.
     fn send<'a>(&'a mut self, results: &'a [PassiveResult]) -> BoxFuture<'a, Sent>;
 }
 
 /// How far a [`Way`] came.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Sent {
+pub struct Sent {
     /// So many of the results, from the first on, were taken.
-    pub(crate) taken: usize,
+    pub taken: usize,
     /// What stopped it there; it names the peer.
-    pub(crate) error: Option<String>,
+    pub error: Option<String>,
 }
 
 impl Sent {
-    pub(crate) fn all(results: &[PassiveResult]) -> Self {
+    /// All of them were taken.
+    #[must_use]
+    pub fn all(results: &[PassiveResult]) -> Self {
         Self { taken: results.len(), error: None }
     }
 
-    pub(crate) fn failed(taken: usize, error: impl Into<String>) -> Self {
+    /// Something stopped it after the first `taken`.
+    #[must_use]
+    pub fn failed(taken: usize, error: impl Into<String>) -> Self {
         Self { taken, error: Some(error.into()) }
     }
 }
 
 /// Runs until the shutdown.
-pub(crate) async fn run(plan: Plan, mut way: impl Way, mut context: SinkContext) -> Result<(), SourceError> {
+pub async fn run(plan: Plan, mut way: impl Way, mut context: SinkContext) -> Result<(), SourceError> {
     let (metrics, name) = (context.metrics.clone(), context.name.clone());
     let results_sent = metrics.counter(&RESULTS, &[&name]);
     let failures = metrics.counter(&FAILURES, &[&name]);

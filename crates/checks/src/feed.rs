@@ -1,26 +1,28 @@
-//! From lines to a batch: series named `nagios_perfdata`, told apart by host, service, label, command and unit.
+//! From performance data to a batch: series named `nagios_perfdata`, told apart by host, service, label, command and unit.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use watchbell_adapter_api::Problems;
 use watchbell_series::labels::{NAME, hash_canonical, write_canonical_label};
 use watchbell_series::{MetricKind, RawBatch, RawSample, RawSeries};
 
 use crate::grammar::{self, Fault};
+use crate::limits::Limits;
 
 /// The name of all series of performance data.
-pub(crate) const METRIC: &str = "nagios_perfdata";
+pub const METRIC: &str = "nagios_perfdata";
 /// Labels of performance data that Watchbell wrote itself begin so; they are never read back.
-pub(crate) const OWN: &str = "watchbell_";
+pub const OWN: &str = "watchbell_";
 /// Series of one batch; what is more goes into the next.
-pub(crate) const MAX_SERIES: usize = 10_000;
+pub const MAX_SERIES: usize = 10_000;
 
 /// The labels that come from a line, in order of names.
 const FIELDS: [&str; 6] = ["child", "command", "host", "label", "service", "unit"];
 
 /// Writes items into batches.
 #[derive(Debug, Clone)]
-pub(crate) struct Writer {
+pub struct Writer {
     /// All labels in order of names: those of the config with their value, those of a line with their place.
     order: Vec<(String, Place)>,
 }
@@ -33,18 +35,21 @@ enum Place {
 
 /// Whose performance data it is.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Origin<'a> {
-    pub(crate) ts_ms: i64,
-    pub(crate) host: &'a [u8],
+pub struct Origin<'a> {
+    /// When it was measured, milliseconds since the Unix epoch.
+    pub ts_ms: i64,
+    /// Name of the host.
+    pub host: &'a [u8],
     /// Empty for a host's own check.
-    pub(crate) service: &'a [u8],
-    /// May be empty.
-    pub(crate) command: &'a [u8],
+    pub service: &'a [u8],
+    /// Name of the check command; may be empty.
+    pub command: &'a [u8],
 }
 
 impl Writer {
     /// A writer that adds `fixed` labels to each series; they must not be those of a line.
-    pub(crate) fn new(fixed: &BTreeMap<String, String>) -> Self {
+    #[must_use]
+    pub fn new(fixed: &BTreeMap<String, String>) -> Self {
         let mut order: Vec<_> =
             FIELDS.iter().enumerate().map(|(i, name)| ((*name).to_owned(), Place::Field(i))).collect();
         order.extend(fixed.iter().map(|(name, value)| (name.clone(), Place::Fixed(value.clone()))));
@@ -54,16 +59,18 @@ impl Writer {
     }
 
     /// Whether a user may add a label of this name.
-    pub(crate) fn free(name: &str) -> bool {
+    #[must_use]
+    pub fn free(name: &str) -> bool {
         !name.starts_with("__") && !FIELDS.contains(&name) && name != "watchbell"
     }
 
-    /// Appends the items of `perfdata`; `bad` is told of each token that is none. Gives the number of values.
-    pub(crate) fn write(
+    /// Appends the items of `perfdata` and notes their limits; `bad` is told of each token that is none. Gives the number of values.
+    pub fn write(
         &self,
         origin: Origin<'_>,
         perfdata: &[u8],
         batch: &mut RawBatch,
+        mut limits: Option<&mut Limits>,
         mut bad: impl FnMut(&str, Fault, &[u8]),
     ) -> usize {
         let (perfdata, named) = grammar::split_command(perfdata);
@@ -102,6 +109,10 @@ impl Writer {
             let command = plugin.as_deref().unwrap_or(&command);
             let kind = if base.counter { MetricKind::Counter } else { MetricKind::Gauge };
             self.push([&child, command, &host, label, &service, &unit], kind, origin.ts_ms, value, batch);
+            // Limits of a counter are about its total, which nobody judges.
+            if let Some(limits) = limits.as_deref_mut().filter(|_| !base.counter && item.has_limits()) {
+                limits.see(batch, &item, &base, origin.ts_ms);
+            }
             values += 1;
         }
         values
@@ -126,12 +137,30 @@ impl Writer {
     }
 }
 
-/// `bytes` as text. What is not UTF-8 is taken as Latin-1, in which old plugins print.
-pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => Cow::Owned(bytes.iter().map(|b| char::from(*b)).collect()),
+/// Notes the `labels` that a user can not add.
+pub fn check_labels(labels: &BTreeMap<String, String>, problems: &mut Problems) {
+    for name in labels.keys() {
+        let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        if !plain || !Writer::free(name) {
+            let message = format!("`{name}` can not be added as a label");
+            problems.hint(format!("labels.{name}"), message, "use another name, of letters, digits and `_`");
+        }
     }
+}
+
+/// `bytes` as text. What in it is not UTF-8 is taken as Latin-1, in which old plugins print.
+#[must_use]
+pub fn text(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(bytes.len() + 16);
+    for chunk in bytes.utf8_chunks() {
+        out.push_str(chunk.valid());
+        out.extend(chunk.invalid().iter().map(|b| char::from(*b)));
+    }
+    Cow::Owned(out)
 }
 
 #[cfg(test)]
@@ -143,7 +172,7 @@ mod tests {
         let writer = Writer::new(&[("site".to_owned(), "north".to_owned())].into());
         let origin = Origin { ts_ms: 7_000, host: b"web-1", service: b"all", command: command.as_bytes() };
         let (mut batch, mut bad) = (RawBatch::default(), Vec::new());
-        writer.write(origin, perfdata, &mut batch, |plugin, fault, token| {
+        writer.write(origin, perfdata, &mut batch, None, |plugin, fault, token| {
             bad.push(format!("{plugin} {fault:?} {}", text(token)));
         });
         let series = batch.series.iter().map(|series| {
@@ -199,6 +228,8 @@ mod tests {
         let (series, bad) = write("", b"watchbell_score=1 stra\xdfe=2");
         assert_eq!(series.len(), 1);
         assert!(series[0].contains("label=\"straße\""), "{series:?}");
+        // One bad byte changes nothing of what stands beside it.
+        assert_eq!(text("straße ".as_bytes()).to_string() + &text(b"\xc3\x9f \xdf \xb0C"), "straße ß ß °C");
         assert!(bad.is_empty());
     }
 }

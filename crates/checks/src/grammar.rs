@@ -41,6 +41,18 @@ impl Item<'_> {
         Range::of(self.limits[0])
     }
 
+    /// Whether any of `warn`, `crit` and `max` is given.
+    #[must_use]
+    pub fn has_limits(&self) -> bool {
+        [0, 1, 3].iter().any(|at| !self.limits[*at].is_empty())
+    }
+
+    /// `warn`, `crit`, `min`, `max` as they were printed; may be empty.
+    #[must_use]
+    pub fn printed_limits(&self) -> [&[u8]; 4] {
+        self.limits
+    }
+
     /// Where the value is critical.
     #[must_use]
     pub fn crit(&self) -> Option<Range> {

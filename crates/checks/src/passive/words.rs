@@ -21,7 +21,7 @@ pub(super) fn plain(text: &str) -> String {
 }
 
 /// The beginning of `text` in at most `max` bytes.
-pub(crate) fn cut(text: &str, max: usize) -> &str {
+pub fn cut(text: &str, max: usize) -> &str {
     &text[..text.floor_char_boundary(max)]
 }
 

@@ -19,25 +19,28 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_adapter_api::{MetricDef, MetricKindDef, Problems, Span};
 
-pub(crate) use engine::{Sent, Way, run};
-pub(crate) use words::cut;
+pub use engine::{Sent, Way, run};
+pub use words::cut;
 
 /// Own metrics of all sinks of passive results.
-pub(crate) const METRICS: &[MetricDef] = &[RESULTS, FAILURES, SKIPPED];
+pub const METRICS: &[MetricDef] = &[RESULTS, FAILURES, SKIPPED];
 
-const RESULTS: MetricDef = MetricDef {
+/// Own metric: results handed on.
+pub const RESULTS: MetricDef = MetricDef {
     name: "watchbell_nagios_results_total",
     kind: MetricKindDef::Counter,
     help: "Passive check results handed to Nagios.",
     labels: &["sink"],
 };
-const FAILURES: MetricDef = MetricDef {
+/// Own metric: rounds that failed.
+pub const FAILURES: MetricDef = MetricDef {
     name: "watchbell_nagios_result_failures_total",
     kind: MetricKindDef::Counter,
     help: "Rounds in which not all passive check results could be handed to Nagios.",
     labels: &["sink"],
 };
-const SKIPPED: MetricDef = MetricDef {
+/// Own metric: names that can not be used.
+pub const SKIPPED: MetricDef = MetricDef {
     name: "watchbell_nagios_results_skipped_total",
     kind: MetricKindDef::Counter,
     help: "Hosts and services that Nagios can have no result of, because of `;`, line breaks or their length.",
@@ -102,7 +105,7 @@ pub enum NotReadyState {
 
 /// Checked [`ResultsConfig`].
 #[derive(Debug, Clone)]
-pub(crate) struct Plan {
+pub struct Plan {
     service: String,
     hosts: Regex,
     host_names: BTreeMap<String, String>,
@@ -138,10 +141,14 @@ impl Edges {
 
 /// State of a service, with Nagios's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
+pub enum State {
+    /// What is normal.
     Ok = 0,
+    /// Somebody should look.
     Warning = 1,
+    /// Somebody should look now.
     Critical = 2,
+    /// Nothing can be said.
     Unknown = 3,
 }
 
@@ -158,19 +165,24 @@ impl State {
 
 /// One result. Names hold no `;` and no line break, texts no `|`, backslash or line break.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct PassiveResult {
-    pub(crate) host: String,
-    pub(crate) service: String,
-    pub(crate) state: State,
+pub struct PassiveResult {
+    /// Name of the host there.
+    pub host: String,
+    /// Name of the service there.
+    pub service: String,
+    /// Its state.
+    pub state: State,
     /// When it was found, seconds since the Unix epoch.
-    pub(crate) time_s: i64,
-    pub(crate) text: String,
-    pub(crate) perfdata: String,
+    pub time_s: i64,
+    /// What it says.
+    pub text: String,
+    /// Its performance data.
+    pub perfdata: String,
 }
 
 impl PassiveResult {
     /// Text and performance data in at most `max` bytes; the text is cut, the performance data are kept.
-    pub(crate) fn output(&self, max: usize) -> String {
+    pub fn output(&self, max: usize) -> String {
         let room = max.saturating_sub(self.perfdata.len() + 1);
         format!("{}|{}", cut(&self.text, room), self.perfdata)
     }
@@ -178,7 +190,7 @@ impl PassiveResult {
 
 impl ResultsConfig {
     /// Checks the meaning; problems are noted under `results`.
-    pub(crate) fn check(self, problems: &mut Problems) -> Option<Plan> {
+    pub fn check(self, problems: &mut Problems) -> Option<Plan> {
         let mut part = Problems::default();
         if !words::is_name(&self.service) {
             part.hint(

@@ -1,4 +1,4 @@
-//! What tests share: an ingest that writes down, a clock that stands, a running source.
+//! What tests of this crate and of its users share: an ingest that writes down, a clock that stands, a running source.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use watchbell_adapter_api::context::Told;
 use watchbell_adapter_api::{
     BoxFuture, Clock, Cursor, HostReading, Ingest, IngestError, Metrics, Problems, Receipt, ScorePage, ScoreQuery,
     ScoreRow, Scores, Shutdown, SinkContext, SourceConfig, SourceContext,
@@ -17,7 +18,7 @@ use crate::passive::{PassiveResult, State};
 
 /// A clock that stands at this time.
 #[derive(Debug)]
-pub(crate) struct Standing(pub(crate) i64);
+pub struct Standing(pub i64);
 
 impl Clock for Standing {
     fn now_ms(&self) -> i64 {
@@ -27,18 +28,21 @@ impl Clock for Standing {
 
 /// Writes every series down as `labels kind value @seconds`.
 #[derive(Debug, Default)]
-pub(crate) struct Recorder {
-    pub(crate) seen: Mutex<Vec<(String, Mode)>>,
+pub struct Recorder {
+    /// What came, with its mode.
+    pub seen: Mutex<Vec<(String, Mode)>>,
     /// How often it says that it is busy first.
-    pub(crate) busy: Mutex<u32>,
+    pub busy: Mutex<u32>,
 }
 
 impl Recorder {
-    pub(crate) fn lines(&self) -> Vec<String> {
+    /// What came.
+    pub fn lines(&self) -> Vec<String> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(line, _)| line.clone()).collect()
     }
 
-    pub(crate) fn modes(&self) -> Vec<Mode> {
+    /// How it came.
+    pub fn modes(&self) -> Vec<Mode> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(_, mode)| *mode).collect()
     }
 }
@@ -65,44 +69,44 @@ impl Ingest for Recorder {
 }
 
 /// A source that runs until this is dropped or stopped.
-pub(crate) struct Running {
-    pub(crate) recorder: Arc<Recorder>,
-    pub(crate) metrics: Metrics,
+#[derive(Debug)]
+pub struct Running {
+    /// What it handed over.
+    pub recorder: Arc<Recorder>,
+    /// What else it told.
+    pub told: Arc<Told>,
+    /// Its own metrics.
+    pub metrics: Metrics,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
 impl Running {
-    pub(crate) fn start<C: SourceConfig>(config: serde_json::Value, state: Option<PathBuf>, now_s: i64) -> Self {
+    /// Starts a source whose context says that it is `now_s`.
+    pub fn start<C: SourceConfig>(config: serde_json::Value, state: Option<PathBuf>, now_s: i64) -> Self {
         Self::start_with::<C>(config, state, now_s, Recorder::default())
     }
 
-    pub(crate) fn start_with<C: SourceConfig>(
+    /// The same with an ingest of the test.
+    pub fn start_with<C: SourceConfig>(
         config: serde_json::Value,
         state: Option<PathBuf>,
         now_s: i64,
         recorder: Recorder,
     ) -> Self {
-        let (recorder, metrics) = (Arc::new(recorder), Metrics::default());
         let config: C = serde_json::from_value(config).expect("the shape is right");
         let mut problems = Problems::default();
         let source = config.prepare(&mut problems);
         let source = source.unwrap_or_else(|| panic!("{:?}", problems.into_vec()));
-        let (stop, shutdown) = Shutdown::channel();
-        let context = SourceContext {
-            name: "nagios".into(),
-            ingest: Arc::clone(&recorder) as Arc<dyn Ingest>,
-            clock: Arc::new(Standing(now_s * 1_000)),
-            shutdown,
-            metrics: metrics.clone(),
-            state,
-        };
+        let (recorder, told) = (Arc::new(recorder), Arc::new(Told::default()));
+        let (context, stop) = source_context(Arc::clone(&recorder), Arc::clone(&told), now_s * 1_000);
+        let (metrics, context) = (context.metrics.clone(), SourceContext { state, ..context });
         let task = tokio::spawn(async move { source.run(context).await.expect("runs") });
-        Self { recorder, metrics, stop, task }
+        Self { recorder, told, metrics, stop, task }
     }
 
     /// Waits until `holds`.
-    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         for _ in 0..2_000 {
             if holds(self) {
                 return;
@@ -112,15 +116,32 @@ impl Running {
         panic!("never: {what}; seen: {:#?}", self.recorder.lines());
     }
 
-    pub(crate) async fn stop(self) -> Vec<String> {
+    /// Ends it and gives what came.
+    pub async fn stop(self) -> Vec<String> {
         self.stop.send_replace(true);
         self.task.await.expect("ends");
         self.recorder.lines()
     }
 }
 
+/// All that a source may reach, with what ends it.
+#[must_use]
+pub fn source_context(recorder: Arc<Recorder>, told: Arc<Told>, now_ms: i64) -> (SourceContext, watch::Sender<bool>) {
+    let (stop, shutdown) = Shutdown::channel();
+    let context = SourceContext {
+        name: "nagios".into(),
+        ingest: recorder,
+        context: told,
+        clock: Arc::new(Standing(now_ms)),
+        shutdown,
+        metrics: Metrics::default(),
+        state: None,
+    };
+    (context, stop)
+}
+
 /// Problems of a config.
-pub(crate) fn problems_of<C: SourceConfig>(config: serde_json::Value) -> Vec<String> {
+pub fn problems_of<C: SourceConfig>(config: serde_json::Value) -> Vec<String> {
     let config: C = serde_json::from_value(config).expect("the shape is right");
     let mut problems = Problems::default();
     let prepared = config.prepare(&mut problems);
@@ -130,13 +151,15 @@ pub(crate) fn problems_of<C: SourceConfig>(config: serde_json::Value) -> Vec<Str
 
 /// Scores made up: rows in two pages, and hosts.
 #[derive(Debug, Default)]
-pub(crate) struct FakeScores {
+pub struct FakeScores {
     rows: Vec<(Labels, Reading)>,
-    pub(crate) hosts: Vec<HostReading>,
+    /// What is known of hosts.
+    pub hosts: Vec<HostReading>,
 }
 
 /// A reading of this score.
-pub(crate) fn reading(score: f32) -> Reading {
+#[must_use]
+pub fn reading(score: f32) -> Reading {
     let value = f64::from(score) * 10.0;
     Reading {
         ts_ms: 0,
@@ -150,12 +173,14 @@ pub(crate) fn reading(score: f32) -> Reading {
         not_ready: None,
         cadence_s: 60.0,
         inherited: false,
+        quiet: false,
         peers: None,
     }
 }
 
 impl FakeScores {
-    pub(crate) fn add(&mut self, labels: &[(&str, &str)], reading: Reading) {
+    /// Adds a series.
+    pub fn add(&mut self, labels: &[(&str, &str)], reading: Reading) {
         self.rows.push((Labels::series(labels.iter().copied()).expect("labels"), reading));
     }
 }
@@ -187,13 +212,18 @@ impl Scores for FakeScores {
 }
 
 /// What a sink runs with.
-pub(crate) struct Sink {
-    pub(crate) context: SinkContext,
-    pub(crate) stop: watch::Sender<bool>,
+#[derive(Debug)]
+pub struct Sink {
+    /// What the sink may reach.
+    pub context: SinkContext,
+    /// Ends it.
+    pub stop: watch::Sender<bool>,
 }
 
 impl Sink {
-    pub(crate) fn new(scores: FakeScores, now_ms: i64) -> Self {
+    /// With these scores, at this time.
+    #[must_use]
+    pub fn new(scores: FakeScores, now_ms: i64) -> Self {
         let (stop, shutdown) = Shutdown::channel();
         let context = SinkContext {
             name: "nagios".into(),
@@ -207,7 +237,8 @@ impl Sink {
 }
 
 /// A result of the service `Anomaly`, found at second 7.
-pub(crate) fn result(host: &str, state: u8, text: &str) -> PassiveResult {
+#[must_use]
+pub fn result(host: &str, state: u8, text: &str) -> PassiveResult {
     let state = [State::Ok, State::Warning, State::Critical, State::Unknown][usize::from(state)];
     let (service, perfdata) = ("Anomaly".to_owned(), "watchbell_score=1".to_owned());
     PassiveResult { host: host.to_owned(), service, state, time_s: 7, text: text.to_owned(), perfdata }

@@ -10,7 +10,7 @@ use watchbell_series::labels::NAME;
 
 use super::words::{is_name, number, plain};
 use super::{PassiveResult, Plan};
-use crate::perfdata::feed::METRIC;
+use crate::feed::METRIC;
 
 /// Longest text of a result, in bytes.
 const MAX_TEXT: usize = 1_500;

@@ -1,0 +1,250 @@
+//! Thresholds that plugins print with their values, as known limits.
+//!
+//! They come with every result and hardly ever change. So for each series what is printed is compared by a hash, and
+//! the whole is told anew only where it differs; a steady state costs one look-up a value.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use watchbell_series::labels::iter_canonical;
+use watchbell_series::{KnownLimit, LimitRange, LimitSeverity, MatchOp, Matcher, RawBatch, Subject};
+
+use crate::grammar::{Base, Item, Range};
+
+/// How long changes are gathered before they are told, in milliseconds: at a start every result is one.
+const PAUSE_MS: i64 = 30_000;
+/// A series not seen for so long has no limits any more, in milliseconds.
+const FORGET_MS: i64 = 24 * 3_600_000;
+/// Series with limits at most; further ones are judged without.
+const MAX_SERIES: usize = 1_000_000;
+
+/// Limits of the series of one source.
+#[derive(Debug, Default)]
+pub struct Limits {
+    known: HashMap<u64, Known, BuildHasherDefault<ByKey>>,
+    changed: bool,
+    told_ms: Option<i64>,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// Of what was printed.
+    hash: u64,
+    seen_ms: i64,
+    labels: Box<[u8]>,
+    warn: Option<LimitRange>,
+    crit: Option<LimitRange>,
+    /// Least and greatest value possible.
+    bounds: Option<LimitRange>,
+}
+
+impl Limits {
+    /// Notes the limits of `item`, which is the last series of `batch`; `base` is what its unit means.
+    pub(crate) fn see(&mut self, batch: &RawBatch, item: &Item<'_>, base: &Base, ts_ms: i64) {
+        let Some(series) = batch.series.last() else { return };
+        let hash = fingerprint(item);
+        let room = self.known.len() < MAX_SERIES;
+        match self.known.entry(series.key) {
+            Entry::Occupied(entry) if entry.get().hash == hash => entry.into_mut().seen_ms = ts_ms,
+            Entry::Occupied(mut entry) => {
+                let labels = std::mem::take(&mut entry.get_mut().labels);
+                let new = Known::of(item, base, hash, ts_ms, labels);
+                let known = entry.insert(new);
+                // A limit that is written in another way is the same.
+                self.changed |= !entry.get().same(&known);
+            }
+            Entry::Vacant(entry) if room => {
+                let labels = Box::from(batch.label_bytes(series));
+                let known = entry.insert(Known::of(item, base, hash, ts_ms, labels));
+                self.changed |= known.any();
+            }
+            Entry::Vacant(_) => {}
+        }
+    }
+
+    /// All limits, if they changed since they were last given and that was not just now.
+    pub fn changed(&mut self, now_ms: i64) -> Option<Vec<KnownLimit>> {
+        // A clock that was set back must not keep them for long.
+        let soon = self.told_ms.is_some_and(|told| (0..PAUSE_MS).contains(&now_ms.saturating_sub(told)));
+        if !self.changed || soon {
+            return None;
+        }
+        (self.changed, self.told_ms) = (false, Some(now_ms));
+        self.known.retain(|_, known| now_ms.saturating_sub(known.seen_ms) < FORGET_MS);
+        let mut all = Vec::with_capacity(self.known.len() * 2);
+        for (key, known) in &self.known {
+            known.write(*key, &mut all);
+        }
+        // The same limits are the same list, whatever order a table has.
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        Some(all)
+    }
+}
+
+impl Known {
+    fn of(item: &Item<'_>, base: &Base, hash: u64, seen_ms: i64, labels: Box<[u8]>) -> Self {
+        let max = item.max().filter(|max| item.min().is_none_or(|min| min < *max));
+        let bounds = max.map(|max| LimitRange {
+            low: item.min().map(|min| base.value(min)),
+            high: Some(base.value(max)),
+            inside: false,
+        });
+        let range = |range: Option<Range>| range.and_then(|range| limit(&range, base));
+        Self { hash, seen_ms, labels, warn: range(item.warn()), crit: range(item.crit()), bounds }
+    }
+
+    fn any(&self) -> bool {
+        self.warn.is_some() || self.crit.is_some() || self.bounds.is_some()
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self.warn == other.warn && self.crit == other.crit && self.bounds == other.bounds
+    }
+
+    fn write(&self, key: u64, all: &mut Vec<KnownLimit>) {
+        let of = |wanted: &str| iter_canonical(&self.labels).find(|(name, _)| *name == wanted).map_or("", |l| l.1);
+        for (word, range, severity) in [
+            ("warn", self.warn, LimitSeverity::Warning),
+            ("crit", self.crit, LimitSeverity::Critical),
+            ("bounds", self.bounds, LimitSeverity::Legal),
+        ] {
+            let Some(range) = range else { continue };
+            let matchers = iter_canonical(&self.labels)
+                .filter_map(|(name, value)| Matcher::new(name, MatchOp::Equal, value).ok())
+                .collect();
+            let mut name = String::new();
+            for part in [of("service"), of("child"), of("label"), word].iter().filter(|part| !part.is_empty()) {
+                name.push_str(if name.is_empty() { "" } else { " " });
+                name.push_str(part);
+            }
+            all.push(KnownLimit {
+                id: format!("{key:016x}.{word}"),
+                subject: Subject::Series(matchers),
+                severity,
+                range,
+                name,
+            });
+        }
+    }
+}
+
+/// A range in the base unit; `None` for one that holds everything, which some plugins print for "no limit".
+fn limit(range: &Range, base: &Base) -> Option<LimitRange> {
+    let end = |value: f64| value.is_finite().then(|| base.value(value));
+    let high = end(range.end);
+    // A plain `10` means `0:10`. That what is counted can not be negative is no limit of anyone's.
+    let low = end(range.start).filter(|low| *low != 0.0 || high.is_none() || range.inside);
+    let found = LimitRange { low, high, inside: range.inside };
+    // `0` for both is what plugins print that have no thresholds.
+    let nothing = found.low.is_none() && found.high.is_none_or(|high| high == 0.0);
+    (!nothing).then_some(found)
+}
+
+fn fingerprint(item: &Item<'_>) -> u64 {
+    // FNV-1a: the texts are some ten bytes.
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut add = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    for text in item.printed_limits().into_iter().chain([item.unit]) {
+        text.iter().copied().for_each(&mut add);
+        add(b';');
+    }
+    hash
+}
+
+/// Keys are hashes already.
+#[derive(Debug, Default, Clone, Copy)]
+struct ByKey(u64);
+
+impl Hasher for ByKey {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::{Origin, Writer};
+
+    fn see(limits: &mut Limits, perfdata: &str, ts_ms: i64) {
+        let origin = Origin { ts_ms, host: b"web-1", service: b"all", command: b"" };
+        let mut batch = RawBatch::default();
+        Writer::new(&Default::default()).write(origin, perfdata.as_bytes(), &mut batch, Some(limits), |_, _, _| {});
+    }
+
+    fn told(limits: &mut Limits, now_ms: i64) -> Vec<String> {
+        let mut all: Vec<_> = limits
+            .changed(now_ms)
+            .unwrap_or_default()
+            .iter()
+            .map(|limit| {
+                let LimitRange { low, high, inside } = limit.range;
+                format!("{}: {:?} {low:?} {high:?} {inside}", limit.name, limit.severity)
+            })
+            .collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn thresholds_become_limits_in_base_units() {
+        let mut limits = Limits::default();
+        see(
+            &mut limits,
+            "time=12ms;500;1000;0;5000 load=1;10:;@5:7;; n=1;~:9;;0 odd=1;80%;x: none=1;0;0;0; c=5c;9;9;;9",
+            0,
+        );
+        assert_eq!(
+            told(&mut limits, 0),
+            [
+                "all load crit: Critical Some(5.0) Some(7.0) true",
+                "all load warn: Warning Some(10.0) None false",
+                "all n warn: Warning None Some(9.0) false",
+                "all time bounds: Legal Some(0.0) Some(5.0) false",
+                "all time crit: Critical None Some(1.0) false",
+                "all time warn: Warning None Some(0.5) false",
+            ]
+        );
+    }
+
+    #[test]
+    fn they_are_told_when_they_change_only() {
+        let mut limits = Limits::default();
+        see(&mut limits, "a=1;5;9 b=1;5;9", 0);
+        assert_eq!(told(&mut limits, 1_000).len(), 4);
+        see(&mut limits, "a=2;5;9 b=7;5.0;9", 60_000);
+        assert!(limits.changed(61_000).is_none(), "values and ways of writing are no change");
+        see(&mut limits, "a=2;6;9", 62_000);
+        see(&mut limits, "b=2", 62_000);
+        assert_eq!(told(&mut limits, 62_000).iter().filter(|line| line.contains("Some(6.0)")).count(), 1);
+        see(&mut limits, "a=2;7;9", 63_000);
+        assert!(limits.changed(64_000).is_none(), "changes are gathered");
+        assert_eq!(told(&mut limits, 63_000 + PAUSE_MS).len(), 4);
+        // What is not seen any more is forgotten with the next change.
+        see(&mut limits, "a=2;8;9", FORGET_MS + 70_000);
+        assert_eq!(told(&mut limits, FORGET_MS + 70_000).len(), 2);
+    }
+
+    #[test]
+    fn a_limit_names_its_series() {
+        let mut limits = Limits::default();
+        see(&mut limits, "'free %'=3%;20:;10:", 0);
+        let all = limits.changed(0).expect("limits");
+        let Subject::Series(matchers) = &all[0].subject else { panic!("{all:?}") };
+        let get = |name: &str| matchers.iter().find(|m| m.name() == name).map(|m| m.value().to_owned());
+        assert_eq!(get("__name__").as_deref(), Some("nagios_perfdata"));
+        assert_eq!(get("label").as_deref(), Some("free %"));
+        assert_eq!((get("host").as_deref(), get("unit").as_deref()), (Some("web-1"), Some("percent")));
+    }
+}

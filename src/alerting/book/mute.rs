@@ -1,0 +1,170 @@
+//! Quiet windows: an alert inside of one goes to the journal, and sinks are not told.
+//!
+//! One that sinks know when its window begins resolves there, with the window as its reason: who is on duty is done
+//! with it, and no sink must know of windows. What still stands at the first sample after the window fires then, as an
+//! alert of its own. Samples are in a window by their own time; silence and roll-ups of hosts by the clock.
+
+use std::sync::Arc;
+
+use watchbell_adapter_api::HostReading;
+use watchbell_series::{SeriesId, Verdict};
+
+use super::watched::{Stage, Watched};
+use super::{Book, Changes};
+use crate::alerting::budget::Reason;
+use crate::alerting::episode::{Change, Episode};
+use crate::alerting::identity;
+use crate::alerting::lifecycle::Level;
+use crate::alerting::rules::Rule;
+use crate::context::quiet::{Quiet, Window};
+
+/// The text of an alert that says which window mutes it.
+const MUTED: &str = "muted";
+
+impl Book {
+    /// Goes by these windows from now on.
+    pub fn set_quiet(&mut self, quiet: Arc<Quiet>) {
+        self.quiet = quiet;
+    }
+
+    /// The window that mutes the alert of `rule` about a series at `at_ms`, in words.
+    pub(super) fn muted(&self, watched: &Watched, rule: usize, at_ms: i64) -> Option<String> {
+        if self.quiet.is_empty() {
+            return None;
+        }
+        let entry = watched.entries.iter().find(|entry| entry.rule == rule)?;
+        let labels = match (&watched.about, entry.episode()) {
+            (Some(about), _) => identity::series_alert(&self.rules.series[rule], about),
+            (None, episode) => episode?.labels.clone(),
+        };
+        let series = watched.about.as_ref().map(|about| &about.labels);
+        self.quiet.mutes(at_ms, &labels, &watched.host, series).map(Window::words)
+    }
+
+    /// The same of an alert about a host, or about the fleet where `host` is empty.
+    pub(super) fn muted_host(&self, rule: &Rule, host: &str, at_ms: i64) -> Option<String> {
+        if self.quiet.is_empty() {
+            return None;
+        }
+        self.quiet.mutes(at_ms, &identity::host_alert(rule, host), host, None).map(Window::words)
+    }
+
+    /// Hosts of which a rule about the fleet may know: planned work is no fault of a fleet.
+    pub(super) fn at_work<'a>(&self, now_ms: i64, hosts: &'a [HostReading]) -> impl Iterator<Item = &'a HostReading> {
+        let quiet = Arc::clone(&self.quiet);
+        hosts.iter().filter(move |host| quiet.is_empty() || !quiet.rests(now_ms, &host.host))
+    }
+
+    /// Keeps an alert back that would fire, or takes it back from sinks.
+    pub(super) fn mute(
+        &mut self,
+        id: SeriesId,
+        watched: &mut Watched,
+        rule: usize,
+        at_ms: i64,
+        why: &str,
+        out: &mut Changes,
+    ) {
+        let Some(entry) = watched.entries.iter_mut().find(|entry| entry.rule == rule) else { return };
+        if let Stage::Open(episode) = &mut entry.stage {
+            self.load.change(&watched.host, |firing, _| *firing -= 1);
+            episode.peak_score = episode.peak_score.max(entry.worst.score);
+            end_muted(episode, at_ms, why, out);
+        }
+        let known = entry.episode().cloned();
+        // A series without words is one from before a restart, of which the last texts are known.
+        let begun = self.episode(id, watched, rule, at_ms);
+        let begun = begun.or_else(|| known.map(|old| Episode { starts_ms: at_ms, ends_ms: None, ..old }));
+        let Some(episode) = begun else { return };
+        self.budgets.muted();
+        watched.set_stage(rule, muted_stage(episode, at_ms, why, out));
+    }
+
+    /// A sample of a series in the book: it may have come into a window, or out of one.
+    pub(super) fn mute_by_sample(
+        &mut self,
+        id: SeriesId,
+        watched: &mut Watched,
+        rule: usize,
+        verdict: &Verdict,
+        out: &mut Changes,
+    ) {
+        let Some((open, muted)) = stage(watched, rule) else { return };
+        if !open && !muted {
+            return;
+        }
+        match self.muted(watched, rule, verdict.ts_ms) {
+            Some(why) if open => self.mute(id, watched, rule, verdict.ts_ms, &why, out),
+            None if muted => {
+                let level = self.rules.series[rule].terms.level(verdict.score, verdict.edge, verdict.alarm);
+                if level == Level::Hit {
+                    self.unmute(id, watched, rule, Some(verdict), verdict.ts_ms, out);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The clock: of alerts that are open, and of series that are missing.
+    pub(super) fn mute_by_clock(
+        &mut self,
+        id: SeriesId,
+        watched: &mut Watched,
+        rule: usize,
+        now_ms: i64,
+        out: &mut Changes,
+    ) {
+        let Some((open, muted)) = stage(watched, rule) else { return };
+        if !watched.entries.iter().any(|entry| entry.rule == rule && entry.waits_for_clock()) {
+            return;
+        }
+        match self.muted(watched, rule, now_ms) {
+            Some(why) if open => self.mute(id, watched, rule, now_ms, &why, out),
+            None if muted => self.unmute(id, watched, rule, None, now_ms, out),
+            _ => {}
+        }
+    }
+
+    /// What still stands after its window fires, as what it is now.
+    fn unmute(
+        &mut self,
+        id: SeriesId,
+        watched: &mut Watched,
+        rule: usize,
+        now: Option<&Verdict>,
+        at_ms: i64,
+        out: &mut Changes,
+    ) {
+        let Some(entry) = watched.entries.iter_mut().find(|entry| entry.rule == rule) else { return };
+        if let Stage::Muted(mut episode) = std::mem::replace(&mut entry.stage, Stage::Pending) {
+            episode.ends_ms = Some(at_ms.max(episode.starts_ms));
+            out.push(at_ms, Change::Over(Reason::Muted), &episode);
+        }
+        if let Some(verdict) = now {
+            (entry.worst, entry.noted) = (*verdict, 0.0);
+        }
+        self.admit(id, watched, rule, at_ms, out);
+    }
+}
+
+/// Whether the alert of `rule` is open, and whether it is muted.
+fn stage(watched: &Watched, rule: usize) -> Option<(bool, bool)> {
+    let entry = watched.entries.iter().find(|entry| entry.rule == rule)?;
+    let muted = matches!(entry.stage, Stage::Muted(_));
+    Some((matches!(entry.stage, Stage::Open(_)), muted))
+}
+
+/// Resolves an alert that sinks know, because of a window.
+pub(super) fn end_muted(episode: &mut Episode, at_ms: i64, why: &str, out: &mut Changes) {
+    episode.ends_ms = Some(at_ms.max(episode.starts_ms));
+    episode.annotations.push((MUTED.to_owned(), why.to_owned()));
+    out.push(at_ms, Change::Resolved, episode);
+}
+
+/// An alert that begins in a window.
+pub(super) fn muted_stage(mut episode: Episode, at_ms: i64, why: &str, out: &mut Changes) -> Stage {
+    episode.annotations.retain(|(name, _)| name != MUTED);
+    episode.annotations.push((MUTED.to_owned(), why.to_owned()));
+    out.push(at_ms, Change::Suppressed(Reason::Muted), &episode);
+    Stage::Muted(Box::new(episode))
+}

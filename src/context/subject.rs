@@ -1,0 +1,267 @@
+//! Whom a piece of context is about: its words resolved, and compared with series and alerts.
+
+use serde_json::{Value, json};
+use watchbell_normalize::Rules as Mapping;
+use watchbell_series::labels::NAME;
+use watchbell_series::{Labels, MatchOp, Matcher, Subject};
+
+use crate::alerting::Rules as AlertRules;
+
+/// Labels that the alerts of this service have and no series.
+const OF_ALERTS: [&str; 2] = ["alertname", "severity"];
+/// The label of alerts that names the metric of their series.
+const METRIC: &str = "metric";
+const HOST: &str = "host";
+
+/// A subject whose words are resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Target {
+    /// Everything.
+    All,
+    /// A host, by any of these names.
+    Host(Vec<String>),
+    /// Series and alerts.
+    Matching {
+        /// All hold, on the labels of a series or on those of an alert.
+        matchers: Vec<Matcher>,
+        /// All of one of these hold on the labels of a series that an alert which the matchers select is about.
+        of_alerts: Vec<Vec<Matcher>>,
+    },
+}
+
+/// A series as subjects are compared with it.
+pub struct Facts<'a> {
+    /// The value of a label; empty for none.
+    pub label: &'a dyn Fn(&str) -> &'a str,
+    /// Its name in common words.
+    pub mapped: &'a dyn Fn() -> String,
+    /// Its host; empty for none.
+    pub host: &'a str,
+}
+
+impl Target {
+    /// Resolves `subject`: names of hosts by the rules of `mapping`, labels of alerts by those of `alerts`.
+    #[must_use]
+    pub fn of(subject: &Subject, mapping: &Mapping, alerts: &AlertRules) -> Self {
+        match subject {
+            Subject::All => Self::All,
+            Subject::Host(name) => Self::Host(hosts(name, mapping)),
+            Subject::Series(matchers) => {
+                let of_alerts = alerts.series.iter().filter_map(|rule| {
+                    let known = |name: &str| match name {
+                        "alertname" => Some(rule.name.as_str()),
+                        "severity" => Some(rule.severity.as_str()),
+                        other => rule.labels.iter().find(|(label, _)| label == other).map(|(_, value)| value.as_str()),
+                    };
+                    let (fixed, left): (Vec<&Matcher>, Vec<&Matcher>) =
+                        matchers.iter().partition(|matcher| known(matcher.name()).is_some());
+                    let selected = fixed.iter().all(|m| known(m.name()).is_some_and(|value| m.matches(value)));
+                    (!fixed.is_empty() && selected).then(|| left.into_iter().cloned().collect())
+                });
+                Self::Matching { of_alerts: of_alerts.collect(), matchers: matchers.clone() }
+            }
+        }
+    }
+
+    /// Whether it is about the series.
+    #[must_use]
+    pub fn is_about(&self, series: &Facts<'_>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Host(names) => names.iter().any(|name| name == series.host),
+            Self::Matching { matchers, of_alerts } => {
+                let all = |matchers: &[Matcher]| matchers.iter().all(|matcher| series.passes(matcher));
+                all(matchers) || of_alerts.iter().any(|matchers| all(matchers))
+            }
+        }
+    }
+
+    /// Whether it is about the alert with these labels, of this host, about this series if it is about one.
+    #[must_use]
+    pub fn is_about_alert(&self, alert: &Labels, host: &str, series: Option<&Labels>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Host(names) => !host.is_empty() && names.iter().any(|name| name == host),
+            Self::Matching { matchers, .. } => {
+                let of = |labels: &Labels| {
+                    matchers.iter().all(|matcher| match (matcher.name(), labels.get(matcher.name())) {
+                        (HOST, None) => matcher.matches(host),
+                        (_, value) => matcher.matches(value.unwrap_or_default()),
+                    })
+                };
+                of(alert) || series.is_some_and(of)
+            }
+        }
+    }
+
+    /// In a form that can be kept.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let shown = |matchers: &[Matcher]| matchers.iter().map(matcher_json).collect::<Vec<_>>();
+        match self {
+            Self::All => json!("all"),
+            Self::Host(names) => json!({"host": names}),
+            Self::Matching { matchers, of_alerts } => json!({
+                "match": shown(matchers), "alerts": of_alerts.iter().map(|m| shown(m)).collect::<Vec<_>>(),
+            }),
+        }
+    }
+
+    /// Takes back what [`Target::json`] gave.
+    #[must_use]
+    pub fn from_json(value: &Value) -> Option<Self> {
+        if value == "all" {
+            return Some(Self::All);
+        }
+        if let Some(names) = value.get("host") {
+            return Some(Self::Host(names.as_array()?.iter().filter_map(Value::as_str).map(Into::into).collect()));
+        }
+        let matchers = |value: &Value| value.as_array()?.iter().map(matcher_of).collect::<Option<Vec<_>>>();
+        let of_alerts = value.get("alerts")?.as_array()?.iter().map(matchers).collect::<Option<_>>()?;
+        Some(Self::Matching { matchers: matchers(value.get("match")?)?, of_alerts })
+    }
+}
+
+impl Facts<'_> {
+    fn passes(&self, matcher: &Matcher) -> bool {
+        let own = (self.label)(matcher.name());
+        match matcher.name() {
+            NAME => self.is_named(matcher),
+            METRIC if own.is_empty() => self.is_named(matcher),
+            HOST if own.is_empty() => matcher.matches(self.host),
+            name if OF_ALERTS.contains(&name) && own.is_empty() && matcher.matches("") => false,
+            _ => matcher.matches(own),
+        }
+    }
+
+    /// By its own name or the common one; what must not be must be neither.
+    fn is_named(&self, matcher: &Matcher) -> bool {
+        let own = matcher.matches((self.label)(NAME));
+        match matcher.op() {
+            MatchOp::Equal | MatchOp::Regex => own || matcher.matches(&(self.mapped)()),
+            MatchOp::NotEqual | MatchOp::NotRegex => own && matcher.matches(&(self.mapped)()),
+        }
+    }
+}
+
+/// A host's name as it was told, and as the rules of `mapping` make it from the labels that usually carry it.
+fn hosts(name: &str, mapping: &Mapping) -> Vec<String> {
+    let mut all = vec![name.to_owned()];
+    for label in ["instance", HOST] {
+        let resolved = mapping.entity(|asked| if asked == label { name } else { "" }).to_owned();
+        if !resolved.is_empty() && !all.contains(&resolved) {
+            all.push(resolved);
+        }
+    }
+    all
+}
+
+/// A matcher in a form that can be kept: name, operator, value.
+#[must_use]
+pub fn matcher_json(matcher: &Matcher) -> Value {
+    let op = match matcher.op() {
+        MatchOp::Equal => "=",
+        MatchOp::NotEqual => "!=",
+        MatchOp::Regex => "=~",
+        MatchOp::NotRegex => "!~",
+    };
+    json!([matcher.name(), op, matcher.value()])
+}
+
+/// Takes back what [`matcher_json`] gave.
+#[must_use]
+pub fn matcher_of(value: &Value) -> Option<Matcher> {
+    let op = match value.get(1)?.as_str()? {
+        "=" => MatchOp::Equal,
+        "!=" => MatchOp::NotEqual,
+        "=~" => MatchOp::Regex,
+        "!~" => MatchOp::NotRegex,
+        _ => return None,
+    };
+    Matcher::new(value.get(0)?.as_str()?, op, value.get(2)?.as_str()?).ok()
+}
+
+/// A subject in a form that can be kept.
+#[must_use]
+pub fn subject_json(subject: &Subject) -> Value {
+    match subject {
+        Subject::All => json!("all"),
+        Subject::Host(name) => json!({"host": name}),
+        Subject::Series(matchers) => json!({"match": matchers.iter().map(matcher_json).collect::<Vec<_>>()}),
+    }
+}
+
+/// Takes back what [`subject_json`] gave.
+#[must_use]
+pub fn subject_of(value: &Value) -> Option<Subject> {
+    if value == "all" {
+        return Some(Subject::All);
+    }
+    if let Some(name) = value.get("host") {
+        return Some(Subject::Host(name.as_str()?.into()));
+    }
+    let matchers = value.get("match")?.as_array()?.iter().map(matcher_of).collect::<Option<_>>()?;
+    Some(Subject::Series(matchers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mapping() -> Mapping {
+        let file = r#"{"entity": [{"label": "instance", "address": true}, {"label": "host"}]}"#;
+        Mapping::load(&[("test", file)], &[]).expect("valid")
+    }
+
+    fn target(subject: &Subject) -> Target {
+        let target = Target::of(subject, &mapping(), &AlertRules::builtin());
+        assert_eq!(Target::from_json(&target.json()), Some(target.clone()));
+        assert_eq!(subject_of(&subject_json(subject)).as_ref(), Some(subject));
+        target
+    }
+
+    fn matching(all: &[(&str, MatchOp, &str)]) -> Target {
+        let matchers = all.iter().map(|(name, op, value)| Matcher::new(name, *op, value).expect("a matcher"));
+        target(&Subject::Series(matchers.collect()))
+    }
+
+    /// `node_load1{instance="web-1:9100"}` of host `web-1`, whose common name is `load`.
+    fn is_about(target: &Target) -> bool {
+        let labels = [(NAME, "node_load1"), ("instance", "web-1:9100")];
+        let label = |name: &str| labels.iter().find(|(n, _)| *n == name).map_or("", |(_, value)| *value);
+        target.is_about(&Facts { label: &label, mapped: &|| "load".to_owned(), host: "web-1" })
+    }
+
+    #[test]
+    fn hosts_are_found_by_the_name_that_a_tool_has_for_them() {
+        for (name, about) in [("web-1", true), ("web-1:9100", true), ("web-2", false)] {
+            assert_eq!(is_about(&target(&Subject::Host(name.into()))), about, "{name}");
+        }
+        assert!(is_about(&target(&Subject::All)));
+    }
+
+    #[test]
+    fn series_are_found_by_foreign_and_common_names() {
+        use MatchOp::{Equal, NotEqual, Regex};
+        assert!(is_about(&matching(&[(NAME, Equal, "node_load1")])));
+        assert!(is_about(&matching(&[(NAME, Equal, "load"), ("host", Regex, "web-.*")])));
+        assert!(is_about(&matching(&[("metric", Equal, "node_load1"), ("job", Equal, "")])));
+        assert!(!is_about(&matching(&[(NAME, NotEqual, "load")])));
+        assert!(!is_about(&matching(&[(NAME, Equal, "node_load5")])));
+    }
+
+    #[test]
+    fn a_silence_of_an_own_alert_is_about_its_series_and_that_of_another_tools_alert_is_not() {
+        use MatchOp::{Equal, NotEqual};
+        let own = matching(&[("alertname", Equal, "MetricAnomalous"), ("host", Equal, "web-1")]);
+        assert!(is_about(&own));
+        assert!(!is_about(&matching(&[("alertname", Equal, "MetricAnomalous"), ("host", Equal, "web-2")])));
+        assert!(!is_about(&matching(&[("alertname", Equal, "TargetDown"), ("host", Equal, "web-1")])));
+        assert!(!is_about(&matching(&[("alertname", Equal, "HostAnomalous"), ("host", Equal, "web-1")])));
+        assert!(!is_about(&matching(&[("alertname", NotEqual, "MetricAnomalous")])), "it names the alerts of others");
+        let labels = |name: &str| Labels::new([("alertname", name), ("host", "web-1")]).expect("labels");
+        assert!(own.is_about_alert(&labels("MetricAnomalous"), "web-1", None));
+        assert!(!own.is_about_alert(&labels("HostAnomalous"), "web-1", None));
+        assert!(target(&Subject::Host("web-1".into())).is_about_alert(&labels("HostAnomalous"), "web-1", None));
+    }
+}
