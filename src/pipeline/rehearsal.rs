@@ -60,6 +60,8 @@ pub struct Rehearsal {
     shard: Shard,
     events: mpsc::Receiver<Vec<Event>>,
     book: Book,
+    /// Names of hosts as of this number are settled.
+    hosts: Option<u64>,
 }
 
 impl Rehearsal {
@@ -70,7 +72,7 @@ impl Rehearsal {
         let normalizer = Normalizer::new(setup.rules, ShardOf { index: 0, count: 1 }, setup.limits);
         let judge = Judge::new(setup.judging, setup.time);
         let shard = Shard::new(ShardMeta::new(0, 1), normalizer, judge, None, alerts, setup.limits.idle_ms);
-        Self { shard, events, book: Book::new(setup.alerts, "") }
+        Self { shard, events, book: Book::new(setup.alerts, ""), hosts: None }
     }
 
     /// Takes a batch as it arrives at its `received_ms`, then lets the clock tick: what became of its samples,
@@ -78,6 +80,7 @@ impl Rehearsal {
     pub fn step(&mut self, batch: &RawBatch) -> (ReceiptPart, Changes) {
         let which: Vec<u32> = (0..batch.series.len() as u32).collect();
         let receipt = self.shard.ingest(batch, &which);
+        self.shard.settle_hosts(&mut self.hosts);
         let mut changes = Changes::default();
         self.drain(batch.received_ms, &mut changes);
         self.tick(batch.received_ms, &mut changes);

@@ -32,6 +32,8 @@ pub struct Stages {
     series: u64,
     samples: u64,
     began_ms: Option<i64>,
+    /// Names of hosts as of this number are settled.
+    names: Option<u64>,
     /// Whether samples came since `hosts` were looked at.
     stale: bool,
 }
@@ -54,7 +56,7 @@ impl Stages {
         let shard = Shard::new(ShardMeta::new(0, 1), normalizer, judge, None, sender, limits.idle_ms);
         let book = Book::new(alerting, settings.external_url.as_deref().unwrap_or_default());
         let ticker = LocalTicker::new(&settings);
-        Ok(Self { shard, events, book, ticker, hosts: Vec::new(), series: 0, samples: 0, began_ms: None, stale: true })
+        Ok(Self { shard, events, book, ticker, hosts: Vec::new(), series: 0, samples: 0, began_ms: None, names: None, stale: true })
     }
 
     /// Judges `batch` as it is received at `batch.received_ms`; what follows for alerts goes to `out`.
@@ -62,6 +64,7 @@ impl Stages {
         // With one shard no series belongs elsewhere.
         let all: Vec<u32> = (0..batch.series.len() as u32).collect();
         self.shard.ingest(batch, &all);
+        self.shard.settle_hosts(&mut self.names);
         self.stale = true;
         self.observe(batch.received_ms, out);
     }

@@ -10,9 +10,11 @@
 mod aside;
 mod detect;
 mod file;
+mod hosts;
 
 pub use aside::SetAside;
 pub use detect::BUILT_IN_DETECT;
+pub use hosts::GivenHost;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,8 +24,11 @@ use regex::RegexSet;
 use watchbell_series::labels::NAME;
 use watchbell_series::{Direction, Matcher, MetricKind, Selector, SeriesSpec, Unit};
 
+use crate::hosts::Guesses;
+
 /// The mappings that are compiled in: the file, as it is named in problems, and its text.
 pub const BUILT_IN: &[(&str, &str)] = &[
+    ("rules/mappings/entities.yaml (built in)", include_str!("../../../rules/mappings/entities.yaml")),
     ("rules/mappings/prometheus.yaml (built in)", include_str!("../../../rules/mappings/prometheus.yaml")),
     ("rules/mappings/nagios.yaml (built in)", include_str!("../../../rules/mappings/nagios.yaml")),
 ];
@@ -59,7 +64,7 @@ impl fmt::Display for RuleProblem {
 pub struct Rules {
     /// Names of the files, for places.
     files: Vec<Box<str>>,
-    entity: Vec<EntityLabel>,
+    hosts: hosts::HostRules,
     watch: Vec<Placed>,
     ignore: Vec<Placed>,
     keep: Vec<Placed>,
@@ -102,14 +107,6 @@ pub struct Provenance {
     pub legal: Option<String>,
     /// The rule of the sensitivity.
     pub sensitivity: Option<String>,
-}
-
-/// A label that may name the entity.
-#[derive(Debug, Clone)]
-struct EntityLabel {
-    label: String,
-    /// Whether its value is an address, of which only the host counts.
-    address: bool,
 }
 
 /// One row; what is `None` is left to later rows.
@@ -318,17 +315,22 @@ impl Rules {
         Meaning { name: self.name(rows), kind, spec: Arc::new(spec), rows: rows.into() }
     }
 
-    /// The entity of a series with these label values; empty where no label names one.
+    /// The name of the host of a series with these label values; `None` where nothing names one.
     #[must_use]
-    pub fn entity<'a>(&self, get: impl Fn(&str) -> &'a str) -> &'a str {
-        for by in &self.entity {
-            let value = get(&by.label);
-            let value = if by.address { crate::entities::host_of(value) } else { value };
-            if !value.is_empty() {
-                return value;
-            }
-        }
-        ""
+    pub fn host<'a>(&'a self, get: impl Fn(&str) -> &'a str + Copy) -> Option<GivenHost<'a>> {
+        self.hosts.given(get)
+    }
+
+    /// What gave the name of a host, in words.
+    #[must_use]
+    pub fn host_rule(&self, given: &GivenHost<'_>) -> String {
+        self.hosts.said(given, |place| self.place(place))
+    }
+
+    /// What may be guessed about names of hosts.
+    #[must_use]
+    pub fn guesses(&self) -> &Guesses {
+        self.hosts.guesses()
     }
 
     fn first<T>(&self, rows: &[u32], get: impl Fn(&Row) -> Option<T>) -> Option<T> {

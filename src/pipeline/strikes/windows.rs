@@ -7,6 +7,8 @@ use watchbell_normalize::Rules;
 use watchbell_series::labels::{NAME, hash_canonical, iter_canonical};
 use watchbell_series::{Mode, NativeHistogram, RawBatch, RawSample, STALE_NAN_BITS, Selector, SeriesId};
 
+use crate::pipeline::hosts::SharedHosts;
+
 /// What parts of classic histograms and summaries end with, and what tells them apart.
 const PARTS: [&str; 3] = ["_bucket", "_count", "_sum"];
 const PART_LABELS: [&str; 2] = ["le", "quantile"];
@@ -27,13 +29,14 @@ pub struct Window {
 pub struct Windows {
     windows: Vec<Window>,
     rules: Arc<Rules>,
+    hosts: SharedHosts,
 }
 
 impl Windows {
-    /// These windows; `rules` say to which host a series belongs.
+    /// These windows; `rules` say how a series names its host, and `hosts` which one that is.
     #[must_use]
-    pub fn new(windows: Vec<Window>, rules: Arc<Rules>) -> Self {
-        Self { windows, rules }
+    pub fn new(windows: Vec<Window>, rules: Arc<Rules>, hosts: SharedHosts) -> Self {
+        Self { windows, rules, hosts }
     }
 
     /// Whether there is none.
@@ -55,7 +58,10 @@ impl Windows {
         let is_part = PARTS.iter().any(|end| own(NAME).ends_with(end)) || !own(PART_LABELS[1]).is_empty();
         let matches = |selector: &Selector| {
             selector.matchers().iter().all(|matcher| match matcher.name() {
-                "host" if own("host").is_empty() => matcher.matches(self.rules.entity(own)),
+                "host" if own("host").is_empty() => {
+                    let given = self.rules.host(own).map(|given| given.name).unwrap_or_default();
+                    matcher.matches(self.hosts.load().host(&given))
+                }
                 NAME if !matcher.matches(own(NAME)) => {
                     let family = PARTS.iter().find_map(|end| own(NAME).strip_suffix(end)).unwrap_or(own(NAME));
                     let ends = PARTS.iter().chain(&[":mean", ":rate", ":p50", ":p90", ":p99"]);
@@ -168,7 +174,7 @@ mod tests {
         let selectors = vec![selector.parse().expect("a selector")];
         let file = r#"{"entity": [{"label": "instance", "address": true}]}"#;
         let rules = Rules::load(&[("test", file)], &[]).expect("valid");
-        Windows::new(vec![Window { selectors, start_ms, end_ms }], Arc::new(rules))
+        Windows::new(vec![Window { selectors, start_ms, end_ms }], Arc::new(rules), SharedHosts::default())
     }
 
     fn labels(name: &str) -> Labels {

@@ -9,12 +9,15 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 use watchbell_series::{Direction, MetricKind, Selector, Unit};
 
-use super::{EntityLabel, Place, Placed, Row, RuleProblem, Rules};
+use super::hosts::{EntityRow, HostsBlock, HostsSoFar};
+use super::{Place, Placed, Row, RuleProblem, Rules};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    entity: Option<Vec<EntityRow>>,
+    #[serde(default)]
+    entity: Vec<EntityRow>,
+    hosts: Option<HostsBlock>,
     watch: Option<Vec<Spanned<String>>>,
     #[serde(default)]
     ignore: Vec<Spanned<String>>,
@@ -22,14 +25,6 @@ struct File {
     keep: Vec<Spanned<String>>,
     #[serde(default)]
     metrics: Vec<Spanned<MetricRow>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EntityRow {
-    label: Spanned<String>,
-    #[serde(default)]
-    address: bool,
 }
 
 #[derive(Deserialize)]
@@ -57,7 +52,7 @@ struct MetricRow {
 pub(super) struct Loader {
     problems: Vec<RuleProblem>,
     files: Vec<Box<str>>,
-    entity: Option<Vec<EntityLabel>>,
+    pub(super) hosts: HostsSoFar,
     watch: Option<Vec<Placed>>,
     ignore: Vec<Placed>,
     keep: Vec<Placed>,
@@ -80,15 +75,14 @@ impl Loader {
             Err(error) => {
                 let line = error.location().map_or(0, |l| l.line() as usize);
                 let message = error.without_snippet().to_string();
-                let hint = "known at the top: entity, watch, ignore, keep, metrics; see rules/mappings/prometheus.yaml";
+                let hint = "known at the top: entity, hosts, watch, ignore, keep, metrics; see rules/mappings/prometheus.yaml";
                 self.problem(name, line, "", message, hint);
                 return;
             }
         };
-        if let Some(rows) = &file.entity {
-            let labels = self.entity_labels(name, rows);
-            // Labels of earlier files are asked first, those of later ones where a series has none of them.
-            self.entity.get_or_insert_default().extend(labels);
+        self.entity_rows(name, &file.entity);
+        if let Some(hosts) = &file.hosts {
+            self.hosts_block(name, hosts);
         }
         if let Some(watch) = &file.watch {
             if watch.is_empty() {
@@ -111,12 +105,13 @@ impl Loader {
         let patterns = self.set_of(&patterns);
         let detect_patterns = std::mem::take(&mut self.detect_patterns);
         let detect_patterns = self.set_of(&detect_patterns);
+        let hosts = std::mem::take(&mut self.hosts).finish(&mut self.problems);
         if !self.problems.is_empty() {
             return Err(self.problems);
         }
         Ok(Rules {
             files: self.files,
-            entity: self.entity.unwrap_or_default(),
+            hosts,
             watch: self.watch.unwrap_or_else(|| vec![Placed::default()]),
             ignore: self.ignore,
             keep: self.keep,
@@ -208,16 +203,6 @@ impl Loader {
         });
     }
 
-    fn entity_labels(&mut self, file: &str, rows: &[EntityRow]) -> Vec<EntityLabel> {
-        for (i, row) in rows.iter().enumerate() {
-            if row.label.value.is_empty() {
-                let line = row.label.referenced.line() as usize;
-                self.problem(file, line, &format!("entity[{i}].label"), "empty", "name a label such as `instance`");
-            }
-        }
-        rows.iter().map(|r| EntityLabel { label: r.label.value.clone(), address: r.address }).collect()
-    }
-
     fn selectors(&mut self, file: &str, field: &str, texts: &[Spanned<String>]) -> Vec<Placed> {
         let parse = |(i, text): (usize, &Spanned<String>)| {
             let at = (file.to_owned(), format!("{field}[{i}]"));
@@ -246,7 +231,7 @@ impl Loader {
         Some(n.value)
     }
 
-    fn parse<T: FromStr<Err: ToString>>(
+    pub(super) fn parse<T: FromStr<Err: ToString>>(
         &mut self,
         (file, field): (String, String),
         text: &Spanned<String>,

@@ -77,19 +77,6 @@ fn kinds_of_untyped_metrics() {
 }
 
 #[test]
-fn entity_by_the_first_label_that_is_there() {
-    let rules = Rules::built_in().expect("built-in rules");
-    let entity = |labels: &[(&'static str, &'static str)]| {
-        let labels = labels.to_vec();
-        rules.entity(move |name| labels.iter().find(|(n, _)| *n == name).map_or("", |(_, v)| v)).to_owned()
-    };
-    assert_eq!(entity(&[("instance", "10.0.0.1:9100"), ("job", "node")]), "10.0.0.1");
-    assert_eq!(entity(&[("instance", "10.0.0.1:9100"), ("node", "worker-3")]), "worker-3");
-    assert_eq!(entity(&[("instance", "https://example.org:8443/x")]), "example.org");
-    assert_eq!(entity(&[("job", "node")]), "");
-}
-
-#[test]
 fn users_files_go_first_and_only_say_what_differs() {
     let rules = load("metrics:\n  - {metric: node_load1, min_deviation: 3}\n").expect("rules");
     let (name, meaning, _) = spec_of(&rules, &[(NAME, "node_load1")]);
