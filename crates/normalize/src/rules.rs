@@ -26,6 +26,7 @@ use watchbell_series::{Direction, Matcher, MetricKind, Selector, SeriesSpec, Uni
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("rules/mappings/prometheus.yaml (built in)", include_str!("../../../rules/mappings/prometheus.yaml")),
     ("rules/mappings/nagios.yaml (built in)", include_str!("../../../rules/mappings/nagios.yaml")),
+    ("rules/mappings/zabbix.yaml (built in)", include_str!("../../../rules/mappings/zabbix.yaml")),
 ];
 
 /// Something wrong in a file of rules.
