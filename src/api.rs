@@ -2,6 +2,7 @@
 //! merged beside these, see [`routes`].
 
 pub mod auth;
+pub mod context;
 mod explain;
 mod hosts;
 pub mod routes;
@@ -94,10 +95,17 @@ pub const ROUTES: &[Route] = &[
         path: "/api/v1/strikes/{id}",
         summary: "Takes a strike back: its series learn anew from history with the window.",
     },
+    Route {
+        method: "GET",
+        path: "/api/v1/windows",
+        summary: "Quiet windows that sources know, such as maintenance and silences.",
+    },
+    Route { method: "GET", path: "/api/v1/limits", summary: "Limits that people set in other tools." },
+    Route { method: "GET", path: "/api/v1/problems", summary: "Problems that other tools found." },
 ];
 
 /// Paths of [`router`] and of [`teach`], which no source or sink may serve.
-pub const OWN_PATHS: [&str; 11] = [
+pub const OWN_PATHS: [&str; 14] = [
     "/",
     "/-/healthy",
     "/-/ready",
@@ -109,6 +117,9 @@ pub const OWN_PATHS: [&str; 11] = [
     "/api/v1/feedback",
     "/api/v1/strikes",
     "/api/v1/strikes/{id}",
+    "/api/v1/windows",
+    "/api/v1/limits",
+    "/api/v1/problems",
 ];
 
 /// A request to reload, and where its outcome goes: what changed, or what is wrong.

@@ -30,6 +30,12 @@ pub const ADAPTERS: &[Adapter] = &[
     },
     Adapter { name: "host", sources: watchbell_host::SOURCES, sinks: &[], histories: &[] },
     Adapter { name: "nagios", sources: watchbell_nagios::SOURCES, sinks: watchbell_nagios::SINKS, histories: &[] },
+    Adapter {
+        name: "zabbix",
+        sources: watchbell_zabbix::SOURCES,
+        sinks: watchbell_zabbix::SINKS,
+        histories: watchbell_zabbix::HISTORIES,
+    },
 ];
 
 /// The kinds that a config may name.

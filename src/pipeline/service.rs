@@ -33,6 +33,7 @@ use crate::api::server::Server;
 use crate::api::{self, Api, ReloadRequest};
 use crate::clock::Timer;
 use crate::config::{Checked, Config, Difference, Named, Outline, Overrides, Settings};
+use crate::context;
 use crate::registry::Registry;
 use crate::store::DataDir;
 use crate::store::journal::Journal;
@@ -160,7 +161,8 @@ impl Service {
         let (orders, order_queue) = mpsc::channel(strikes::ORDERS);
         let desk =
             api::teach::Desk { journal: Arc::clone(&journal), clock: Arc::clone(&clock), judged: sayings, orders };
-        let own = own.merge(api::teach::router(desk));
+        let context = context::Board::default();
+        let own = own.merge(api::teach::router(desk)).merge(api::context::router(context.clone()));
         let routes = RouteTable::new(own, settings.http.basic_auth.clone());
         let tls = settings.http.tls.as_ref().map(api::tls::server_config).transpose().map_err(|e| anyhow!(e))?;
         let server =
@@ -187,6 +189,7 @@ impl Service {
         let around = Surroundings {
             ingest,
             scores,
+            context,
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
             routes,

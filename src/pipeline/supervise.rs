@@ -19,6 +19,7 @@ use watchbell_adapter_api::{
 use super::ingest::SourceIngest;
 use crate::api::routes::RouteTable;
 use crate::clock::Timer;
+use crate::context::Board;
 use crate::telemetry::metrics;
 
 /// First pause before a failed component is started again; doubled up to [`LONGEST`].
@@ -35,6 +36,8 @@ pub struct Surroundings {
     pub ingest: Arc<dyn Ingest>,
     /// Where scores are read.
     pub scores: Arc<dyn Scores>,
+    /// What sources know beside samples.
+    pub context: Board,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Own metrics.
@@ -126,6 +129,7 @@ pub fn start_source(
     let context = SourceContext {
         name: name.into(),
         ingest: Arc::new(SourceIngest::new(Arc::clone(&around.ingest), name)),
+        context: around.context.sink(name),
         clock: Arc::clone(&around.clock),
         shutdown: shutdown.clone(),
         metrics: around.metrics.clone(),

@@ -92,6 +92,7 @@ impl Running {
         let context = SourceContext {
             name: "nagios".into(),
             ingest: Arc::clone(&recorder) as Arc<dyn Ingest>,
+            context: Arc::<watchbell_adapter_api::context::Told>::default(),
             clock: Arc::new(Standing(now_s * 1_000)),
             shutdown,
             metrics: metrics.clone(),

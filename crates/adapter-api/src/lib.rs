@@ -7,6 +7,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`source`] | sources: config, prepared, context, the ingest handle and its receipt |
+//! | [`context`] | what a source knows beside samples: limits, planned quiet, problems |
 //! | [`sink`] | score sinks, alert sinks, and the view of scores they read |
 //! | [`history`] | reading history back, for warm start and catching up |
 //! | [`problem`] | what is wrong in a config, with its place and a hint |
@@ -16,6 +17,7 @@
 //! | [`duration`] | durations as Prometheus writes them, `15s`, `5m` |
 //! | [`runtime`] | clock and shutdown as adapters see them |
 
+pub mod context;
 pub mod duration;
 pub mod history;
 pub mod http;
@@ -26,6 +28,7 @@ pub mod secret;
 pub mod sink;
 pub mod source;
 
+pub use context::ContextSink;
 pub use duration::Span;
 pub use history::{History, HistoryConfig, HistoryContext, HistoryDone, HistoryError, HistoryKind, HistoryRequest};
 pub use http::{HttpClient, HttpClientConfig};

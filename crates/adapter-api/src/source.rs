@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use watchbell_series::RawBatch;
 
 use crate::BoxFuture;
+use crate::context::ContextSink;
 use crate::metrics::{MetricDef, Metrics};
 use crate::problem::Problems;
 use crate::runtime::{Clock, Shutdown};
@@ -63,6 +64,8 @@ pub struct SourceContext {
     pub name: Arc<str>,
     /// Where batches go.
     pub ingest: Arc<dyn Ingest>,
+    /// Where it tells what else it knows: limits, planned quiet, problems.
+    pub context: Arc<dyn ContextSink>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// When to stop.

@@ -31,6 +31,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("rules/mappings/entities.yaml (built in)", include_str!("../../../rules/mappings/entities.yaml")),
     ("rules/mappings/prometheus.yaml (built in)", include_str!("../../../rules/mappings/prometheus.yaml")),
     ("rules/mappings/nagios.yaml (built in)", include_str!("../../../rules/mappings/nagios.yaml")),
+    ("rules/mappings/zabbix.yaml (built in)", include_str!("../../../rules/mappings/zabbix.yaml")),
 ];
 
 /// Something wrong in a file of rules.

@@ -12,8 +12,10 @@
 //! | [`matcher`] | label matchers and selectors, `{job="node",mode!~"idle|nice"}` |
 //! | [`verdict`] | what a detector says of one sample |
 //! | [`alert`] | an alert as it leaves the alerting stage |
+//! | [`context`] | limits, planned quiet and problems that other tools know |
 
 pub mod alert;
+pub mod context;
 pub mod kind;
 pub mod labels;
 pub mod matcher;
@@ -22,6 +24,7 @@ pub mod sample;
 pub mod verdict;
 
 pub use alert::{Alert, AlertState};
+pub use context::{ForeignProblem, KnownLimit, LimitRange, LimitSeverity, QuietWindow, Subject};
 pub use kind::{Direction, MetricKind, Unit};
 pub use labels::{LabelError, Labels, SeriesId};
 pub use matcher::{MatchOp, Matcher, Selector, SelectorError};

@@ -65,6 +65,7 @@ fn start(source: Box<dyn Source>, answer: fn(i64) -> Result<Receipt, IngestError
     let context = SourceContext {
         name: "host".into(),
         ingest: Arc::new(Recorder { batches: sender, seen: AtomicI64::new(0), answer }),
+        context: Arc::<watchbell_adapter_api::context::Told>::default(),
         clock: Arc::new(Ticking(AtomicI64::new(1_763_660_000_000))),
         shutdown,
         metrics: metrics.clone(),

@@ -51,6 +51,7 @@ fn bench(url: &str, change: impl FnOnce(&mut Poll)) -> Bench {
     let context = SourceContext {
         name: "q".into(),
         ingest: recorder.clone(),
+        context: Arc::<watchbell_adapter_api::context::Told>::default(),
         clock: clock.clone(),
         shutdown,
         metrics: Metrics::default(),

@@ -85,6 +85,7 @@ impl Peer {
         let context = SourceContext {
             name: "rw".into(),
             ingest: recorder.clone(),
+            context: Arc::<watchbell_adapter_api::context::Told>::default(),
             clock: Arc::new(Fixed),
             shutdown,
             metrics: metrics.clone(),

@@ -180,6 +180,7 @@ pub(super) fn context(service: &Arc<FakeService>, clock: Arc<dyn Clock>) -> (Sou
     let context = SourceContext {
         name: "test".into(),
         ingest: Arc::clone(service) as Arc<dyn Ingest>,
+        context: Arc::<watchbell_adapter_api::context::Told>::default(),
         clock,
         shutdown,
         metrics: Metrics::default(),

@@ -1,0 +1,131 @@
+//! What each source said last.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use watchbell_adapter_api::ContextSink;
+use watchbell_series::{ForeignProblem, KnownLimit, QuietWindow};
+
+/// Problems of one source that are held for whoever follows them; of more the oldest are dropped.
+const MAX_PROBLEMS: usize = 50_000;
+
+/// What each source said last. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Board {
+    told: Arc<Mutex<BTreeMap<String, Told>>>,
+    changed: Arc<Notify>,
+}
+
+/// What one source said.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Told {
+    /// Its limits, once it told any.
+    pub limits: Option<Arc<[KnownLimit]>>,
+    /// Its quiet windows, once it told any.
+    pub windows: Option<Arc<[QuietWindow]>>,
+    /// Its problems that nobody took yet.
+    pub problems: Vec<ForeignProblem>,
+}
+
+impl std::fmt::Debug for Board {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Board")
+    }
+}
+
+impl Board {
+    /// Where the source `name` tells what it knows.
+    #[must_use]
+    pub fn sink(&self, name: &str) -> Arc<dyn ContextSink> {
+        Arc::new(Named { board: self.clone(), source: name.to_owned() })
+    }
+
+    /// What every source said, by its name.
+    #[must_use]
+    pub fn told(&self) -> BTreeMap<String, Told> {
+        self.lock().clone()
+    }
+
+    /// Waits until something was said since the last call.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Told>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets `change` work on what `source` said; whoever waits is woken if it changed something.
+    fn say(&self, source: &str, change: impl FnOnce(&mut Told) -> bool) {
+        if change(self.lock().entry(source.to_owned()).or_default()) {
+            self.changed.notify_one();
+        }
+    }
+}
+
+struct Named {
+    board: Board,
+    source: String,
+}
+
+impl ContextSink for Named {
+    fn limits(&self, all: Vec<KnownLimit>) {
+        self.board.say(&self.source, |told| {
+            let new = told.limits.as_deref() != Some(&all[..]);
+            if new {
+                told.limits = Some(all.into());
+            }
+            new
+        });
+    }
+
+    fn windows(&self, all: Vec<QuietWindow>) {
+        self.board.say(&self.source, |told| {
+            let new = told.windows.as_deref() != Some(&all[..]);
+            if new {
+                told.windows = Some(all.into());
+            }
+            new
+        });
+    }
+
+    fn problems(&self, changed: Vec<ForeignProblem>) {
+        self.board.say(&self.source, |told| {
+            let new = !changed.is_empty();
+            told.problems.extend(changed);
+            let over = told.problems.len().saturating_sub(MAX_PROBLEMS);
+            told.problems.drain(..over);
+            new
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use watchbell_series::Subject;
+
+    use super::*;
+
+    fn window(id: &str) -> QuietWindow {
+        QuietWindow { id: id.to_owned(), subject: Subject::All, starts_ms: 0, ends_ms: None, reason: String::new() }
+    }
+
+    #[test]
+    fn the_last_word_of_each_source_holds_and_only_news_wake() {
+        let board = Board::default();
+        let (one, other) = (board.sink("one"), board.sink("other"));
+        one.windows(vec![window("a")]);
+        other.windows(vec![window("b")]);
+        assert!(board.changed().now_or_never().is_some());
+        one.windows(vec![window("a")]);
+        assert!(board.changed().now_or_never().is_none(), "it said the same again");
+        one.windows(vec![]);
+        assert!(board.changed().now_or_never().is_some());
+        let told = board.told();
+        assert_eq!(told["one"].windows.as_deref(), Some(&[][..]), "it said that there are none");
+        assert_eq!(told["other"].windows.as_deref(), Some(&[window("b")][..]));
+        assert_eq!(told["other"].limits, None, "it never spoke of limits");
+    }
+}
