@@ -2,7 +2,6 @@
 //! or several.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Query, State};
@@ -48,7 +47,7 @@ pub(super) struct Contributing {
 #[derive(Debug, Serialize)]
 struct Name {
     /// `null` where the source is gone, or the series come from history only.
-    source: Option<Arc<str>>,
+    source: Option<String>,
     /// The label that carries it.
     label: Box<str>,
     /// That label's value.
@@ -90,6 +89,7 @@ pub(super) async fn list(api: &Api) -> Vec<Host> {
 fn name(shown: ShownName) -> Name {
     let ShownName { name, source, rule, uses } = shown;
     let last_seen = (uses.last_ms != i64::MIN).then(|| words::time(uses.last_ms));
+    let source = source.map(|source| source.to_string());
     Name { source, label: name.label, name: name.carried, rule, series: uses.series, last_seen }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use watchbell_detect::Insight;
 use watchbell_normalize::Provenance;
-use watchbell_series::{MetricKind, Selector, SeriesId, SeriesSpec, labels};
+use watchbell_series::{MetricKind, Selector, Unit, SeriesId, SeriesSpec, labels};
 
 use super::alerts::Question;
 use super::shard::Shard;
@@ -22,6 +22,10 @@ pub struct Found {
     pub about: About,
     /// Its name in common words.
     pub metric: String,
+    /// Unit that values have in common words, and what makes one of these out of one of its own.
+    pub common_unit: Unit,
+    /// See `common_unit`.
+    pub factor: f64,
     /// Kind as it was sent.
     pub kind: MetricKind,
     /// What rules say of it.
@@ -85,6 +89,8 @@ impl Shard {
                 id: info.id,
                 about,
                 metric: info.metric,
+                common_unit: info.common_unit,
+                factor: info.factor,
                 kind: info.kind,
                 spec: normalizer.spec(slot).unwrap_or_default(),
                 rules: normalizer.provenance(slot),

@@ -31,6 +31,6 @@ pub use cadence::Cadence;
 pub use limits::{Limits, Shard};
 pub use normalizer::{Census, Normalizer, Restored, SeriesInfo, StateError};
 pub use output::{Admission, Normalized, ReceiptPart};
-pub use rules::{BUILT_IN, BUILT_IN_DETECT, GivenHost, Provenance, RuleProblem, Rules, SetAside};
+pub use rules::{BUILT_IN, BUILT_IN_DETECT, GivenHost, Provenance, RuleProblem, Rules, SetAside, Word};
 pub use sources::{SourceCount, SourceLimit};
 pub use stats::Stats;

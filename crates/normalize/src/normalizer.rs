@@ -97,6 +97,10 @@ pub struct SeriesInfo<'a> {
     pub kind: MetricKind,
     /// Unit of the judged value.
     pub unit: Unit,
+    /// Unit that values of `metric` have in common words.
+    pub common_unit: Unit,
+    /// What a value is to be multiplied by to be in that unit.
+    pub factor: f64,
 }
 
 /// What a shard holds; see [`Normalizer::census`].
@@ -288,6 +292,8 @@ impl Normalizer {
             metric,
             kind: meaning.kind,
             unit: meaning.spec.unit,
+            common_unit: meaning.common_unit,
+            factor: meaning.factor,
         })
     }
 

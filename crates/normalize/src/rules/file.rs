@@ -35,6 +35,8 @@ struct MetricRow {
     labels: Option<Spanned<String>>,
     name: Option<Spanned<String>>,
     unit: Option<Spanned<String>>,
+    common_unit: Option<Spanned<String>>,
+    factor: Option<Spanned<f64>>,
     kind: Option<Spanned<String>>,
     bad: Option<Spanned<String>>,
     min_deviation: Option<Spanned<f64>>,
@@ -169,6 +171,13 @@ impl Loader {
         let labels =
             row.labels.as_ref().and_then(|s| self.parse::<Selector>(at("labels"), s, "like `{mode=\"idle\"}`"));
         let unit = row.unit.as_ref().and_then(|s| self.parse::<Unit>(at("unit"), s, ""));
+        let common_unit = row.common_unit.as_ref().and_then(|s| self.parse::<Unit>(at("common_unit"), s, ""));
+        let factor = self.number(at("factor"), &row.factor, |v| v > 0.0 && v.is_finite());
+        if common_unit.is_some() != factor.is_some() {
+            let message = "`common_unit` and `factor` belong together";
+            let hint = "like `unit: bits_per_second, common_unit: bytes_per_second, factor: 0.125`";
+            self.problem(file, line, field, message, hint);
+        }
         let kind = row.kind.as_ref().and_then(|s| self.parse::<MetricKind>(at("kind"), s, "like `gauge` or `counter`"));
         let direction = row.bad.as_ref().and_then(|s| self.parse::<Direction>(at("bad"), s, ""));
         let name = row.name.as_ref().and_then(|s| self.name(at("name"), s));
@@ -190,6 +199,8 @@ impl Loader {
             when_unit: None,
             name,
             unit,
+            common_unit,
+            factor,
             kind,
             direction,
             min_deviation,
