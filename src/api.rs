@@ -12,11 +12,11 @@ pub mod tls;
 
 use std::sync::{Arc, OnceLock};
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::Router;
 use prometheus::{Encoder, TextEncoder};
 use tokio::sync::{mpsc, oneshot};
 use watchbell_adapter_api::sink::{Cursor, ScoreQuery};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use watchbell_detect::Insight;
 use watchbell_normalize::Provenance;
-use watchbell_series::{MetricKind, Selector, Unit, SeriesId, SeriesSpec, labels};
+use watchbell_series::{MetricKind, Selector, SeriesId, SeriesSpec, Unit, labels};
 
 use super::alerts::Question;
 use super::shard::Shard;

@@ -56,7 +56,18 @@ impl Stages {
         let shard = Shard::new(ShardMeta::new(0, 1), normalizer, judge, None, sender, limits.idle_ms);
         let book = Book::new(alerting, settings.external_url.as_deref().unwrap_or_default());
         let ticker = LocalTicker::new(&settings);
-        Ok(Self { shard, events, book, ticker, hosts: Vec::new(), series: 0, samples: 0, began_ms: None, names: None, stale: true })
+        Ok(Self {
+            shard,
+            events,
+            book,
+            ticker,
+            hosts: Vec::new(),
+            series: 0,
+            samples: 0,
+            began_ms: None,
+            names: None,
+            stale: true,
+        })
     }
 
     /// Judges `batch` as it is received at `batch.received_ms`; what follows for alerts goes to `out`.

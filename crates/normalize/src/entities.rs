@@ -70,6 +70,7 @@ impl Entities {
                 source,
                 label: given.map_or_else(Box::default, |given| given.label.into()),
                 carried: given.map_or_else(Box::default, |given| given.carried.into()),
+                address: given.is_some_and(|given| given.address),
                 decided: given.is_some_and(|given| given.decided),
                 rule: given.map_or_else(Box::default, |given| rules.host_rule(given).into()),
             };

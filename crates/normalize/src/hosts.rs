@@ -21,6 +21,8 @@ pub struct HostName {
     pub label: Box<str>,
     /// The label's value.
     pub carried: Box<str>,
+    /// Whether it was taken out of an address: others are asked first how the host is called.
+    pub address: bool,
     /// Whether a row decided on it: nothing is guessed about it then.
     pub decided: bool,
     /// What gave the name, in words.
@@ -45,7 +47,7 @@ pub enum How {
     Kept,
     /// Written with other capitals elsewhere.
     Case,
-    /// The same name without its domain stands elsewhere.
+    /// The same name with or without a domain stands elsewhere.
     Joined,
     /// Its domain is one that is left off.
     Stripped,
@@ -58,7 +60,7 @@ impl How {
         match self {
             Self::Kept => "",
             Self::Case => "capitals ignored",
-            Self::Joined => "domain left off, as another source does",
+            Self::Joined => "with or without domain, as another source has it",
             Self::Stripped => "domain left off, as `strip_domains` says",
         }
     }
@@ -150,6 +152,8 @@ impl HostTable {
 #[derive(Debug, Clone, Default)]
 struct Facts<'a> {
     decided: bool,
+    /// Whether somebody calls a host so, beyond reaching it under an address.
+    called: bool,
     /// Source and label of those that write it so.
     places: BTreeSet<(u32, &'a str)>,
 }
@@ -157,6 +161,7 @@ struct Facts<'a> {
 impl<'a> Facts<'a> {
     fn add(&mut self, other: &Self) {
         self.decided |= other.decided;
+        self.called |= other.called;
         self.places.extend(&other.places);
     }
 }
@@ -168,6 +173,7 @@ pub fn resolve(names: &[HostName], guesses: &Guesses) -> HostTable {
     for name in names.iter().filter(|name| !name.name.is_empty()) {
         let known = facts.entry(&name.name).or_default();
         known.decided |= name.decided;
+        known.called |= !name.address;
         if name.source != 0 {
             known.places.insert((name.source, &name.label));
         }
@@ -208,10 +214,10 @@ fn spell<'a>(
             let hosts = names.iter().map(|name| (*name).to_owned()).collect();
             conflicts.push(HostConflict { name: lower.clone(), hosts, reason: ONE_SOURCE });
         }
-        let decided = names.iter().find(|name| facts[*name].decided);
+        let decided = names.iter().find(|name| facts[*name].decided).copied();
         let common: Arc<str> = match names[..] {
             [one] => one.into(),
-            _ => decided.map_or(lower.as_str(), |name| name).into(),
+            _ => decided.or_else(|| called(&names, facts)).unwrap_or(&lower).into(),
         };
         for name in names {
             spelled.insert(name, if apart || facts[name].decided { name.into() } else { Arc::clone(&common) });
@@ -264,8 +270,10 @@ fn join(
         });
         let apart = side_by_side(names.iter().map(|name| &facts[name]));
         if chain && !apart {
-            let host: Arc<str> = names[0].into();
-            joined.extend(names[1..].iter().map(|name| ((*name).to_owned(), (Arc::clone(&host), How::Joined))));
+            let common = called(&names, facts).unwrap_or(names[0]);
+            let host: Arc<str> = common.into();
+            let others = names.iter().filter(|name| **name != common);
+            joined.extend(others.map(|name| ((*name).to_owned(), (Arc::clone(&host), How::Joined))));
         } else {
             let hosts = names.iter().map(|name| (*name).to_owned()).collect();
             let reason = if chain { ONE_SOURCE } else { DOMAINS };
@@ -273,6 +281,12 @@ fn join(
         }
     }
     joined
+}
+
+/// The name that all use who call the host by one, others reaching it under an address only.
+fn called<'a>(names: &[&'a str], facts: &BTreeMap<&str, Facts<'_>>) -> Option<&'a str> {
+    let mut called = names.iter().copied().filter(|name| facts[name].called);
+    called.next().filter(|_| called.next().is_none())
 }
 
 /// Whether one source writes several of these in the same label: who tells names apart means several hosts.

@@ -70,7 +70,9 @@ impl Shard {
             known.last_ms = known.last_ms.max(last_ms);
         }
         for (entity, used) in by_entity {
-            let Some(name) = self.normalizer.carried_host(entity).filter(|name| !name.name.is_empty()) else { continue };
+            let Some(name) = self.normalizer.carried_host(entity).filter(|name| !name.name.is_empty()) else {
+                continue;
+            };
             let known = found.entry(name.clone()).or_default();
             known.series += used.series;
             known.last_ms = known.last_ms.max(used.last_ms);

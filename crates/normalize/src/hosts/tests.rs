@@ -10,6 +10,7 @@ fn name(source: u32, label: &str, name: &str) -> HostName {
         source,
         label: label.into(),
         carried: name.into(),
+        address: label == "instance",
         decided: false,
         rule: "".into(),
     }
@@ -54,6 +55,12 @@ fn a_domain_is_left_off_where_another_source_does() {
     let table = resolve(&names, &guesses());
     assert_eq!(pairs(&hosts(&names, &guesses())).iter().map(|p| p.1).collect::<Vec<_>>(), ["web1"; 3]);
     assert_eq!(table.how("web1.example.org"), How::Joined);
+    // Who calls the host by a name has the word, whatever others reach it under.
+    let names = [name(PROMETHEUS, "instance", "db"), name(NAGIOS, "host", "db.example.org"), name(0, "instance", "DB")];
+    assert!(hosts(&names, &guesses()).iter().all(|(_, host)| host == "db.example.org"));
+    let names = [name(PROMETHEUS, "instance", "web1"), name(NAGIOS, "host", "Web1")];
+    assert!(hosts(&names, &guesses()).iter().all(|(_, host)| host == "Web1"));
+    let names = [name(PROMETHEUS, "instance", "web1.example.org"), name(ZABBIX, "host", "web1")];
     let none = Guesses { join_domains: false, ..guesses() };
     assert_eq!(pairs(&hosts(&names, &none))[0].1, "web1.example.org");
 }

@@ -77,7 +77,8 @@ impl Loader {
             Err(error) => {
                 let line = error.location().map_or(0, |l| l.line() as usize);
                 let message = error.without_snippet().to_string();
-                let hint = "known at the top: entity, hosts, watch, ignore, keep, metrics; see rules/mappings/prometheus.yaml";
+                let hint =
+                    "known at the top: entity, hosts, watch, ignore, keep, metrics; see rules/mappings/prometheus.yaml";
                 self.problem(name, line, "", message, hint);
                 return;
             }

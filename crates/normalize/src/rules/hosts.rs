@@ -56,6 +56,8 @@ pub struct GivenHost<'a> {
     pub carried: &'a str,
     /// The name.
     pub name: Cow<'a, str>,
+    /// Whether the label carries an address, of which the name is the host.
+    pub address: bool,
     /// Whether nothing is to be guessed about the name: a row gave it, or it is that of a probed address.
     pub decided: bool,
     pub(super) by: By,
@@ -102,7 +104,14 @@ impl HostRules {
                     (false, true) => By::Label,
                 };
                 let also = by.also.as_deref().map_or("", get);
-                let found = GivenHost { label: &by.label, carried, name: name.into(), decided: url, by: rule };
+                let found = GivenHost {
+                    label: &by.label,
+                    carried,
+                    name: name.into(),
+                    address: by.address,
+                    decided: url,
+                    by: rule,
+                };
                 given = Some((found, also));
                 break;
             }
@@ -114,13 +123,16 @@ impl HostRules {
             label: "",
             carried: "",
             name: Cow::Borrowed(""),
+            address: false,
             decided: true,
             by: By::Row(index),
         });
+        let host_is_kept = host.is_none();
         if let Some(host) = host {
             at.name = host;
         }
-        (at.decided, at.by) = (true, By::Row(index));
+        // A name that a row gives is what somebody calls the host.
+        (at.address, at.decided, at.by) = (at.address && host_is_kept, true, By::Row(index));
         given.filter(|given| !given.name.is_empty())
     }
 
@@ -320,7 +332,7 @@ impl Loader {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Rules, RuleProblem};
+    use super::super::{RuleProblem, Rules};
 
     fn load(text: &str) -> Result<Rules, Vec<RuleProblem>> {
         Rules::load(&[("mine.yaml", text)], &[])
@@ -337,7 +349,12 @@ mod tests {
     fn by_the_first_label_that_is_there() {
         let rules = Rules::built_in().expect("built-in rules");
         for (labels, name, decided, by) in [
-            (&[("instance", "10.0.0.1:9100"), ("job", "node")][..], "10.0.0.1", false, "host of the address in label `instance`"),
+            (
+                &[("instance", "10.0.0.1:9100"), ("job", "node")][..],
+                "10.0.0.1",
+                false,
+                "host of the address in label `instance`",
+            ),
             (&[("instance", "10.0.0.1:9100"), ("node", "worker-3")], "worker-3", false, "label `node`"),
             (&[("instance", "https://example.org:8443/x")], "example.org", true, "host of the URL in label `instance`"),
             (&[("instance", "web1")], "web1", false, "label `instance`"),
@@ -374,7 +391,10 @@ mod tests {
         let exact = load("hosts: {ignore_case: false, names: [{host: a, names: [B]}]}").expect("rules");
         assert_eq!(given(&exact, &[("host", "b")]).0, "b");
         // A user's row goes before another file's.
-        let both = [("a.yaml", "hosts: {names: [{host: x, names: [n]}]}"), ("b.yaml", "hosts: {names: [{host: y, names: [n]}]}")];
+        let both = [
+            ("a.yaml", "hosts: {names: [{host: x, names: [n]}]}"),
+            ("b.yaml", "hosts: {names: [{host: y, names: [n]}]}"),
+        ];
         assert_eq!(given(&Rules::load(&both, &[]).expect("rules"), &[("host", "n")]).0, "x");
     }
 
