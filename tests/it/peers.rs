@@ -3,4 +3,5 @@
 mod host;
 mod nagios;
 mod prometheus;
+mod three_tools;
 mod zabbix;

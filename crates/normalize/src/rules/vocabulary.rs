@@ -52,8 +52,9 @@ impl Rules {
     fn told_unit(&self, row: &super::Row, metric: &str) -> Option<Unit> {
         let of_metric = self.exact.get(metric).into_iter().flatten().map(|index| &self.rows[*index as usize]);
         let general = of_metric.clone().find(|other| other.labels.is_none() && other.unit.is_some());
-        let unit = row.common_unit.or(row.unit).or(general.and_then(|general| general.unit))?;
+        let told = row.common_unit.or(row.unit).or(general.and_then(|general| general.unit));
         let kind = row.kind.or(general.and_then(|general| general.kind));
+        let unit = told.or((kind == Some(MetricKind::Counter)).then_some(Unit::None))?;
         let counted = kind == Some(MetricKind::Counter) && row.common_unit.is_none();
         Some(if counted { unit.rate() } else { unit })
     }
