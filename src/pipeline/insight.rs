@@ -66,11 +66,13 @@ impl Shard {
             }
             let Some(raw) = normalizer.slot_raw(slot) else { continue };
             let host = || normalizer.entity(slot).map_or("", |entity| normalizer.entity_name(entity));
-            let get = |name: &str| match normalizer.label(raw, name) {
-                "" if name == "host" => host(),
-                value => value,
+            // A host is selected by its own name and by the one that the series carries.
+            let carried = |name: &str| normalizer.label(raw, name);
+            let of_host = |name: &str| if name == "host" { host() } else { carried(name) };
+            let selects = |selector: &Selector| {
+                selector.matches_by(of_host) || (!carried("host").is_empty() && selector.matches_by(carried))
             };
-            if !selectors.iter().any(|selector| selector.matches_by(get)) {
+            if !selectors.iter().any(selects) {
                 continue;
             }
             *matched += 1;

@@ -6,8 +6,8 @@
 //! the set of names alone, never on their order. A guess is made only where one reading is possible; otherwise the
 //! names stay hosts of their own, and the [conflict](HostConflict) is told.
 
+use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// A name of a host as the series of one source carry it, and what rules make of it alone.

@@ -51,16 +51,17 @@ impl Windows {
         self.windows.iter().any(|window| self.is_about(window, labels))
     }
 
-    /// The label `host` is the machine of the series, where it has no such label itself. A histogram is selected by
+    /// The label `host` is the machine of the series, or the name that the series carries itself. A histogram is selected by
     /// the name of any series that comes of it, `x_bucket` or `x:p99`, and always with all its parts.
     fn is_about(&self, window: &Window, labels: &[u8]) -> bool {
         let own = |name: &str| iter_canonical(labels).find(|(n, _)| *n == name).map_or("", |(_, value)| value);
         let is_part = PARTS.iter().any(|end| own(NAME).ends_with(end)) || !own(PART_LABELS[1]).is_empty();
         let matches = |selector: &Selector| {
             selector.matchers().iter().all(|matcher| match matcher.name() {
-                "host" if own("host").is_empty() => {
+                "host" => {
                     let given = self.rules.host(own).map(|given| given.name).unwrap_or_default();
-                    matcher.matches(self.hosts.load().host(&given))
+                    let carried = own("host");
+                    matcher.matches(self.hosts.load().host(&given)) || (!carried.is_empty() && matcher.matches(carried))
                 }
                 NAME if !matcher.matches(own(NAME)) => {
                     let family = PARTS.iter().find_map(|end| own(NAME).strip_suffix(end)).unwrap_or(own(NAME));
