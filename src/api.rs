@@ -4,29 +4,28 @@
 pub mod auth;
 pub mod context;
 mod explain;
+mod hosts;
 pub mod routes;
 pub mod server;
 pub mod teach;
 pub mod tls;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
+use axum::Router;
+use axum::extract::State;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use prometheus::{Encoder, TextEncoder};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use watchbell_adapter_api::sink::{Cursor, ScoreQuery};
-use watchbell_adapter_api::{Contributor, HostReading, Metrics, Scores};
+use watchbell_adapter_api::{Metrics, Scores};
 use watchbell_series::{Labels, Reading};
 
 use crate::pipeline::explain::Explainer;
+use crate::pipeline::hosts::HostBook;
 use crate::pipeline::ingest::Gate;
 
 /// One route of the service, for the reference.
@@ -68,7 +67,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: "GET",
         path: "/api/v1/hosts",
-        summary: "Hosts with their numbers of series, of anomalous ones, their score, its parts and the series it comes from; `anomalous=true` for those over 1.0 only.",
+        summary: "Hosts with their numbers of series, of anomalous ones, their score, its parts and the series it comes from; their names in each source with the rule that decided; and `conflicts`, names that stay apart because it can not be told. `anomalous=true` for hosts over 1.0 only. See docs/hosts.md.",
     },
     Route {
         method: "GET",
@@ -153,6 +152,8 @@ pub struct Api {
     pub explainer: Arc<OnceLock<Explainer>>,
     /// Own metrics.
     pub metrics: Metrics,
+    /// Which names mean which host.
+    pub book: Arc<HostBook>,
     /// Scores of all series.
     pub scores: Arc<dyn Scores>,
     /// Whether samples are taken.
@@ -177,7 +178,7 @@ pub fn router(api: Api) -> Router {
         .route("/-/ready", get(ready))
         .route("/-/reload", post(reload))
         .route("/metrics", get(own_metrics))
-        .route("/api/v1/hosts", get(hosts))
+        .route("/api/v1/hosts", get(hosts::hosts))
         .route("/api/v1/explain", get(explain::explain))
         .with_state(api)
 }
@@ -213,64 +214,6 @@ async fn own_metrics(State(api): State<Api>) -> Response {
         Ok(()) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HostsQuery {
-    #[serde(default)]
-    anomalous: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct Host {
-    host: String,
-    series: u32,
-    ready: u32,
-    anomalous: u32,
-    /// `null` while nothing of the host has a score.
-    score: Option<f32>,
-    /// What the score is made of; a part without a score is `null`.
-    parts: BTreeMap<&'static str, Option<f32>>,
-    /// Share of the host's channels that the last joint look saw.
-    confidence: Option<f32>,
-    /// Series that make the joint score.
-    contributors: Vec<Contributing>,
-}
-
-#[derive(Debug, Serialize)]
-struct Contributing {
-    series: String,
-    share: f32,
-}
-
-async fn host_list(api: &Api) -> Vec<Host> {
-    let known = |x: f32| x.is_finite().then_some(x);
-    let contributing = |c: &Contributor| Contributing { series: c.series.clone(), share: c.share };
-    let host = |h: HostReading| Host {
-        score: known(h.score),
-        parts: h.parts.named().into_iter().map(|(name, part)| (name, known(part))).collect(),
-        confidence: known(h.confidence),
-        contributors: h.contributors.iter().map(contributing).collect(),
-        host: h.host,
-        series: h.series,
-        ready: h.ready,
-        anomalous: h.anomalous,
-    };
-    api.scores.hosts().await.into_iter().map(host).collect()
-}
-
-async fn hosts(State(api): State<Api>, query: Result<Query<HostsQuery>, QueryRejection>) -> Response {
-    let Query(query) = match query {
-        Ok(query) => query,
-        Err(error) => {
-            let body = json!({"status": "error", "errorType": "bad_data", "error": query_problem(&error)});
-            return (StatusCode::BAD_REQUEST, Json(body)).into_response();
-        }
-    };
-    let mut hosts = host_list(&api).await;
-    hosts.retain(|h| !query.anomalous || h.score.is_some_and(|score| score > 1.0));
-    Json(json!({"status": "success", "data": hosts})).into_response()
 }
 
 /// What is wrong with a query string.
@@ -321,21 +264,21 @@ fn series_row(Top { labels, reading }: &Top) -> String {
     )
 }
 
-fn host_row(host: &Host) -> String {
+fn host_row(host: &hosts::Host) -> String {
     let score = host.score.map_or("warming".to_owned(), |score| format!("{score:.2}"));
     let class = if host.score.is_some_and(|score| score > 1.0) { " class=anomalous" } else { "" };
     let parts = host.parts.iter().filter_map(|(name, part)| Some(format!("{name} {:.2}", (*part)?)));
     let parts = parts.collect::<Vec<_>>().join(", ");
     let from = host.contributors.iter().map(|c| format!("{} ({:.0} %)", escape(&c.series), 100.0 * c.share));
     let from = from.collect::<Vec<_>>().join("<br>");
-    let (name, Host { anomalous, ready, series, .. }) = (escape(&host.host), host);
+    let (name, hosts::Host { anomalous, ready, series, .. }) = (escape(&host.host), host);
     format!(
         "<tr{class}><td>{name}</td><td>{score}</td><td class=text>{parts}</td><td class=text>{from}</td><td>{anomalous}</td><td>{ready}</td><td>{series}</td></tr>\n"
     )
 }
 
 async fn page(State(api): State<Api>) -> Html<String> {
-    let mut hosts = host_list(&api).await;
+    let mut hosts = hosts::list(&api).await;
     hosts.sort_by(|a, b| b.score.unwrap_or(-1.0).total_cmp(&a.score.unwrap_or(-1.0)).then(a.host.cmp(&b.host)));
     let rows: String = hosts.iter().take(200).map(host_row).collect();
     let banner = api.banner.map_or(String::new(), |text| format!("<p class=banner>{}</p>", escape(text)));

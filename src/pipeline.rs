@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`shard`], [`handle`] | the threads that own normalised and judged state |
 //! | [`arrivals`] | senders that are away or behind, told apart from series that are missing |
+//! | [`hosts`] | which names of all sources mean the same host |
 //! | [`ingest`] | the way in: a batch is split over the shards |
 //! | [`scores`] | the way out for scores, page by page |
 //! | [`tick`] | what series of several shards say together: hosts, peers |
@@ -24,6 +25,7 @@ pub mod checkpoint;
 pub mod civil;
 pub mod explain;
 pub mod handle;
+pub mod hosts;
 pub mod ingest;
 pub mod insight;
 pub mod outbox;

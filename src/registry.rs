@@ -31,6 +31,12 @@ pub const ADAPTERS: &[Adapter] = &[
     Adapter { name: "host", sources: watchbell_host::SOURCES, sinks: &[], histories: &[] },
     Adapter { name: "nagios", sources: watchbell_nagios::SOURCES, sinks: watchbell_nagios::SINKS, histories: &[] },
     Adapter { name: "icinga", sources: watchbell_icinga::SOURCES, sinks: watchbell_icinga::SINKS, histories: &[] },
+    Adapter {
+        name: "zabbix",
+        sources: watchbell_zabbix::SOURCES,
+        sinks: watchbell_zabbix::SINKS,
+        histories: watchbell_zabbix::HISTORIES,
+    },
 ];
 
 /// The kinds that a config may name.

@@ -50,6 +50,8 @@ pub fn quantity(value: f64, unit: Unit) -> String {
         Unit::Amperes => plain(" A"),
         Unit::Watts => plain(" W"),
         Unit::Hertz => plain(" Hz"),
+        Unit::BitsPerSecond => plain(" bit/s"),
+        Unit::Milliseconds => seconds(value / 1000.0),
         Unit::None | Unit::Count | Unit::Bool => plain(""),
     }
 }

@@ -9,6 +9,7 @@ mod fields;
 mod metrics;
 pub mod schema;
 mod shared;
+mod vocabulary;
 
 use std::path::PathBuf;
 
@@ -40,6 +41,8 @@ pub enum Topic {
     Api,
     /// JSON schema of `watchbell.yaml`, for editors.
     Schema,
+    /// Every name in common words.
+    Vocabulary,
 }
 
 impl Topic {
@@ -51,6 +54,7 @@ impl Topic {
             Self::Metrics => "metrics.md",
             Self::Api => "api.md",
             Self::Schema => "config.schema.json",
+            Self::Vocabulary => "vocabulary.md",
         }
     }
 
@@ -63,6 +67,7 @@ impl Topic {
             Self::Metrics => metrics::page(registry),
             Self::Api => api::page(),
             Self::Schema => format!("{:#}\n", schema::of_config(registry)),
+            Self::Vocabulary => vocabulary::page(),
         }
     }
 }

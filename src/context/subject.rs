@@ -148,7 +148,8 @@ impl Facts<'_> {
 fn hosts(name: &str, mapping: &Mapping) -> Vec<String> {
     let mut all = vec![name.to_owned()];
     for label in ["instance", HOST] {
-        let resolved = mapping.entity(|asked| if asked == label { name } else { "" }).to_owned();
+        let given = mapping.host(|asked| if asked == label { name } else { "" });
+        let resolved = given.map(|given| given.name.into_owned()).unwrap_or_default();
         if !resolved.is_empty() && !all.contains(&resolved) {
             all.push(resolved);
         }

@@ -1,5 +1,6 @@
 //! The threads of the shards, and the way to reach them.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +23,7 @@ pub struct ShardMeta {
     pub count: u32,
     /// Events that the alerting stage never saw.
     pub lost_events: u64,
-    hosts_seen: Vec<bool>,
+    hosts_seen: HashSet<Box<str>>,
     verdicts: [u64; Pattern::ALL.len()],
 }
 
@@ -33,13 +34,9 @@ impl ShardMeta {
         Self { index, count, ..Self::default() }
     }
 
-    /// Whether `entity` is seen for the first time.
-    pub fn note_host(&mut self, entity: u32) -> bool {
-        let at = entity as usize;
-        if self.hosts_seen.len() <= at {
-            self.hosts_seen.resize(at + 1, false);
-        }
-        !std::mem::replace(&mut self.hosts_seen[at], true)
+    /// Whether this name of a host is seen for the first time.
+    pub fn note_host(&mut self, name: &str) -> bool {
+        !self.hosts_seen.contains(name) && self.hosts_seen.insert(name.into())
     }
 
     /// Counts a verdict.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use watchbell_detect::Insight;
 use watchbell_normalize::Provenance;
-use watchbell_series::{MetricKind, Selector, SeriesId, SeriesSpec, labels};
+use watchbell_series::{MetricKind, Selector, SeriesId, SeriesSpec, Unit, labels};
 
 use super::alerts::Question;
 use super::shard::Shard;
@@ -22,6 +22,10 @@ pub struct Found {
     pub about: About,
     /// Its name in common words.
     pub metric: String,
+    /// Unit that values have in common words, and what makes one of these out of one of its own.
+    pub common_unit: Unit,
+    /// See `common_unit`.
+    pub factor: f64,
     /// Kind as it was sent.
     pub kind: MetricKind,
     /// What rules say of it.
@@ -62,11 +66,13 @@ impl Shard {
             }
             let Some(raw) = normalizer.slot_raw(slot) else { continue };
             let host = || normalizer.entity(slot).map_or("", |entity| normalizer.entity_name(entity));
-            let get = |name: &str| match normalizer.label(raw, name) {
-                "" if name == "host" => host(),
-                value => value,
+            // A host is selected by its own name and by the one that the series carries.
+            let carried = |name: &str| normalizer.label(raw, name);
+            let of_host = |name: &str| if name == "host" { host() } else { carried(name) };
+            let selects = |selector: &Selector| {
+                selector.matches_by(of_host) || (!carried("host").is_empty() && selector.matches_by(carried))
             };
-            if !selectors.iter().any(|selector| selector.matches_by(get)) {
+            if !selectors.iter().any(selects) {
                 continue;
             }
             *matched += 1;
@@ -86,6 +92,8 @@ impl Shard {
                 id: info.id,
                 about,
                 metric: info.metric,
+                common_unit: info.common_unit,
+                factor: info.factor,
                 kind: info.kind,
                 spec: normalizer.spec(slot).unwrap_or_default(),
                 rules: normalizer.provenance(slot),

@@ -66,6 +66,8 @@ pub struct Rehearsal {
     shard: Shard,
     events: mpsc::Receiver<Vec<Event>>,
     book: Book,
+    /// Names of hosts as of this number are settled.
+    hosts: Option<u64>,
 }
 
 impl Rehearsal {
@@ -76,7 +78,7 @@ impl Rehearsal {
         let normalizer = Normalizer::new(setup.rules, ShardOf { index: 0, count: 1 }, setup.limits);
         let judge = Judge::new(setup.judging, setup.time);
         let shard = Shard::new(ShardMeta::new(0, 1), normalizer, judge, None, alerts, setup.limits.idle_ms);
-        Self { shard, events, book: Book::new(setup.alerts, &setup.external_url) }
+        Self { shard, events, book: Book::new(setup.alerts, &setup.external_url), hosts: None }
     }
 
     /// Takes a batch as it arrives at its `received_ms`, then lets the clock tick: what became of its samples,
@@ -93,6 +95,7 @@ impl Rehearsal {
         // With one shard no series belongs elsewhere.
         let which: Vec<u32> = (0..batch.series.len() as u32).collect();
         let receipt = self.shard.ingest(batch, &which);
+        self.shard.settle_hosts(&mut self.hosts);
         self.drain(batch.received_ms, changes);
         receipt.part
     }

@@ -17,6 +17,7 @@ use super::alerts::AlertStage;
 use super::checkpoint::Checkpointer;
 use super::explain::Explainer;
 use super::handle::{ShardHandle, ShardMeta, ShardThread};
+use super::hosts::{HostBook, SharedHosts};
 use super::ingest::{Gate, NewHost, Router};
 use super::scores::ScoreView;
 use super::shard::{Event, Shard};
@@ -82,6 +83,7 @@ pub struct Service {
     gate: Arc<Gate>,
     shards: Arc<[ShardHandle]>,
     current: Arc<Mutex<Current>>,
+    book: Arc<HostBook>,
     threads: Vec<ShardThread>,
     /// Locked for this process as long as it runs.
     data_dir: DataDir,
@@ -126,7 +128,8 @@ impl Service {
         let (stop, shutdown) = Shutdown::channel();
         let (verdicts, verdict_queue) = mpsc::channel(VERDICTS);
         let loaded = rules::load(&settings).map_err(|problems| anyhow!(problems.join("\n")))?;
-        let struck = strikes::shared(&journal, Arc::clone(&loaded)).await?;
+        let hosts = SharedHosts::default();
+        let struck = strikes::shared(&journal, Arc::clone(&loaded), Arc::clone(&hosts)).await?;
         let current = Arc::new(Mutex::new(Current {
             rules: loaded,
             judging: judge_config(&settings),
@@ -163,12 +166,14 @@ impl Service {
         let scores: Arc<dyn Scores> =
             Arc::new(ScoreView::new(Arc::clone(&shards), Arc::clone(&clock), Arc::clone(&judged), board.clone()));
 
+        let book = HostBook::new(Arc::clone(&shards), Arc::clone(&current), Arc::clone(&hosts), metrics.clone());
         let (reload, reloads) = mpsc::channel(4);
         let explainer = Arc::new(OnceLock::new());
         let own = api::router(Api {
             explainer: Arc::clone(&explainer),
             metrics: metrics.clone(),
             scores: Arc::clone(&scores),
+            book: Arc::clone(&book),
             gate: Arc::clone(&gate),
             reload,
             banner,
@@ -249,8 +254,16 @@ impl Service {
             tokio::spawn(sweeper.run(shutdown.clone())),
             tokio::spawn(Arc::clone(&checkpointer).run(settings.checkpoint_interval, shutdown.clone())),
         ];
-        let ticks =
-            running::Around { shards: Arc::clone(&shards), clock: Arc::clone(&clock), board, metrics: metrics.clone() };
+        // Before anybody asks for a host, also those of what was restored.
+        book.look().await;
+        tasks.push(tokio::spawn(Arc::clone(&book).run(shutdown.clone())));
+        let ticks = running::Around {
+            shards: Arc::clone(&shards),
+            clock: Arc::clone(&clock),
+            board,
+            book: Arc::clone(&book),
+            metrics: metrics.clone(),
+        };
         let ticking = Running::start(&settings, ticks).await?;
         let warm = checked.history.map(|history| {
             let ingest = Arc::new(strikes::Stripped::new(Arc::clone(&around.ingest), Arc::clone(&struck)));
@@ -260,6 +273,7 @@ impl Service {
         let strikes = Strikes {
             journal,
             windows: struck,
+            hosts,
             rules: mapping,
             warm: warm.clone(),
             ingest: Arc::clone(&around.ingest),
@@ -281,6 +295,7 @@ impl Service {
             gate,
             shards,
             current,
+            book,
             threads,
             data_dir,
             sources: HashMap::new(),
@@ -452,6 +467,7 @@ impl Service {
                 })
                 .await;
         }
+        self.book.look_anew().await;
         logging::set_level(new.log.level);
         let mut said: Vec<String> = difference.settings.iter().map(|path| format!("`{path}` changed")).collect();
         // The folder is that of the start, whatever the config says now.

@@ -4,6 +4,7 @@
 //! bounded in time: a batch, a page of readings, a slice of a checkpoint. So there are no locks, and a
 //! reader never holds up a batch for longer than one slice.
 
+mod hosts;
 mod limits;
 mod quiet;
 mod relearn;
@@ -26,6 +27,7 @@ use crate::store::wal::{SegmentNo, Wal};
 
 mod tick;
 
+pub use hosts::HostUse;
 use report::Tracked;
 pub use tick::{Grouping, Place, Sighting};
 
@@ -265,6 +267,9 @@ impl Shard {
         for (slot, spec) in &normalized.respecified {
             judge.set_spec(*slot, spec);
         }
+        for (slot, entity) in &normalized.rehomed {
+            judge.set_entity(*slot, *entity);
+        }
         for slot in &normalized.restarted {
             judge.reset(*slot);
         }
@@ -282,7 +287,8 @@ impl Shard {
     fn new_hosts(&mut self) -> Vec<(String, String)> {
         let mut found = Vec::new();
         for admission in &self.normalized.admitted {
-            if self.meta.note_host(admission.entity) {
+            let Some(name) = self.normalizer.carried_host(admission.entity) else { continue };
+            if self.meta.note_host(&name.name) {
                 let labels = self.normalizer.slot_raw(admission.slot).map(|raw| self.labels(raw));
                 let instance = labels.as_ref().and_then(|labels| labels.get("instance")).unwrap_or_default();
                 found.push((self.normalizer.entity_name(admission.entity).to_owned(), instance.to_owned()));
@@ -481,7 +487,9 @@ impl Shard {
         let Some(slot) = restored.slot else { return Ok(()) };
         self.judge.admit(slot, &restored.spec, restored.entity);
         self.tick.note_one(slot);
-        self.meta.note_host(restored.entity);
+        if let Some(name) = self.normalizer.carried_host(restored.entity) {
+            self.meta.note_host(&name.name);
+        }
         if judged.is_empty() || restored.changed {
             return Ok(());
         }

@@ -19,6 +19,7 @@ use watchbell_series::{RawBatch, SeriesId};
 
 use super::checkpoint::Checkpointer;
 use super::handle::ShardHandle;
+use super::hosts::SharedHosts;
 use super::warm::WarmStart;
 use crate::store::journal::{Journal, JournalError, Strike, StrikeState};
 use crate::telemetry::metrics;
@@ -64,9 +65,9 @@ pub enum Order {
 ///
 /// # Errors
 /// The journal can not be read.
-pub async fn shared(journal: &Journal, rules: Arc<Rules>) -> Result<Shared, JournalError> {
+pub async fn shared(journal: &Journal, rules: Arc<Rules>, hosts: SharedHosts) -> Result<Shared, JournalError> {
     let windows = windows_of(&journal.strikes().await?);
-    Ok(Arc::new(arc_swap::ArcSwap::from_pointee(Windows::new(windows, rules))))
+    Ok(Arc::new(arc_swap::ArcSwap::from_pointee(Windows::new(windows, rules, hosts))))
 }
 
 fn windows_of(strikes: &[Strike]) -> Vec<Window> {
@@ -80,6 +81,8 @@ pub struct Strikes {
     pub journal: Arc<Journal>,
     /// What is struck out now.
     pub windows: Shared,
+    /// The hosts of all names.
+    pub hosts: SharedHosts,
     /// The mapping rules in force.
     pub rules: Arc<dyn Fn() -> Arc<Rules> + Send + Sync>,
     /// Where history comes from.
@@ -184,7 +187,7 @@ impl Strikes {
 
     async fn renew(&self) -> Result<(), JournalError> {
         let windows = windows_of(&self.journal.strikes().await?);
-        self.windows.store(Arc::new(Windows::new(windows, (self.rules)())));
+        self.windows.store(Arc::new(Windows::new(windows, (self.rules)(), Arc::clone(&self.hosts))));
         Ok(())
     }
 
@@ -250,7 +253,7 @@ impl Strikes {
     async fn relearn(&self, strike: &Strike) -> Result<(i64, String), String> {
         let Some(warm) = &self.warm else { return Err(Refused::NoHistory.to_string()) };
         let of_strike = Window { selectors: strike.selectors.clone(), start_ms: 0, end_ms: 0 };
-        let of_strike = Arc::new(Windows::new(vec![of_strike], (self.rules)()));
+        let of_strike = Arc::new(Windows::new(vec![of_strike], (self.rules)(), Arc::clone(&self.hosts)));
         let mut places: HashMap<SeriesId, (usize, u32)> = HashMap::new();
         let (mut by_series, mut by_instance) = (BTreeSet::new(), BTreeSet::new());
         for (index, shard) in self.shards.iter().enumerate() {

@@ -37,6 +37,7 @@ use watchbell_adapter_api::{Clock, Metrics, Shutdown};
 use watchbell_detect::{JointConfig, Seeded};
 
 use super::handle::ShardHandle;
+use super::hosts::HostBook;
 use super::shard::{Grouping, Place};
 use crate::clock::Timer;
 use crate::config::Settings;
@@ -72,6 +73,7 @@ pub struct Ticker {
     clock: Arc<dyn Clock>,
     thread: FleetThread,
     board: Board,
+    book: Arc<HostBook>,
     models: Models,
     grouping: Arc<Grouping>,
     tick_ms: i64,
@@ -123,11 +125,11 @@ impl Ticker {
     ///
     /// # Errors
     /// The folder can not be used, or the system refuses a thread.
-    pub async fn start(
+    pub(super) async fn start(
         settings: &Settings,
         shards: Arc<[ShardHandle]>,
         clock: Arc<dyn Clock>,
-        board: Board,
+        (board, book): (Board, Arc<HostBook>),
         own: &Metrics,
     ) -> anyhow::Result<Option<Self>> {
         let Some(config) = fleet_config(settings) else { return Ok(None) };
@@ -140,6 +142,7 @@ impl Ticker {
             clock,
             thread,
             board,
+            book,
             models: Models::open(&settings.data_dir)?,
             grouping: Arc::new(Grouping { by: settings.detect.peers.group_by.clone() }),
             tick_ms,
@@ -232,6 +235,10 @@ impl Ticker {
 
     /// Learns of series that came and went, and lets new ones take over their group's state.
     async fn poll(&mut self, now_ms: i64) -> Result<(), FleetFailed> {
+        let renamed = self.book.take_renamed();
+        if !renamed.is_empty() {
+            self.thread.call(move |fleet| renamed.iter().for_each(|(old, new)| fleet.rename(old, new))).await?;
+        }
         for (index, shard) in self.shards.iter().enumerate() {
             let panics = shard.panics();
             if !self.began || panics != self.panics[index] {

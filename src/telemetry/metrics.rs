@@ -50,6 +50,11 @@ table! {
         "Faults of the data rather than of the system it tells of, such as gaps, resets and clock skew.");
     /// Time from a batch's arrival until all of it is judged.
     INGEST_SECONDS = seconds("watchbell_ingest_seconds", &[], "Seconds from a batch's arrival until all of it is judged.");
+    /// Hosts.
+    HOSTS = gauge("watchbell_hosts", &[], "Hosts that series belong to, each counted once under all its names.");
+    /// Names of hosts that may mean one host or several.
+    HOST_CONFLICTS = gauge("watchbell_host_conflicts", &[],
+        "Names that may mean one host or several and stay apart until a row of entities.yaml says which.");
     /// Series by state.
     SERIES = gauge("watchbell_series", &["state"],
         "Series: held (all that are known), judged (those with a judge), ready (those with a score), anomalous (those over 1.0).");

@@ -12,6 +12,7 @@ mod cli;
 mod crash;
 mod explain;
 mod hosts;
+mod names;
 mod outage;
 mod peers;
 mod reload;

@@ -4,3 +4,5 @@ mod host;
 pub(crate) mod icinga;
 mod nagios;
 mod prometheus;
+mod three_tools;
+mod zabbix;

@@ -133,6 +133,15 @@ impl Judge {
         }
     }
 
+    /// Counts the series at `slot` for another entity from now on; what was learned stays.
+    pub fn set_entity(&mut self, slot: u32, entity: u32) {
+        let Some(hot) = self.hot.get_mut(slot).filter(|hot| hot.is(flag::ADMITTED)) else { return };
+        let (counted, none) = (hot.counted(), crate::entity::Standing::default());
+        self.entities.change(hot.entity, counted, none);
+        self.entities.change(entity, none, counted);
+        hot.entity = entity;
+    }
+
     /// Forgets the series at `slot` and all about it.
     pub fn release(&mut self, slot: u32) {
         self.reset(slot);

@@ -24,6 +24,7 @@ use watchbell_series::{MetricKind, Selector, SeriesId, SeriesSpec, Unit};
 use crate::entities::Entities;
 use crate::family::Families;
 use crate::group::Group;
+use crate::hosts::{HostName, HostTable};
 use crate::keymap::KeyMap;
 use crate::limits::{Limits, Shard};
 use crate::output::Normalized;
@@ -96,6 +97,10 @@ pub struct SeriesInfo<'a> {
     pub kind: MetricKind,
     /// Unit of the judged value.
     pub unit: Unit,
+    /// Unit that values of `metric` have in common words.
+    pub common_unit: Unit,
+    /// What a value is to be multiplied by to be in that unit.
+    pub factor: f64,
 }
 
 /// What a shard holds; see [`Normalizer::census`].
@@ -229,10 +234,38 @@ impl Normalizer {
         })
     }
 
-    /// Name of an entity; empty if it is unknown.
+    /// The host of an entity, as [`Normalizer::set_hosts`] has it; empty if it is unknown.
     #[must_use]
     pub fn entity_name(&self, entity: u32) -> &str {
         self.entities.name(entity)
+    }
+
+    /// The name behind an entity, as a source has it.
+    #[must_use]
+    pub fn carried_host(&self, entity: u32) -> Option<&HostName> {
+        self.entities.carried(entity)
+    }
+
+    /// The names of hosts that series carry, in no order.
+    pub fn carried_hosts(&self) -> impl Iterator<Item = &HostName> {
+        self.entities.carried_all()
+    }
+
+    /// Changes whenever [`Normalizer::carried_hosts`] does.
+    #[must_use]
+    pub fn hosts_epoch(&self) -> u64 {
+        self.entities.epoch()
+    }
+
+    /// Goes by `table` from now on; gives the entities that mean another host than before.
+    pub fn set_hosts(&mut self, table: Arc<HostTable>) -> Vec<u32> {
+        self.entities.set_table(table)
+    }
+
+    /// Time of the last sample of the series judged under `slot`, milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn last_ms(&self, slot: u32) -> Option<i64> {
+        self.slot_raw(slot).map(|raw| self.hot[raw].last_ms)
     }
 
     /// The entity of the series judged under `slot`.
@@ -265,6 +298,8 @@ impl Normalizer {
             metric,
             kind: meaning.kind,
             unit: meaning.spec.unit,
+            common_unit: meaning.common_unit,
+            factor: meaning.factor,
         })
     }
 

@@ -17,7 +17,7 @@ pub struct Admission {
 
 /// Result of [`Normalizer::normalize`](crate::Normalizer::normalize) and its sisters.
 ///
-/// To be applied in this order: `released`, `admitted`, `respecified`, `restarted`, `samples`, `ended`.
+/// To be applied in this order: `released`, `admitted`, `respecified`, `rehomed`, `restarted`, `samples`, `ended`.
 /// A slot is never in `samples` of a call both before and after it was released, admitted or restarted in
 /// that call.
 #[derive(Debug, Default)]
@@ -34,6 +34,8 @@ pub struct Normalized {
     pub released: Vec<u32>,
     /// Slots whose spec changed, with the new one; the entity stays.
     pub respecified: Vec<(u32, Arc<SeriesSpec>)>,
+    /// Slots that belong to another entity from now on; what was learned of them stays.
+    pub rehomed: Vec<(u32, u32)>,
     /// Series of the batch that belong to another shard: index in the batch, and the key under which that
     /// shard (`key % count`) knows them.
     pub forward: Vec<(u32, u64)>,
@@ -55,6 +57,7 @@ impl Normalized {
         self.ended.clear();
         self.released.clear();
         self.respecified.clear();
+        self.rehomed.clear();
         self.forward.clear();
         self.aliased.clear();
         self.unknown.clear();

@@ -10,9 +10,13 @@
 mod aside;
 mod detect;
 mod file;
+mod hosts;
+mod vocabulary;
 
 pub use aside::SetAside;
 pub use detect::BUILT_IN_DETECT;
+pub use hosts::GivenHost;
+pub use vocabulary::Word;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,10 +26,14 @@ use regex::RegexSet;
 use watchbell_series::labels::NAME;
 use watchbell_series::{Direction, Matcher, MetricKind, Selector, SeriesSpec, Unit};
 
+use crate::hosts::Guesses;
+
 /// The mappings that are compiled in: the file, as it is named in problems, and its text.
 pub const BUILT_IN: &[(&str, &str)] = &[
+    ("rules/mappings/entities.yaml (built in)", include_str!("../../../rules/mappings/entities.yaml")),
     ("rules/mappings/prometheus.yaml (built in)", include_str!("../../../rules/mappings/prometheus.yaml")),
     ("rules/mappings/nagios.yaml (built in)", include_str!("../../../rules/mappings/nagios.yaml")),
+    ("rules/mappings/zabbix.yaml (built in)", include_str!("../../../rules/mappings/zabbix.yaml")),
 ];
 
 /// Something wrong in a file of rules.
@@ -59,7 +67,7 @@ impl fmt::Display for RuleProblem {
 pub struct Rules {
     /// Names of the files, for places.
     files: Vec<Box<str>>,
-    entity: Vec<EntityLabel>,
+    hosts: hosts::HostRules,
     watch: Vec<Placed>,
     ignore: Vec<Placed>,
     keep: Vec<Placed>,
@@ -104,14 +112,6 @@ pub struct Provenance {
     pub sensitivity: Option<String>,
 }
 
-/// A label that may name the entity.
-#[derive(Debug, Clone)]
-struct EntityLabel {
-    label: String,
-    /// Whether its value is an address, of which only the host counts.
-    address: bool,
-}
-
 /// One row; what is `None` is left to later rows.
 #[derive(Debug, Default)]
 struct Row {
@@ -122,6 +122,9 @@ struct Row {
     when_unit: Option<Unit>,
     name: Option<Arc<str>>,
     unit: Option<Unit>,
+    /// The unit that values of this name have in common words, and what makes one of ours out of one of theirs.
+    common_unit: Option<Unit>,
+    factor: Option<f64>,
     kind: Option<MetricKind>,
     direction: Option<Direction>,
     min_deviation: Option<f64>,
@@ -150,6 +153,9 @@ pub(crate) struct Meaning {
     pub(crate) name: Option<Arc<str>>,
     pub(crate) kind: MetricKind,
     pub(crate) spec: Arc<SeriesSpec>,
+    /// The unit in common words, and what a value is to be multiplied by to be in it.
+    pub(crate) common_unit: Unit,
+    pub(crate) factor: f64,
     /// The rows that say so.
     pub(crate) rows: Box<[u32]>,
 }
@@ -293,8 +299,14 @@ impl Rules {
         self.first(rows, |row| row.unit)
     }
 
-    /// What `rows` say of a series of this kind, the values of which are judged in `unit`; `missing` holds
-    /// where no row says otherwise.
+    /// The unit that values of this name have in common words, where `rows` give one that is not their own.
+    pub(crate) fn common_unit(&self, rows: &[u32]) -> Option<Unit> {
+        self.first(rows, |row| row.common_unit)
+    }
+
+    /// What `rows` say of a series of this kind, the values of which come in `unit`; `missing` holds where no row
+    /// says otherwise. Rules tell distances and bounds in the unit of common words; a series is judged in its own, so
+    /// they are converted here, once, and its values and bands stay as its source shows them.
     pub(crate) fn meaning(&self, rows: &[u32], kind: MetricKind, unit: Unit, missing: bool) -> Meaning {
         // Rates of what only grows, and observed times and sizes, can not be negative.
         let grows = kind == MetricKind::Counter;
@@ -302,33 +314,41 @@ impl Rules {
         let positive = grows || (observed && matches!(unit, Unit::Seconds | Unit::Bytes));
         let legal_min = if positive { 0.0 } else { f64::NEG_INFINITY };
         let default = SeriesSpec { missing, legal_min, ..SeriesSpec::default() };
+        let factor = self.first(rows, |row| row.factor).unwrap_or(1.0);
+        let ruled = |get: fn(&Row) -> Option<f64>| self.first(rows, get).map(|value| value / factor);
         let spec = SeriesSpec {
             direction: self.first(rows, |r| r.direction).unwrap_or(default.direction),
             unit,
-            min_deviation: self.first(rows, |r| r.min_deviation).unwrap_or(default.min_deviation),
+            min_deviation: ruled(|r| r.min_deviation).unwrap_or(default.min_deviation),
             min_relative_deviation: self
                 .first(rows, |r| r.min_relative_deviation)
                 .unwrap_or(default.min_relative_deviation),
-            legal_min: self.first(rows, |r| r.legal_min).unwrap_or(default.legal_min),
-            legal_max: self.first(rows, |r| r.legal_max).unwrap_or(default.legal_max),
+            legal_min: ruled(|r| r.legal_min).unwrap_or(default.legal_min),
+            legal_max: ruled(|r| r.legal_max).unwrap_or(default.legal_max),
             sensitivity: self.first(rows, |r| r.sensitivity).unwrap_or(default.sensitivity),
             flatline: self.first(rows, |r| r.flatline).unwrap_or(default.flatline),
             missing: self.first(rows, |r| r.missing).unwrap_or(default.missing),
         };
-        Meaning { name: self.name(rows), kind, spec: Arc::new(spec), rows: rows.into() }
+        let common_unit = self.common_unit(rows).unwrap_or(unit);
+        Meaning { name: self.name(rows), kind, spec: Arc::new(spec), common_unit, factor, rows: rows.into() }
     }
 
-    /// The entity of a series with these label values; empty where no label names one.
+    /// The name of the host of a series with these label values; `None` where nothing names one.
     #[must_use]
-    pub fn entity<'a>(&self, get: impl Fn(&str) -> &'a str) -> &'a str {
-        for by in &self.entity {
-            let value = get(&by.label);
-            let value = if by.address { crate::entities::host_of(value) } else { value };
-            if !value.is_empty() {
-                return value;
-            }
-        }
-        ""
+    pub fn host<'a>(&'a self, get: impl Fn(&str) -> &'a str + Copy) -> Option<GivenHost<'a>> {
+        self.hosts.given(get)
+    }
+
+    /// What gave the name of a host, in words.
+    #[must_use]
+    pub fn host_rule(&self, given: &GivenHost<'_>) -> String {
+        self.hosts.said(given, |place| self.place(place))
+    }
+
+    /// What may be guessed about names of hosts.
+    #[must_use]
+    pub fn guesses(&self) -> &Guesses {
+        self.hosts.guesses()
     }
 
     fn first<T>(&self, rows: &[u32], get: impl Fn(&Row) -> Option<T>) -> Option<T> {

@@ -126,6 +126,10 @@ pub enum Unit {
     Hertz,
     /// 0 or 1.
     Bool,
+    /// Bits per second.
+    BitsPerSecond,
+    /// Milliseconds.
+    Milliseconds,
 }
 
 impl Unit {
@@ -163,6 +167,8 @@ const ALL_UNITS: &[(Unit, &str)] = &[
     (Unit::Watts, "watts"),
     (Unit::Hertz, "hertz"),
     (Unit::Bool, "bool"),
+    (Unit::BitsPerSecond, "bits_per_second"),
+    (Unit::Milliseconds, "milliseconds"),
 ];
 
 impl FromStr for Unit {

@@ -183,21 +183,25 @@ impl Test<'_> {
             Direction::Both => "both",
         };
         compare("name", want.name.clone(), found.metric.clone());
-        compare("unit", want.unit.map(|unit| unit.as_str().to_owned()), spec.unit.as_str().to_owned());
+        compare("unit", want.unit.map(|unit| unit.as_str().to_owned()), found.common_unit.as_str().to_owned());
         compare("kind", want.kind.map(|kind| kind.to_string()), found.kind.to_string());
         compare("host", want.host.clone(), found.about.entity.clone());
         compare("bad", want.bad.map(|way| bad(way).to_owned()), bad(spec.direction).to_owned());
         compare("flatline", want.flatline.map(|flag| flag.to_string()), spec.flatline.to_string());
         compare("missing", want.missing.map(|flag| flag.to_string()), spec.missing.to_string());
+        // Rules and tests of them speak in common units; half a millionth is a matter of rounding.
+        let rounded = |value: f64| format!("{value:.6e}");
+        let last = found.insight.reading.value * found.factor;
+        compare("value", want.value.map(rounded), rounded(last));
         for (name, number) in &want.numbers {
             let got = match *name {
-                "min_deviation" => spec.min_deviation,
+                "min_deviation" => spec.min_deviation * found.factor,
                 "min_relative_deviation" => spec.min_relative_deviation,
-                "legal_min" => spec.legal_min,
-                "legal_max" => spec.legal_max,
+                "legal_min" => spec.legal_min * found.factor,
+                "legal_max" => spec.legal_max * found.factor,
                 _ => spec.sensitivity,
             };
-            compare(name, Some(number.to_string()), got.to_string());
+            compare(name, Some(rounded(*number)), rounded(got));
         }
         if !wrong.is_empty() {
             self.fault(want.line, step, format!("{}\n{}", want.select, wrong.join("\n")));

@@ -55,6 +55,7 @@ pub(super) struct Mapping {
     pub(super) unit: Option<Unit>,
     pub(super) kind: Option<MetricKind>,
     pub(super) host: Option<String>,
+    pub(super) value: Option<f64>,
     pub(super) bad: Option<Direction>,
     /// Names of numbers of the spec, and what they should be.
     pub(super) numbers: Vec<(&'static str, f64)>,
@@ -220,6 +221,7 @@ impl Reader<'_> {
             unit: raw.unit.as_ref().and_then(|unit| self.parsed(unit)),
             kind: raw.kind.as_ref().and_then(|kind| self.parsed(kind)),
             host: raw.host.clone(),
+            value: raw.value,
             bad: raw.bad.as_ref().and_then(|bad| self.parsed(bad)),
             numbers: numbers.into_iter().filter_map(|(name, number)| Some((name, number?))).collect(),
             flatline: raw.flatline,

@@ -63,6 +63,8 @@ pub(super) struct RawMapping {
     pub(super) unit: Option<Spanned<String>>,
     pub(super) kind: Option<Spanned<String>>,
     pub(super) host: Option<String>,
+    /// Last value, in the unit of common words.
+    pub(super) value: Option<f64>,
     pub(super) bad: Option<Spanned<String>>,
     pub(super) min_deviation: Option<f64>,
     pub(super) min_relative_deviation: Option<f64>,

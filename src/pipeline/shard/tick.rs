@@ -120,6 +120,7 @@ impl TickState {
         }
         let admitted = normalized.admitted.iter().map(|admission| admission.slot);
         let respecified = normalized.respecified.iter().map(|(slot, _)| *slot);
+        let respecified = respecified.chain(normalized.rehomed.iter().map(|(slot, _)| *slot));
         for slot in normalized.released.iter().copied().chain(admitted).chain(respecified) {
             self.changed.insert(slot);
             self.peers.remove(&slot);
@@ -131,6 +132,11 @@ impl TickState {
         if self.grouping.is_some() {
             self.changed.insert(slot);
         }
+    }
+
+    /// Whether anybody asks for what changed.
+    pub(super) fn is_watched(&self) -> bool {
+        self.grouping.is_some()
     }
 
     /// The reading of a series with what its peers say of it.

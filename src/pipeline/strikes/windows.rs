@@ -7,6 +7,8 @@ use watchbell_normalize::Rules;
 use watchbell_series::labels::{NAME, hash_canonical, iter_canonical};
 use watchbell_series::{Mode, NativeHistogram, RawBatch, RawSample, STALE_NAN_BITS, Selector, SeriesId};
 
+use crate::pipeline::hosts::SharedHosts;
+
 /// What parts of classic histograms and summaries end with, and what tells them apart.
 const PARTS: [&str; 3] = ["_bucket", "_count", "_sum"];
 const PART_LABELS: [&str; 2] = ["le", "quantile"];
@@ -27,13 +29,14 @@ pub struct Window {
 pub struct Windows {
     windows: Vec<Window>,
     rules: Arc<Rules>,
+    hosts: SharedHosts,
 }
 
 impl Windows {
-    /// These windows; `rules` say to which host a series belongs.
+    /// These windows; `rules` say how a series names its host, and `hosts` which one that is.
     #[must_use]
-    pub fn new(windows: Vec<Window>, rules: Arc<Rules>) -> Self {
-        Self { windows, rules }
+    pub fn new(windows: Vec<Window>, rules: Arc<Rules>, hosts: SharedHosts) -> Self {
+        Self { windows, rules, hosts }
     }
 
     /// Whether there is none.
@@ -48,14 +51,18 @@ impl Windows {
         self.windows.iter().any(|window| self.is_about(window, labels))
     }
 
-    /// The label `host` is the machine of the series, where it has no such label itself. A histogram is selected by
+    /// The label `host` is the machine of the series, or the name that the series carries itself. A histogram is selected by
     /// the name of any series that comes of it, `x_bucket` or `x:p99`, and always with all its parts.
     fn is_about(&self, window: &Window, labels: &[u8]) -> bool {
         let own = |name: &str| iter_canonical(labels).find(|(n, _)| *n == name).map_or("", |(_, value)| value);
         let is_part = PARTS.iter().any(|end| own(NAME).ends_with(end)) || !own(PART_LABELS[1]).is_empty();
         let matches = |selector: &Selector| {
             selector.matchers().iter().all(|matcher| match matcher.name() {
-                "host" if own("host").is_empty() => matcher.matches(self.rules.entity(own)),
+                "host" => {
+                    let given = self.rules.host(own).map(|given| given.name).unwrap_or_default();
+                    let carried = own("host");
+                    matcher.matches(self.hosts.load().host(&given)) || (!carried.is_empty() && matcher.matches(carried))
+                }
                 NAME if !matcher.matches(own(NAME)) => {
                     let family = PARTS.iter().find_map(|end| own(NAME).strip_suffix(end)).unwrap_or(own(NAME));
                     let ends = PARTS.iter().chain(&[":mean", ":rate", ":p50", ":p90", ":p99"]);
@@ -168,7 +175,7 @@ mod tests {
         let selectors = vec![selector.parse().expect("a selector")];
         let file = r#"{"entity": [{"label": "instance", "address": true}]}"#;
         let rules = Rules::load(&[("test", file)], &[]).expect("valid");
-        Windows::new(vec![Window { selectors, start_ms, end_ms }], Arc::new(rules))
+        Windows::new(vec![Window { selectors, start_ms, end_ms }], Arc::new(rules), SharedHosts::default())
     }
 
     fn labels(name: &str) -> Labels {

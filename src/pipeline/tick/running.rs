@@ -12,6 +12,7 @@ use super::published::Published;
 use super::{Ticker, fleet_config};
 use crate::config::Settings;
 use crate::pipeline::handle::ShardHandle;
+use crate::pipeline::hosts::HostBook;
 
 /// What the stage works on.
 #[derive(Clone)]
@@ -22,6 +23,8 @@ pub struct Around {
     pub clock: Arc<dyn Clock>,
     /// Where readers look at hosts.
     pub board: Board,
+    /// How hosts are called.
+    pub book: Arc<HostBook>,
     /// Own metrics.
     pub metrics: Metrics,
 }
@@ -69,8 +72,8 @@ impl Running {
     }
 
     async fn begin(&mut self, settings: &Settings) -> anyhow::Result<()> {
-        let Around { shards, clock, board, metrics } = self.around.clone();
-        let ticker = Ticker::start(settings, shards, clock, board, &metrics).await?;
+        let Around { shards, clock, board, book, metrics } = self.around.clone();
+        let ticker = Ticker::start(settings, shards, clock, (board, book), &metrics).await?;
         let (stop, shutdown) = Shutdown::channel();
         self.ticking = ticker.map(|ticker| (stop, tokio::spawn(ticker.run(shutdown))));
         self.config = wanted(settings);

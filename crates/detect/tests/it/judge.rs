@@ -289,6 +289,20 @@ fn a_series_settles_once_it_was_watched_for_long() {
 }
 
 #[test]
+fn a_series_goes_over_to_another_entity_with_all_it_learned() {
+    let mut feed = Feed::new(SeriesSpec::default());
+    feed.put_all(0..2000, quiet);
+    let before = feed.reading();
+    feed.judge.set_entity(0, 8);
+    assert_eq!(feed.reading(), before);
+    let count = EntityCount { judged: 1, ready: 1, anomalous: 0, settled: 0 };
+    assert_eq!(feed.judge.entities().collect::<Vec<_>>(), [(8, count)]);
+    feed.judge.set_entity(7, 8);
+    feed.judge.release(0);
+    assert_eq!(feed.judge.entities().count(), 0);
+}
+
+#[test]
 fn a_tracked_series_reports_each_sample() {
     let mut feed = Feed::new(SeriesSpec::default());
     feed.judge.track(0, true);

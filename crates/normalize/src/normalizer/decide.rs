@@ -58,7 +58,8 @@ pub(super) fn decide<'a>(
     let unit = if unit == Unit::None { unit_of_name(name) } else { unit };
     let unit = if role == Role::Counter { unit.rate() } else { unit };
     let common = names.rules().name(&rows);
-    names.judging(common.as_deref().unwrap_or(name), unit, get, &mut rows);
+    let judged_in = names.rules().common_unit(&rows).unwrap_or(unit);
+    names.judging(common.as_deref().unwrap_or(name), judged_in, get, &mut rows);
     Decision { meaning: names.meaning_id(&rows, kind, unit, true), ..aside }
 }
 

@@ -214,6 +214,7 @@ impl Normalizer {
                     Some(meaning) => {
                         self.cold[raw].meaning = meaning;
                         out.respecified.push((self.hot[raw].link, self.names.meaning(meaning).spec.clone()));
+                        self.rehome(raw, out);
                     }
                     None => {
                         self.release(raw, out);

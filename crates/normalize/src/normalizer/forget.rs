@@ -50,6 +50,7 @@ impl Normalizer {
     pub fn set_rules(&mut self, rules: Arc<Rules>, out: &mut Normalized) {
         self.start(out);
         self.names = Names::new(rules);
+        self.entities.next_generation();
         for raw in 0..self.raw_len() {
             match self.hot[raw].role {
                 Role::Free | Role::Own | Role::Forward | Role::Alias => {}
@@ -98,21 +99,16 @@ impl Normalizer {
             return;
         }
         let group_key = group_key(&pairs, get(NAME));
-        let entity = self.names.rules().entity(get);
-        let moved = self.hot[raw].role.judged() && self.entities.name(self.cold[raw].entity) != entity;
-        if moved && decision.role.judged() {
-            // Another entity: for those who judge it is another series.
-            self.drop_role(raw, out);
-            self.hot[raw].restart();
-            self.take_role(raw, &decision, group_key.unwrap_or(0), out);
-            return;
-        }
         // Ids of meanings are those of the new rules: what stayed the same is told apart by its spec.
         if self.hot[raw].role.judged() && decision.role.judged() {
             self.cold[raw].meaning = decision.meaning;
             out.respecified.push((self.hot[raw].link, self.names.meaning(decision.meaning).spec.clone()));
         }
+        let stays = self.hot[raw].role.judged() && decision.role.judged();
         self.become_(raw, &decision, group_key, out);
+        if stays {
+            self.rehome(raw, out);
+        }
     }
 
     /// Empties `out` and lets go of what the call before still had to keep.

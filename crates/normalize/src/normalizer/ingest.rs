@@ -85,6 +85,9 @@ impl Normalizer {
         }
         if hot.flags & UNCLAIMED != 0 && self.source != UNCOUNTED {
             self.count_for(raw, self.source);
+            if self.hot[raw].role.judged() {
+                self.rehome(raw, out);
+            }
         }
         let hot = &mut self.hot[raw];
         let native = series.histograms_len > 0;

@@ -192,11 +192,34 @@ impl Normalizer {
         let get = |name: &str| {
             ids.iter().map(|id| self.pairs.get(*id)).find(|(n, _)| *n == name).map_or("", |(_, value)| value)
         };
-        let entity = self.entities.intern(self.names.rules().entity(get));
+        // What comes of a histogram is brought by whoever brings its parts.
+        let source = if self.hot[raw].role == Role::Derived { self.source } else { self.cold[raw].source };
+        let rules = self.names.rules();
+        let entity = self.entities.intern(self.sources.tag(source), rules.host(get).as_ref(), rules);
         (self.cold[raw].entity, self.cold[raw].meaning) = (entity, meaning);
         self.hot[raw].link = slot;
         let spec = self.names.meaning(meaning).spec.clone();
         out.admitted.push(Admission { slot, entity, spec });
+    }
+
+    /// Looks again whose the judged series `raw` is; what was learned of it stays.
+    pub(super) fn rehome(&mut self, raw: u32, out: &mut Normalized) {
+        let ids = self.spans.get(self.cold[raw].labels_at, self.cold[raw].labels_len);
+        let get = |name: &str| {
+            ids.iter().map(|id| self.pairs.get(*id)).find(|(n, _)| *n == name).map_or("", |(_, value)| value)
+        };
+        let before = self.cold[raw].entity;
+        let source = match self.hot[raw].role {
+            Role::Derived => self.entities.carried(before).map_or(0, |name| name.source),
+            _ => self.sources.tag(self.cold[raw].source),
+        };
+        let rules = self.names.rules();
+        let entity = self.entities.intern(source, rules.host(get).as_ref(), rules);
+        self.entities.release(before);
+        if entity != before {
+            self.cold[raw].entity = entity;
+            out.rehomed.push((self.hot[raw].link, entity));
+        }
     }
 
     /// Looks again at what `raw` is: metadata, or the source itself, says something new of its kind.

@@ -9,12 +9,15 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 use watchbell_series::{Direction, MetricKind, Selector, Unit};
 
-use super::{EntityLabel, Place, Placed, Row, RuleProblem, Rules};
+use super::hosts::{EntityRow, HostsBlock, HostsSoFar};
+use super::{Place, Placed, Row, RuleProblem, Rules};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    entity: Option<Vec<EntityRow>>,
+    #[serde(default)]
+    entity: Vec<EntityRow>,
+    hosts: Option<HostsBlock>,
     watch: Option<Vec<Spanned<String>>>,
     #[serde(default)]
     ignore: Vec<Spanned<String>>,
@@ -26,20 +29,14 @@ struct File {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct EntityRow {
-    label: Spanned<String>,
-    #[serde(default)]
-    address: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct MetricRow {
     metric: Option<Spanned<String>>,
     pattern: Option<Spanned<String>>,
     labels: Option<Spanned<String>>,
     name: Option<Spanned<String>>,
     unit: Option<Spanned<String>>,
+    common_unit: Option<Spanned<String>>,
+    factor: Option<Spanned<f64>>,
     kind: Option<Spanned<String>>,
     bad: Option<Spanned<String>>,
     min_deviation: Option<Spanned<f64>>,
@@ -57,7 +54,7 @@ struct MetricRow {
 pub(super) struct Loader {
     problems: Vec<RuleProblem>,
     files: Vec<Box<str>>,
-    entity: Option<Vec<EntityLabel>>,
+    pub(super) hosts: HostsSoFar,
     watch: Option<Vec<Placed>>,
     ignore: Vec<Placed>,
     keep: Vec<Placed>,
@@ -80,15 +77,15 @@ impl Loader {
             Err(error) => {
                 let line = error.location().map_or(0, |l| l.line() as usize);
                 let message = error.without_snippet().to_string();
-                let hint = "known at the top: entity, watch, ignore, keep, metrics; see rules/mappings/prometheus.yaml";
+                let hint =
+                    "known at the top: entity, hosts, watch, ignore, keep, metrics; see rules/mappings/prometheus.yaml";
                 self.problem(name, line, "", message, hint);
                 return;
             }
         };
-        if let Some(rows) = &file.entity {
-            let labels = self.entity_labels(name, rows);
-            // Labels of earlier files are asked first, those of later ones where a series has none of them.
-            self.entity.get_or_insert_default().extend(labels);
+        self.entity_rows(name, &file.entity);
+        if let Some(hosts) = &file.hosts {
+            self.hosts_block(name, hosts);
         }
         if let Some(watch) = &file.watch {
             if watch.is_empty() {
@@ -111,12 +108,13 @@ impl Loader {
         let patterns = self.set_of(&patterns);
         let detect_patterns = std::mem::take(&mut self.detect_patterns);
         let detect_patterns = self.set_of(&detect_patterns);
+        let hosts = std::mem::take(&mut self.hosts).finish(&mut self.problems);
         if !self.problems.is_empty() {
             return Err(self.problems);
         }
         Ok(Rules {
             files: self.files,
-            entity: self.entity.unwrap_or_default(),
+            hosts,
             watch: self.watch.unwrap_or_else(|| vec![Placed::default()]),
             ignore: self.ignore,
             keep: self.keep,
@@ -174,6 +172,13 @@ impl Loader {
         let labels =
             row.labels.as_ref().and_then(|s| self.parse::<Selector>(at("labels"), s, "like `{mode=\"idle\"}`"));
         let unit = row.unit.as_ref().and_then(|s| self.parse::<Unit>(at("unit"), s, ""));
+        let common_unit = row.common_unit.as_ref().and_then(|s| self.parse::<Unit>(at("common_unit"), s, ""));
+        let factor = self.number(at("factor"), &row.factor, |v| v > 0.0 && v.is_finite());
+        if common_unit.is_some() != factor.is_some() {
+            let message = "`common_unit` and `factor` belong together";
+            let hint = "like `unit: bits_per_second, common_unit: bytes_per_second, factor: 0.125`";
+            self.problem(file, line, field, message, hint);
+        }
         let kind = row.kind.as_ref().and_then(|s| self.parse::<MetricKind>(at("kind"), s, "like `gauge` or `counter`"));
         let direction = row.bad.as_ref().and_then(|s| self.parse::<Direction>(at("bad"), s, ""));
         let name = row.name.as_ref().and_then(|s| self.name(at("name"), s));
@@ -195,6 +200,8 @@ impl Loader {
             when_unit: None,
             name,
             unit,
+            common_unit,
+            factor,
             kind,
             direction,
             min_deviation,
@@ -206,16 +213,6 @@ impl Loader {
             missing: row.missing,
             watch: row.watch,
         });
-    }
-
-    fn entity_labels(&mut self, file: &str, rows: &[EntityRow]) -> Vec<EntityLabel> {
-        for (i, row) in rows.iter().enumerate() {
-            if row.label.value.is_empty() {
-                let line = row.label.referenced.line() as usize;
-                self.problem(file, line, &format!("entity[{i}].label"), "empty", "name a label such as `instance`");
-            }
-        }
-        rows.iter().map(|r| EntityLabel { label: r.label.value.clone(), address: r.address }).collect()
     }
 
     fn selectors(&mut self, file: &str, field: &str, texts: &[Spanned<String>]) -> Vec<Placed> {
@@ -246,7 +243,7 @@ impl Loader {
         Some(n.value)
     }
 
-    fn parse<T: FromStr<Err: ToString>>(
+    pub(super) fn parse<T: FromStr<Err: ToString>>(
         &mut self,
         (file, field): (String, String),
         text: &Spanned<String>,

@@ -12,7 +12,8 @@ fn spec_of(rules: &Rules, labels: &[(&str, &str)]) -> (Option<String>, Meaning, 
     let unit = rules.unit(&rows).unwrap_or_default();
     let unit = if kind == MetricKind::Counter { unit.rate() } else { unit };
     let name = rules.name(&rows);
-    rules.judging(&rules.named(name.as_deref().unwrap_or(labels.name())), unit, get, &mut rows);
+    let judged_in = rules.common_unit(&rows).unwrap_or(unit);
+    rules.judging(&rules.named(name.as_deref().unwrap_or(labels.name())), judged_in, get, &mut rows);
     let meaning = rules.meaning(&rows, kind, unit, true);
     (meaning.name.as_deref().map(str::to_owned), meaning.clone(), watched)
 }
@@ -77,19 +78,6 @@ fn kinds_of_untyped_metrics() {
 }
 
 #[test]
-fn entity_by_the_first_label_that_is_there() {
-    let rules = Rules::built_in().expect("built-in rules");
-    let entity = |labels: &[(&'static str, &'static str)]| {
-        let labels = labels.to_vec();
-        rules.entity(move |name| labels.iter().find(|(n, _)| *n == name).map_or("", |(_, v)| v)).to_owned()
-    };
-    assert_eq!(entity(&[("instance", "10.0.0.1:9100"), ("job", "node")]), "10.0.0.1");
-    assert_eq!(entity(&[("instance", "10.0.0.1:9100"), ("node", "worker-3")]), "worker-3");
-    assert_eq!(entity(&[("instance", "https://example.org:8443/x")]), "example.org");
-    assert_eq!(entity(&[("job", "node")]), "");
-}
-
-#[test]
 fn users_files_go_first_and_only_say_what_differs() {
     let rules = load("metrics:\n  - {metric: node_load1, min_deviation: 3}\n").expect("rules");
     let (name, meaning, _) = spec_of(&rules, &[(NAME, "node_load1")]);
@@ -142,7 +130,7 @@ fn unknown_keys_and_broken_yaml_say_where() {
 }
 
 #[test]
-fn the_built_in_mapping_of_exporters_only_says_what_a_metric_is() {
+fn built_in_mappings_only_say_what_a_metric_is() {
     let rules = Rules::built_in().expect("built-in rules");
     for row in &rules.rows {
         let judges = row.direction.is_some()
@@ -150,10 +138,6 @@ fn the_built_in_mapping_of_exporters_only_says_what_a_metric_is() {
             || row.legal_min.or(row.legal_max).is_some()
             || row.flatline.or(row.missing).is_some();
         let place = rules.place(row.place);
-        // Words of plugins are too many for rules by subject; their rows judge where they stand.
-        if place.starts_with("rules/mappings/nagios.yaml") {
-            continue;
-        }
         assert_eq!(judges, place.starts_with("rules/detect/"), "{place}");
     }
 }
@@ -253,5 +237,34 @@ fn nagios_plugins_have_the_words_of_exporters() {
         let (got, meaning, _) = spec_of(&rules, &labels);
         assert_eq!(got.as_deref(), name, "{label} {unit} {command}");
         assert_eq!(meaning.spec.unit.as_str(), if unit.is_empty() { "none" } else { unit }, "{label}");
+    }
+}
+
+#[test]
+fn every_name_of_other_tools_is_judged_by_subject() {
+    let rules = Rules::built_in().expect("built-in rules");
+    for row in &rules.rows {
+        let (Some(name), file) = (&row.name, rules.place(row.place)) else { continue };
+        if file.starts_with("rules/mappings/prometheus.yaml") {
+            continue;
+        }
+        assert!(!rules.named(name).is_empty(), "{file}: no row of rules/detect says what matters about {name}");
+    }
+}
+
+#[test]
+fn rules_in_common_units_are_converted_to_those_of_the_series() {
+    let rules = Rules::built_in().expect("built-in rules");
+    let bits = [(NAME, "zabbix_net_if_in"), ("p1", "eth0"), ("unit", "bps"), ("host", "a")];
+    let (name, meaning, _) = spec_of(&rules, &bits);
+    assert_eq!((name.as_deref(), meaning.spec.unit), (Some("network.receive.bytes"), Unit::BitsPerSecond));
+    assert_eq!((meaning.common_unit, meaning.factor), (Unit::BytesPerSecond, 0.125));
+    assert_eq!(meaning.spec.min_deviation, 4096.0 * 8.0, "4 KiB a second are as many bits");
+    let (_, meaning, _) = spec_of(&rules, &[(NAME, "zabbix_system_cpu_util"), ("p2", "idle"), ("unit", "%")]);
+    assert_eq!((meaning.spec.min_deviation, meaning.spec.direction), (5.0, Direction::Down));
+    let (_, meaning, _) = spec_of(&rules, &[(NAME, "node_cpu_seconds_total"), ("mode", "idle")]);
+    assert_eq!((meaning.spec.min_deviation, meaning.common_unit), (0.05, Unit::SecondsPerSecond));
+    for wrong in ["common_unit: bytes", "factor: 2", "common_unit: bytes, factor: 0", "common_unit: ell, factor: 2"] {
+        assert!(load(&format!("metrics: [{{metric: a, {wrong}}}]")).is_err(), "{wrong}");
     }
 }

@@ -51,7 +51,7 @@ impl Fleet {
     pub fn sighted(&mut self, shard: u32, sightings: Vec<(u32, Option<Sighting>)>, now_ms: i64) {
         for (slot, sighting) in sightings {
             match (self.seat(shard, slot).copied(), sighting) {
-                (Some(seat), Some(sighting)) if seat.id == sighting.id => {
+                (Some(seat), Some(sighting)) if seat.id == sighting.id && self.is_of(&seat, &sighting.host) => {
                     if let Some(group) = self.groups.get_mut(seat.group as usize) {
                         group.peers.set_rules(seat.member, sighting.rules);
                     }
@@ -64,6 +64,23 @@ impl Fleet {
                 }
             }
         }
+    }
+
+    fn is_of(&self, seat: &Seat, host: &str) -> bool {
+        self.hosts.get(seat.host as usize).and_then(Option::as_ref).is_some_and(|known| *known.name == *host)
+    }
+
+    /// A host is called otherwise from now on; what was learned of it stays, unless another one has the name.
+    pub fn rename(&mut self, old: &str, new: &str) {
+        if self.by_name.contains_key(new) {
+            return;
+        }
+        let Some(at) = self.by_name.remove(old) else { return };
+        let name: Arc<str> = new.into();
+        if let Some(host) = &mut self.hosts[at as usize] {
+            host.name = Arc::clone(&name);
+        }
+        self.by_name.insert(name, at);
     }
 
     pub(super) fn seat(&self, shard: u32, slot: u32) -> Option<&Seat> {

@@ -254,3 +254,29 @@ fn new_series_wait_for_a_group_that_knows_something() {
     bench.fleet.sighted(0, vec![(40, None)], 0);
     assert!(bench.fleet.seeds(10, bench.now_ms()).is_empty(), "it is gone");
 }
+
+#[test]
+fn a_renamed_host_keeps_its_model_and_a_series_goes_over_to_another_host() {
+    let mut bench = Bench::new(2, 6);
+    bench.quiet(90);
+    let channels = bench.channels("web-0");
+    assert_eq!(channels.len(), 6);
+    // All of it is called otherwise: told first, then by the series.
+    bench.fleet.rename("web-0", "web-0.example.org");
+    let renamed = |series| Sighting { host: "web-0.example.org".to_owned(), ..Bench::sighting(0, series) };
+    for series in 0..6_u32 {
+        bench.fleet.sighted(series % 2, vec![(series / 2, Some(renamed(u64::from(series))))], bench.now_ms());
+    }
+    assert_eq!(bench.channels("web-0.example.org"), channels);
+    let counts = |bench: &Bench, host: &str| {
+        let at = bench.fleet.by_name.get(host)?;
+        bench.fleet.hosts[*at as usize].as_ref().map(|host| (host.series, host.model.is_some()))
+    };
+    assert_eq!((counts(&bench, "web-0.example.org"), counts(&bench, "web-0")), (Some((6, true)), None));
+    // A name that another host has is not taken from it.
+    bench.fleet.rename("web-0.example.org", "web-1");
+    assert_eq!(counts(&bench, "web-1"), Some((6, true)));
+    let moved = Sighting { host: "web-1".to_owned(), ..Bench::sighting(0, 0) };
+    bench.fleet.sighted(0, vec![(0, Some(moved))], bench.now_ms());
+    assert_eq!((counts(&bench, "web-0.example.org"), counts(&bench, "web-1")), (Some((5, true)), Some((7, true))));
+}
