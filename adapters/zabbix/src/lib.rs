@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`api`] | the JSON-RPC API of the frontend |
 //! | [`sender`] | the sender protocol of trapper ports |
+//! | [`setup`] | what Zabbix needs so that verdicts can be sent to it |
 //! | [`verdicts`] | what becomes a value of which item, and who takes it |
 //!
 //! | module | kind in a config |
@@ -14,6 +15,7 @@
 pub mod api;
 pub mod push;
 pub mod sender;
+pub mod setup;
 pub mod trapper;
 pub mod verdicts;
 

@@ -16,8 +16,8 @@ use crate::verdicts::{self, Answer, ItemValue, ItemsConfig, Plan, Way};
 
 const ADVICE: &str = "is this its technical name in Zabbix (see `items.host_names`), is the template linked \
      (`watchbell zabbix setup`), and may the user write to it?";
-/// What says that a server is older than the method.
-const NO_METHOD: &str = "Incorrect API \"history.push\"";
+/// Code of a server that is older than the method.
+const NO_METHOD: i64 = -32_601;
 
 /// Settings of the sink.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -87,7 +87,7 @@ impl Way for Push {
                 json!({"host": &*value.host, "key": &*value.key, "value": value.value, "clock": clock, "ns": ns})
             });
             let pushed: Pushed = self.0.call("history.push", &rows.collect()).await.map_err(|error| {
-                if error.message.contains(NO_METHOD) {
+                if error.code == Some(NO_METHOD) {
                     return format!("{error}; it came with Zabbix 7.0: use `zabbix_trapper` here");
                 }
                 error.to_string()
@@ -113,3 +113,6 @@ fn words(error: &Value) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;
