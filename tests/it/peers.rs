@@ -3,3 +3,4 @@
 mod host;
 mod nagios;
 mod prometheus;
+mod zabbix;

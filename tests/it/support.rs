@@ -10,3 +10,4 @@ pub(crate) mod prometheus;
 pub(crate) mod server;
 pub(crate) mod wait;
 pub(crate) mod watchbell;
+pub(crate) mod zabbix;

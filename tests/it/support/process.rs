@@ -25,6 +25,18 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
+/// The same among the ports below 32768, where some programs insist to listen.
+pub(crate) fn free_low_port() -> u16 {
+    static NEXT: LazyLock<Mutex<u16>> = LazyLock::new(|| Mutex::new((std::process::id() % 12_000) as u16));
+    let mut next = NEXT.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        *next = (*next + 1) % 12_000;
+        if TcpListener::bind(("127.0.0.1", 20_000 + *next)).is_ok() {
+            return 20_000 + *next;
+        }
+    }
+}
+
 /// A running process whose output goes to a file.
 #[derive(Debug)]
 pub(crate) struct Process {
