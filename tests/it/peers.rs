@@ -4,3 +4,4 @@ mod host;
 mod nagios;
 mod prometheus;
 mod zabbix;
+mod zabbix_out;

@@ -10,7 +10,7 @@ use watchbell_adapter_api::{
     BoxFuture, MetricDef, Prepared, Problems, ScoreSink, SinkConfig, SinkContext, SourceError,
 };
 
-use crate::api::{Api, ApiConfig};
+use crate::api::{self, Api, ApiConfig};
 use crate::sender::clock;
 use crate::verdicts::{self, Answer, ItemValue, ItemsConfig, Plan, Way};
 
@@ -18,6 +18,18 @@ const ADVICE: &str = "is this its technical name in Zabbix (see `items.host_name
      (`watchbell zabbix setup`), and may the user write to it?";
 /// Code of a server that is older than the method.
 const NO_METHOD: i64 = -32_601;
+
+/// Those of sending, and those of the API.
+const METRICS: [MetricDef; verdicts::METRICS.len() + api::METRICS.len()] = {
+    let mut all = [verdicts::METRICS[0]; verdicts::METRICS.len() + api::METRICS.len()];
+    let mut at = 0;
+    while at < all.len() {
+        let sending = verdicts::METRICS.len();
+        all[at] = if at < sending { verdicts::METRICS[at] } else { api::METRICS[at - sending] };
+        at += 1;
+    }
+    all
+};
 
 /// Settings of the sink.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -34,7 +46,7 @@ impl SinkConfig for PushConfig {
     const KIND: &'static str = "zabbix_push";
     const SUMMARY: &'static str =
         "Sends scores and expected bands to trapper items of Zabbix 7.0 and later, by its API.";
-    const METRICS: &'static [MetricDef] = verdicts::METRICS;
+    const METRICS: &'static [MetricDef] = &METRICS;
 
     fn prepare(self, problems: &mut Problems) -> Option<Prepared> {
         let before = problems.len();

@@ -34,19 +34,19 @@ pub(crate) const METRICS: &[MetricDef] =
     &[TAKEN, REFUSED, DROPPED, PENDING, REFUSED_ITEMS, REFUSED_HOSTS, FAILURES, REQUEST];
 
 const TAKEN: MetricDef = MetricDef {
-    name: "watchbell_zabbix_values_total",
+    name: "watchbell_zabbix_sent_values_total",
     kind: MetricKindDef::Counter,
     help: "Values of anomaly items that Zabbix took.",
     labels: &["sink"],
 };
 const REFUSED: MetricDef = MetricDef {
-    name: "watchbell_zabbix_values_refused_total",
+    name: "watchbell_zabbix_refused_values_total",
     kind: MetricKindDef::Counter,
     help: "Values that Zabbix refused: no such host or item, or not allowed; the log names them.",
     labels: &["sink"],
 };
 const DROPPED: MetricDef = MetricDef {
-    name: "watchbell_zabbix_values_dropped_total",
+    name: "watchbell_zabbix_dropped_values_total",
     kind: MetricKindDef::Counter,
     help: "Values that were not sent: refused_before (their item was refused, and its next try is not due), queue_full.",
     labels: &["sink", "reason"],

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use watchbell_adapter_api::{Cursor, HostReading, ScoreQuery, ScoreRow, SinkContext};
+use watchbell_adapter_api::{Cursor, HostReading, ScorePage, ScoreQuery, ScoreRow, SinkContext};
 use watchbell_series::labels::NAME;
 use watchbell_series::{Reading, SeriesId};
 
@@ -30,16 +30,17 @@ struct Origin<'a> {
 }
 
 impl<'a> Origin<'a> {
-    fn of(labels: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Self {
+    fn of(page: &'a ScorePage, row: &ScoreRow) -> Self {
+        let labels = page.labels_of(row);
         let get = |name: &str| labels.clone().find(|(n, _)| *n == name).map_or("", |(_, value)| value);
-        let (metric, entity) = (get(NAME), get("host"));
+        let (metric, entity) = (get(NAME), page.host_of(row));
         // An export file tells no keys: there the name of the item stands for it.
         let key = if metric == "zabbix_item" { get("item") } else { get("key") };
         if key.is_empty() || !metric.starts_with("zabbix_") {
             let rest = labels.clone().filter(|(name, _)| !matches!(*name, NAME | "host" | "instance" | "job"));
             return Self { entity, technical: "", key: key::foreign(metric, rest), units: "" };
         }
-        Self { entity, technical: entity, key: key.to_owned(), units: get("unit") }
+        Self { entity, technical: get("host"), key: key.to_owned(), units: get("unit") }
     }
 }
 
@@ -94,7 +95,7 @@ impl Collector {
         while let Some(at) = cursor {
             let page = context.scores.page(Arc::clone(&plan.query), at).await;
             for row in &page.rows {
-                self.row(plan, Origin::of(page.labels_of(row)), row, now_ms, &mut found);
+                self.row(plan, Origin::of(&page, row), row, now_ms, &mut found);
             }
             cursor = page.next;
         }
@@ -195,7 +196,7 @@ impl Collector {
         while let Some(at) = cursor {
             let page = context.scores.page(Arc::clone(&plan.query), at).await;
             for row in &page.rows {
-                let origin = Origin::of(page.labels_of(row));
+                let origin = Origin::of(&page, row);
                 let rows = plan.host_of(&origin).and_then(|host| due.get_mut(host));
                 if let Some(rows) = rows {
                     let row = json!({"{#KEY}": origin.key, "{#UNITS}": origin.units});
@@ -226,14 +227,14 @@ impl Collector {
         if !plan.hosts.is_match(name) {
             return;
         }
-        let mut items = Vec::with_capacity(4);
+        // Reasons first: the problem that the score makes has them in its name.
+        let mut items = vec![(key::HOST_REASONS, text(host, reasons.get(&host.host).map_or(&[], Vec::as_slice)))];
         items.extend(float((f64::from(host.score) * 1_000.0).round() / 1_000.0).map(|value| (key::HOST_SCORE, value)));
         if host.ready > 0 {
             let rate = 100.0 * f64::from(host.anomalous) / f64::from(host.ready);
             items.push((key::HOST_RATE, format!("{rate:.2}")));
         }
         items.push((key::HOST_SERIES, host.series.to_string()));
-        items.push((key::HOST_REASONS, text(host, reasons.get(&host.host).map_or(&[], Vec::as_slice))));
         let sent = self.hosts.entry(Arc::clone(name)).or_default();
         // A clock that was set back must not silence the heartbeat.
         let since = now_ms.saturating_sub(sent.at_ms);
@@ -295,7 +296,7 @@ async fn reasons(plan: &Plan, context: &SinkContext) -> HashMap<String, Vec<Reas
     while let Some(at) = cursor {
         let page = context.scores.page(Arc::clone(&query), at).await;
         for row in &page.rows {
-            let origin = Origin::of(page.labels_of(row));
+            let origin = Origin::of(&page, row);
             if origin.entity.is_empty() {
                 continue;
             }

@@ -9,7 +9,7 @@ use prometheus::{Counter, Gauge, Histogram};
 use watchbell_adapter_api::{Clock, SinkContext, SourceError};
 
 use super::collect::Collector;
-use super::ledger::{Batch, Ledger, News};
+use super::ledger::{Batch, Ledger, News, Noted};
 use super::*;
 
 /// How long a server that does not answer is left alone; doubled up to the last.
@@ -138,9 +138,12 @@ impl<W: Way> Engine<W> {
         let mut news = Vec::new();
         for Outcome { answered, left, error } in results {
             for (batch, answer) in answered {
-                let refused = self.ledger.note(&batch, &answer, now_ms, &mut news);
+                let Noted { refused, again } = self.ledger.note(&batch, &answer, now_ms, &mut news);
                 self.handles.refused.inc_by(refused as f64);
                 self.handles.taken.inc_by((batch.values.len() - refused.min(batch.values.len())) as f64);
+                if again {
+                    self.pending.extend(batch.values);
+                }
             }
             self.pending.extend(left.into_iter().flat_map(|batch| batch.values));
             if let Some(error) = error {

@@ -73,7 +73,11 @@ impl Scores for FakeScores {
             let labels_at = page.labels.len() as u32;
             labels.write_canonical(&mut page.labels);
             let labels_len = page.labels.len() as u32 - labels_at;
-            page.rows.push(ScoreRow { id: labels.id(), labels_at, labels_len, reading: *reading });
+            // The entity as rules would have it: in small letters.
+            let host = labels.get("host").unwrap_or("").to_lowercase();
+            page.labels.extend_from_slice(host.as_bytes());
+            let host_len = host.len() as u32;
+            page.rows.push(ScoreRow { id: labels.id(), labels_at, labels_len, host_len, reading: *reading });
         }
         page.next = (cursor.shard == 0).then_some(Cursor { shard: 1, slot: 0 });
         Box::pin(async { page })

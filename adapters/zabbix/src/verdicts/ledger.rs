@@ -39,6 +39,13 @@ struct Item {
     seen_ms: i64,
 }
 
+impl Item {
+    /// Whether it was refused and is not tried again yet.
+    fn waits(&self, now_ms: i64) -> bool {
+        matches!(self.state, State::Refused { due_ms, .. } if now_ms < due_ms)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Host {
     /// By a hash of the key.
@@ -68,6 +75,15 @@ pub(super) struct Batch {
     pub(super) values: Vec<ItemValue>,
     /// Whether all of its items were taken before.
     proven: bool,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Noted {
+    /// Values refused.
+    pub(super) refused: usize,
+    /// Whether the refused ones, which are all, are to be offered to another server.
+    pub(super) again: bool,
 }
 
 /// What an answer told that people should know.
@@ -119,16 +135,17 @@ impl Ledger {
             let item = host.items.entry(id(&value.key)).or_insert(new);
             item.seen_ms = now_ms;
             let of: &mut Vec<ItemValue> = match item.state {
+                // Alone, so that it is known what became of it: it is not said again soon.
+                _ if *value.key == *DISCOVERY && !item.waits(now_ms) => {
+                    suspects.entry((Arc::clone(&value.host), 0)).or_default()
+                }
                 State::Taken => proven.entry(host.server).or_default(),
                 State::Refused { due_ms, .. } if now_ms < due_ms => {
                     skipped += 1;
                     continue;
                 }
-                // Those that were refused go apart from those that may be new, and discovery from what it makes.
+                // Those that were refused go apart from those that may be new.
                 State::Refused { .. } => suspects.entry((Arc::clone(&value.host), u32::MAX)).or_default(),
-                State::Suspect(_) if *value.key == *DISCOVERY => {
-                    suspects.entry((Arc::clone(&value.host), 0)).or_default()
-                }
                 State::Suspect(size) => suspects.entry((Arc::clone(&value.host), size)).or_default(),
             };
             of.push(value);
@@ -145,17 +162,16 @@ impl Ledger {
         (batches, skipped)
     }
 
-    /// Takes note of what became of `batch`. Gives how many of its values were refused.
-    pub(super) fn note(&mut self, batch: &Batch, answer: &Answer, now_ms: i64, news: &mut Vec<News>) -> usize {
+    /// Takes note of what became of `batch`.
+    pub(super) fn note(&mut self, batch: &Batch, answer: &Answer, now_ms: i64, news: &mut Vec<News>) -> Noted {
         let all = batch.values.len();
-        match answer {
+        let (refused, again) = match answer {
             Answer::Refused(0) => {
                 batch.values.iter().for_each(|value| self.taken(value, news));
-                0
+                (0, false)
             }
             Answer::Refused(refused) if *refused >= all && !batch.proven => {
-                self.group_refused(batch, now_ms, news);
-                all
+                (all, self.group_refused(batch, now_ms, news))
             }
             Answer::Refused(refused) => {
                 let half = (all as u32).div_ceil(2).max(1);
@@ -166,7 +182,7 @@ impl Ledger {
                 if let Some(host) = self.host_of(batch) {
                     host.tried = 0;
                 }
-                *refused
+                (*refused, false)
             }
             Answer::Each(reasons) => {
                 let mut refused = Vec::new();
@@ -180,9 +196,10 @@ impl Ledger {
                     self.refuse(value, now_ms);
                     self.tell(value, 1, Some((*reason).clone()), news);
                 }
-                refused.len()
+                (refused.len(), false)
             }
-        }
+        };
+        Noted { refused, again }
     }
 
     /// Forgets items, and so hosts, that had no value for a day.
@@ -247,25 +264,27 @@ impl Ledger {
         item.state = State::Refused { times, due_ms: now_ms.saturating_add(wait) };
     }
 
-    fn group_refused(&mut self, batch: &Batch, now_ms: i64, news: &mut Vec<News>) {
-        let (Some(first), servers) = (batch.values.first(), self.servers) else { return };
-        let Some(host) = self.hosts.get_mut(&first.host) else { return };
-        let known = host.takes_some();
-        if !known && servers > 1 && host.server == batch.server {
+    /// A group of one host was refused whole. Gives whether it is to be offered to another server.
+    fn group_refused(&mut self, batch: &Batch, now_ms: i64, news: &mut Vec<News>) -> bool {
+        let (Some(first), servers) = (batch.values.first(), self.servers) else { return false };
+        let Some(host) = self.hosts.get_mut(&first.host) else { return false };
+        if servers > 1 && !host.takes_some() {
+            if host.server != batch.server {
+                // An earlier group of this round has moved the host on.
+                return true;
+            }
             host.server = (host.server + 1) % servers;
             host.tried += 1;
             if host.tried < servers {
-                return;
+                return true;
             }
             host.tried = 0;
-        } else if !known && servers > 1 {
-            // An earlier group of this round has moved the host on.
-            return;
         }
         for value in &batch.values {
             self.refuse(value, now_ms);
         }
         self.tell(first, batch.values.len(), None, news);
+        false
     }
 
     /// One word for a host of which nothing is taken, one for each group otherwise.
@@ -311,7 +330,7 @@ mod tests {
         let mut refused = 0;
         for batch in &batches {
             let count = batch.values.iter().filter(|value| !takes(batch.server, value)).count();
-            refused += ledger.note(batch, &Answer::Refused(count), now_ms, news);
+            refused += ledger.note(batch, &Answer::Refused(count), now_ms, news).refused;
         }
         (batches.len(), refused)
     }
@@ -408,7 +427,7 @@ mod tests {
         let (mut ledger, mut news) = (Ledger::new(1, 250), Vec::new());
         let (batches, _) = ledger.batches(values("a", 0..2), 0);
         let answer = Answer::Each(vec![None, Some("Item is disabled.".to_owned())]);
-        assert_eq!(ledger.note(&batches[0], &answer, 0, &mut news), 1);
+        assert_eq!(ledger.note(&batches[0], &answer, 0, &mut news), Noted { refused: 1, again: false });
         let reason = Some("Item is disabled.".to_owned());
         assert_eq!(news, [News::Items { host: "a".into(), key: "k1".into(), count: 1, reason }]);
         ledger.forget(FORGET_MS - 1);

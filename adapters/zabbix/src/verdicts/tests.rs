@@ -5,7 +5,7 @@ use super::fake::{FakeZabbix, Running, plan, reading};
 use super::*;
 
 const CPU: &[(&str, &str)] =
-    &[("__name__", "zabbix_system_cpu_util"), ("host", "web-1"), ("key", "system.cpu.util[,user]"), ("unit", "%")];
+    &[("__name__", "zabbix_system_cpu_util"), ("host", "Web-1"), ("key", "system.cpu.util[,user]"), ("unit", "%")];
 
 fn host(name: &str, score: f32, anomalous: u32) -> HostReading {
     HostReading { host: name.to_owned(), series: 10, ready: 8, anomalous, score, ..HostReading::default() }
@@ -25,8 +25,8 @@ fn start(running: &Running, config: serde_json::Value) -> (Arc<FakeZabbix>, toki
 async fn discovery_then_scores_and_hosts() {
     let running = Running::new();
     let (zabbix, task) = start(&running, json!({}));
-    zabbix.knows("web-1", &HOST_KEYS);
-    zabbix.knows("web-1", &["anomaly.discovery"]);
+    zabbix.knows("Web-1", &HOST_KEYS);
+    zabbix.knows("Web-1", &["anomaly.discovery"]);
     running.pass(1).await;
     running.scores.set(CPU, reading(1_500, 1.5));
     running.scores.set(&[("__name__", "node_load1"), ("host", "web-1")], reading(1_500, 2.0));
@@ -35,17 +35,17 @@ async fn discovery_then_scores_and_hosts() {
     assert_eq!(
         zabbix.took(),
         [
-            r#"web-1 anomaly.discovery [{"{#KEY}":"system.cpu.util[,user]","{#UNITS}":"%"}] @2"#,
-            "web-1 anomaly.host.score 1.25 @2",
-            "web-1 anomaly.host.rate 25.00 @2",
-            "web-1 anomaly.host.series 10 @2",
-            "web-1 anomaly.host.reasons 2 of 8 series anomalous: node_load1 20 (expected 15, score 2.00), \
+            r#"Web-1 anomaly.discovery [{"{#KEY}":"system.cpu.util[,user]","{#UNITS}":"%"}] @2"#,
+            "Web-1 anomaly.host.reasons 2 of 8 series anomalous: node_load1 20 (expected 15, score 2.00), \
              system.cpu.util[,user] 15 (expected 11.25, score 1.50) @2",
+            "Web-1 anomaly.host.score 1.25 @2",
+            "Web-1 anomaly.host.rate 25.00 @2",
+            "Web-1 anomaly.host.series 10 @2",
         ]
     );
     // Zabbix made the items meanwhile: their next values are taken after a short wait, and no list is sent again.
     for part in ["score", "expected", "lower", "upper"] {
-        zabbix.knows("web-1", &[&format!("anomaly.{part}[\"system.cpu.util[,user]\"]")]);
+        zabbix.knows("Web-1", &[&format!("anomaly.{part}[\"system.cpu.util[,user]\"]")]);
     }
     running.pass(16).await;
     running.scores.set(CPU, reading(20_000, 1.5));
@@ -53,19 +53,19 @@ async fn discovery_then_scores_and_hosts() {
     assert_eq!(
         zabbix.took(),
         [
-            "web-1 anomaly.score[\"system.cpu.util[,user]\"] 1.5 @20",
-            "web-1 anomaly.expected[\"system.cpu.util[,user]\"] 11.25 @20",
-            "web-1 anomaly.lower[\"system.cpu.util[,user]\"] 7.5 @20",
-            "web-1 anomaly.upper[\"system.cpu.util[,user]\"] 22.5 @20",
+            "Web-1 anomaly.score[\"system.cpu.util[,user]\"] 1.5 @20",
+            "Web-1 anomaly.expected[\"system.cpu.util[,user]\"] 11.25 @20",
+            "Web-1 anomaly.lower[\"system.cpu.util[,user]\"] 7.5 @20",
+            "Web-1 anomaly.upper[\"system.cpu.util[,user]\"] 22.5 @20",
         ]
     );
     // Nothing new: the heartbeat of the host only.
     running.pass(60).await;
     let took = zabbix.took();
     assert_eq!(took.len(), 4, "{took:#?}");
-    assert!(took.iter().all(|line| line.starts_with("web-1 anomaly.host.")), "{took:#?}");
+    assert!(took.iter().all(|line| line.starts_with("Web-1 anomaly.host.")), "{took:#?}");
     // Another series changes the list.
-    running.scores.set(&[("__name__", "zabbix_x"), ("host", "web-1"), ("key", "agent.ping")], reading(0, 0.0));
+    running.scores.set(&[("__name__", "zabbix_x"), ("host", "Web-1"), ("key", "agent.ping")], reading(0, 0.0));
     running.pass(3).await;
     assert!(zabbix.took()[0].contains("agent.ping"));
     running.stop.send_replace(true);
@@ -75,8 +75,8 @@ async fn discovery_then_scores_and_hosts() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_lost_or_doubled_while_zabbix_is_down() {
     let running = Running::new();
-    let (zabbix, task) = start(&running, json!({"values": ["score"], "keys": "plain", "hosts": "web-1"}));
-    zabbix.knows("web-1", &["anomaly.system.cpu.util[,user]"]);
+    let (zabbix, task) = start(&running, json!({"values": ["score"], "keys": "plain", "hosts": "Web-1"}));
+    zabbix.knows("Web-1", &["anomaly.system.cpu.util[,user]"]);
     let mut expected = Vec::new();
     let mut took = Vec::new();
     for minute in 1..20 {
@@ -89,7 +89,7 @@ async fn nothing_is_lost_or_doubled_while_zabbix_is_down() {
         let now = zabbix.took();
         assert!(!down || now.is_empty());
         took.extend(now);
-        expected.push(format!("web-1 anomaly.system.cpu.util[,user] 0.5 @{}", minute * 60 - 10));
+        expected.push(format!("Web-1 anomaly.system.cpu.util[,user] 0.5 @{}", minute * 60 - 10));
     }
     assert_eq!(took, expected);
     let failures = running.context.metrics.counter(&FAILURES, &["zabbix"]).get();
@@ -102,7 +102,7 @@ async fn nothing_is_lost_or_doubled_while_zabbix_is_down() {
 async fn a_full_queue_drops_the_oldest() {
     let running = Running::new();
     let (zabbix, task) = start(&running, json!({"values": ["score"], "keys": "plain", "batch": 3, "queue_values": 3}));
-    zabbix.knows("web-1", &["anomaly.system.cpu.util[,user]"]);
+    zabbix.knows("Web-1", &["anomaly.system.cpu.util[,user]"]);
     zabbix.down(true);
     for minute in 1..10 {
         running.pass(60).await;
