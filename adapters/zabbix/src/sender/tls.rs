@@ -85,6 +85,12 @@ impl TrapperTls {
             let verifier = Arc::new(AnyName { inner, roots, provider });
             builder.dangerous().with_custom_certificate_verifier(verifier).with_client_auth_cert(chain, key)
         };
+        let config = config.map_err(|error| match error.to_string() {
+            text if text.contains("UnsupportedCertVersion") => {
+                format!("`{}` is a certificate of X.509 version 1; make one of version 3", self.cert_file.display())
+            }
+            text => text,
+        });
         Some(Tls { config: Arc::new(problems.take("cert_file", config)?), name })
     }
 }

@@ -1,5 +1,6 @@
 //! From scores to values of items.
 
+use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ struct Origin<'a> {
     entity: &'a str,
     /// Technical name of its host, if it comes from Zabbix.
     technical: &'a str,
-    key: String,
+    key: Cow<'a, str>,
     units: &'a str,
 }
 
@@ -38,9 +39,9 @@ impl<'a> Origin<'a> {
         let key = if metric == "zabbix_item" { get("item") } else { get("key") };
         if key.is_empty() || !metric.starts_with("zabbix_") {
             let rest = labels.clone().filter(|(name, _)| !matches!(*name, NAME | "host" | "instance" | "job"));
-            return Self { entity, technical: "", key: key::foreign(metric, rest), units: "" };
+            return Self { entity, technical: "", key: key::foreign(metric, rest).into(), units: "" };
         }
-        Self { entity, technical: get("host"), key: key.to_owned(), units: get("unit") }
+        Self { entity, technical: get("host"), key: key.into(), units: get("unit") }
     }
 }
 
@@ -200,7 +201,7 @@ impl Collector {
                 let rows = plan.host_of(&origin).and_then(|host| due.get_mut(host));
                 if let Some(rows) = rows {
                     let row = json!({"{#KEY}": origin.key, "{#UNITS}": origin.units});
-                    rows.insert(origin.key, row);
+                    rows.insert(origin.key.into_owned(), row);
                 }
             }
             cursor = page.next;
