@@ -99,6 +99,24 @@ async fn nothing_is_lost_or_doubled_while_zabbix_is_down() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_behind_a_proxy_loses_nothing_on_the_way_there() {
+    let running = Running::new();
+    let (server, proxy) = (Arc::new(FakeZabbix::default()), Arc::new(FakeZabbix::default()));
+    proxy.knows("Web-1", &["anomaly.discovery", "anomaly.score[\"system.cpu.util[,user]\"]"]);
+    let (ways, context) = (vec![Arc::clone(&server), Arc::clone(&proxy)], running.context.clone());
+    let config = json!({"values": ["score"]});
+    let task = tokio::spawn(async move { run(plan(config), ways, "advice", context).await.expect("runs") });
+    running.pass(1).await;
+    running.scores.set(CPU, reading(1_000, 1.5));
+    running.pass(5).await;
+    let took: Vec<String> = proxy.took().iter().map(|line| line.chars().take(40).collect()).collect();
+    assert_eq!(took, ["Web-1 anomaly.discovery [{\"{#KEY}\":\"syst", "Web-1 anomaly.score[\"system.cpu.util[,us"]);
+    assert_eq!(server.took(), [""; 0]);
+    running.stop.send_replace(true);
+    task.await.expect("ends");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_queue_drops_the_oldest() {
     let running = Running::new();
     let (zabbix, task) = start(&running, json!({"values": ["score"], "keys": "plain", "batch": 3, "queue_values": 3}));
