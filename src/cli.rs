@@ -13,6 +13,7 @@ pub mod replay;
 pub mod rules;
 pub mod run;
 pub mod score;
+pub mod zabbix;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,7 @@ enum Command {
     Rules(rules::RulesArgs),
     Bench(bench::BenchArgs),
     Replay(Box<replay::ReplayArgs>),
+    Zabbix(zabbix::ZabbixArgs),
     Healthy(healthy::HealthyArgs),
     Reference(reference::ReferenceArgs),
 }
@@ -70,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Rules(args) => rules::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Zabbix(args) => zabbix::run(&args),
         Command::Healthy(args) => healthy::run(&args),
         Command::Reference(args) => reference::run(&args),
     };

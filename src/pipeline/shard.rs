@@ -372,7 +372,10 @@ impl Shard {
                 continue;
             }
             let labels_len = (labels.len() - labels_at) as u32;
-            rows.push(ScoreRow { id: info.id, labels_at: labels_at as u32, labels_len, reading });
+            let host = self.normalizer.entity_name(info.entity);
+            labels.extend_from_slice(host.as_bytes());
+            let (labels_at, host_len) = (labels_at as u32, host.len() as u32);
+            rows.push(ScoreRow { id: info.id, labels_at, labels_len, host_len, reading });
         }
         None
     }

@@ -6,3 +6,4 @@ mod nagios;
 mod prometheus;
 mod three_tools;
 mod zabbix;
+mod zabbix_out;

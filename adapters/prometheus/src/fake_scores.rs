@@ -100,7 +100,8 @@ impl Scores for FakeScores {
                 let labels_at = page.labels.len() as u32;
                 let id = hash_canonical(bytes);
                 page.labels.extend_from_slice(bytes);
-                page.rows.push(ScoreRow { id, labels_at, labels_len: bytes.len() as u32, reading: *reading });
+                let labels_len = bytes.len() as u32;
+                page.rows.push(ScoreRow { id, labels_at, labels_len, host_len: 0, reading: *reading });
             }
         }
         let slot = cursor.slot + PAGE as u32;

@@ -160,7 +160,8 @@ impl Cursor {
 pub struct ScorePage {
     /// The series. May be empty although there are further pages.
     pub rows: Vec<ScoreRow>,
-    /// Their label sets in canonical bytes, [`watchbell_series::labels::iter_canonical`] reads them.
+    /// Their label sets in canonical bytes, [`watchbell_series::labels::iter_canonical`] reads them; behind each the
+    /// name of its host.
     pub labels: Vec<u8>,
     /// Where to go on; `None` after the last page.
     pub next: Option<Cursor>,
@@ -175,6 +176,8 @@ pub struct ScoreRow {
     pub labels_at: u32,
     /// Length of its labels.
     pub labels_len: u32,
+    /// Length of the name of its host, which stands behind its labels.
+    pub host_len: u32,
     /// What the detector says of it now.
     pub reading: Reading,
 }
@@ -184,6 +187,15 @@ impl ScorePage {
     pub fn labels_of(&self, row: &ScoreRow) -> impl Iterator<Item = (&str, &str)> + Clone {
         let at = row.labels_at as usize;
         watchbell_series::labels::iter_canonical(&self.labels[at..at + row.labels_len as usize])
+    }
+
+    /// The host that `row` belongs to, as [`HostReading::host`] names it: its label `host` may be another name, that
+    /// of the tool it comes from. Empty where it belongs to none.
+    #[must_use]
+    pub fn host_of(&self, row: &ScoreRow) -> &str {
+        let at = (row.labels_at + row.labels_len) as usize;
+        let name = self.labels.get(at..at + row.host_len as usize).unwrap_or(&[]);
+        std::str::from_utf8(name).unwrap_or("")
     }
 }
 

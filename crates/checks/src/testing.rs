@@ -199,7 +199,7 @@ impl Scores for FakeScores {
             let labels_at = page.labels.len() as u32;
             labels.write_canonical(&mut page.labels);
             let labels_len = page.labels.len() as u32 - labels_at;
-            page.rows.push(ScoreRow { id: labels.id(), labels_at, labels_len, reading: *reading });
+            page.rows.push(ScoreRow { id: labels.id(), labels_at, labels_len, host_len: 0, reading: *reading });
         }
         page.next = (cursor.shard == 0).then_some(Cursor { shard: 1, slot: 0 });
         Box::pin(async { page })
