@@ -87,6 +87,11 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
         ("tail", TAIL, "scales at which the tail begins"),
         ("slope_start", channel::SLOPE_START, "Hill slope of a young series"),
         ("slope_trust", channel::SLOPE_TRUST, "clusters that the slope of a young series is worth"),
+        (
+            "tail_trust",
+            channel::TAIL_TRUST,
+            "clusters that the slope is worth at first, for each power of ten of the edge",
+        ),
         ("slope_floor", channel::SLOPE_FLOOR, "least Hill slope"),
         ("adopt_rows", channel::ADOPT_ROWS as f32, "rows after which a new regime is adopted"),
         ("edge_decades", EDGE_DECADES, "powers of ten that make 1.0 at one sample a minute"),
@@ -144,9 +149,9 @@ pub(crate) fn cadence(seconds: f32) -> f32 {
 }
 
 /// Powers of ten of improbability that make a score of 1.0: the same wished rate of alarms in a day at each
-/// cadence, divided by the sensitivity.
+/// cadence, moved by the sensitivity.
 pub(crate) fn decades(cadence_s: f32, config: &JudgeConfig, rules: &Rules) -> f32 {
-    (EDGE_DECADES + log10(60.0 / cadence_s) + config.t_shift).max(0.5) / rules.sensitivity
+    (EDGE_DECADES + log10(60.0 / cadence_s) + config.t_shift + rules.t_shift).max(0.5)
 }
 
 /// The first sample of a series.
@@ -191,6 +196,7 @@ pub(crate) fn judge(hot: &Hot, season: Option<&Season>, value: f64, ctx: &Contex
     let least = (hot.level.abs() * ROUNDING_FLOOR).min(MAX_ERROR) as f32;
     let factors = [hot.hour_factor, 1.0, 1.0];
     let roots = [hot.channels[FAST].root(), hot.channels[SLOW].root(), hot.channels[SMOOTH].root()];
+    let decades = decades(cadence_s, ctx.config, ctx.rules);
     let (mut scales, mut ratios, mut decades_of) = ([0.0; 3], [0.0; 3], [0.0; 3]);
     for i in 0..3 {
         let channel = &hot.channels[i];
@@ -199,10 +205,9 @@ pub(crate) fn judge(hot: &Hot, season: Option<&Season>, value: f64, ctx: &Contex
         if hot.rows < FIRST_ROWS {
             ratios[i] = ratios[i].min(TAIL);
         }
-        decades_of[i] = channel.improbability(ratios[i]);
+        decades_of[i] = channel.improbability(ratios[i], decades);
     }
     decades_of[SMOOTH] *= GATE.1 * (ratios[FAST].max(ratios[SLOW]) / GATE.0).min(1.0);
-    let decades = decades(cadence_s, ctx.config, ctx.rules);
     if !ctx.rules.every_deviation {
         for i in 0..3 {
             if !counts(ctx.rules, errors[i], value) {
