@@ -11,9 +11,10 @@ use crate::single::channel::Channel;
 use crate::single::habit::Habit;
 use crate::single::hot::{Hot, flag};
 use crate::single::season::Season;
+use crate::single::trend::Trend;
 
 /// Version of the layout below.
-pub(crate) const VERSION: u16 = 2;
+pub(crate) const VERSION: u16 = 3;
 
 /// Why bytes are no state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -51,13 +52,7 @@ pub(crate) fn write(hot: &Hot, season: Option<&Season>, out: &mut Vec<u8>) {
     w.put(hot.visit[0].to_le_bytes());
     w.put(hot.visit[1].to_le_bytes());
     w.put([hot.quarter, hot.hour]);
-    for c in &hot.channels {
-        for x in [c.scale, c.square, c.rarity, c.slope] {
-            w.put(x.to_le_bytes());
-        }
-        w.put(c.regime.to_le_bytes());
-        w.put([c.since, c.clusters]);
-    }
+    hot.channels.iter().for_each(|channel| w.channel(channel));
     let alarm = &hot.alarm;
     for x in [alarm.held, alarm.raised, alarm.count, alarm.highest] {
         w.put(x.to_le_bytes());
@@ -74,6 +69,14 @@ pub(crate) fn write(hot: &Hot, season: Option<&Season>, out: &mut Vec<u8>) {
         w.put(habit.distance.to_le_bytes());
         w.put(habit.size.to_le_bytes());
         w.put([habit.kept, u8::from(habit.inside)]);
+        let trend = &season.trend;
+        w.put(trend.before.to_le_bytes());
+        for x in [trend.sum, trend.usual, trend.ratio, trend.high, trend.low] {
+            w.put(x.to_le_bytes());
+        }
+        w.channel(&trend.channel);
+        w.put(trend.steps.to_le_bytes());
+        w.put([trend.within]);
     }
 }
 
@@ -123,6 +126,14 @@ struct Writer<'a>(&'a mut Vec<u8>);
 impl Writer<'_> {
     fn put<const N: usize>(&mut self, bytes: [u8; N]) {
         self.0.extend_from_slice(&bytes);
+    }
+
+    fn channel(&mut self, c: &Channel) {
+        for x in [c.scale, c.square, c.rarity, c.slope] {
+            self.put(x.to_le_bytes());
+        }
+        self.put(c.regime.to_le_bytes());
+        self.put([c.since, c.clusters]);
     }
 }
 
@@ -191,6 +202,20 @@ impl Reader<'_> {
         let size = self.error("size")?;
         let [kept, inside] = self.take()?;
         let habit = Habit { began, last, distance, size, kept, inside: inside != 0 };
-        Ok(Season { step, day, week, factor, habit })
+        Ok(Season { step, trend: self.trend()?, day, week, factor, habit })
+    }
+
+    fn trend(&mut self) -> Result<Trend, StateError> {
+        Ok(Trend {
+            before: self.f64("trend")?,
+            sum: self.error("trend")?,
+            usual: self.within("trend", 0.0, HUGE)?,
+            ratio: self.within("trend", 0.0, HUGE)?,
+            high: self.error("range")?,
+            low: self.error("range")?,
+            channel: self.channel()?,
+            steps: self.u16()?,
+            within: self.take::<1>()?[0],
+        })
     }
 }

@@ -27,6 +27,7 @@ pub(crate) fn lead(row: &Row) -> Lead {
     match row.led {
         _ if row.illegal => Lead::Range,
         _ if row.flat => Lead::Stillness,
+        _ if row.climb_led => Lead::Smoothed,
         FAST => Lead::Fast,
         SLOW => Lead::Slow,
         SMOOTH => Lead::Smoothed,

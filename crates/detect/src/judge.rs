@@ -273,6 +273,7 @@ fn step(
     single::bridge_gap(hot, sample.ts_ms);
     seasons.turn(hot, ctx.bins);
     let mut row = single::judge(hot, seasons.of(hot), value, ctx);
+    single::know_trend(hot, seasons.of(hot), &mut row, ctx);
     single::know_habits(hot, seasons.of_mut(hot).map(|season| &mut season.habit), &mut row, ctx);
     let season = seasons.of(hot);
     let was_open = hot.alarm.open();

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 
 use watchbell_series::{Direction, SeriesSpec};
 
+use crate::math::log10;
+
 /// One set of rules.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
@@ -14,7 +16,8 @@ pub(crate) struct Rules {
     pub(crate) min_relative: f32,
     pub(crate) legal_min: f64,
     pub(crate) legal_max: f64,
-    pub(crate) sensitivity: f32,
+    /// Added to the powers of ten that make 1.0: twice the sensitivity accepts twice the false alarms.
+    pub(crate) t_shift: f32,
     pub(crate) flatline: bool,
     pub(crate) missing: bool,
     /// Every deviation counts: neither a direction nor a least deviation is set.
@@ -33,7 +36,7 @@ impl Rules {
             min_relative,
             legal_min: if spec.legal_min.is_nan() { f64::NEG_INFINITY } else { spec.legal_min },
             legal_max: if spec.legal_max.is_nan() { f64::INFINITY } else { spec.legal_max },
-            sensitivity: if sensitivity > 0.0 { sensitivity.clamp(0.01, 100.0) } else { 1.0 },
+            t_shift: if sensitivity > 0.0 { -log10(sensitivity.clamp(0.01, 100.0)) } else { 0.0 },
             flatline: spec.flatline,
             missing: spec.missing,
             every_deviation: spec.direction == Direction::Both && min_deviation == 0.0 && min_relative == 0.0,
@@ -94,6 +97,6 @@ mod tests {
         let spec =
             SeriesSpec { min_deviation: f64::NAN, legal_min: f64::NAN, sensitivity: -1.0, ..SeriesSpec::default() };
         let rules = Rules::new(&spec);
-        assert!(rules.every_deviation && !rules.illegal(-1e300) && rules.sensitivity == 1.0);
+        assert!(rules.every_deviation && !rules.illegal(-1e300) && rules.t_shift == 0.0);
     }
 }

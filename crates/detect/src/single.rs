@@ -6,6 +6,8 @@
 //! in about a month would take at this cadence, is the score: 1.0 is the edge. First the sample is
 //! judged with what earlier ones taught, then it teaches.
 //!
+//! Once an hour a slow climb or fall is looked for, which no single row shows.
+//!
 //! An odd event that came back at the same distance several times is a habit of the series and stays quiet.
 //!
 //! What rules add (directions, least deviations) caps single channels; what is certain (illegal values,
@@ -19,6 +21,7 @@ pub(crate) mod habit;
 pub(crate) mod hot;
 pub(crate) mod pattern;
 pub(crate) mod season;
+pub(crate) mod trend;
 
 use watchbell_series::{Direction, Sample};
 
@@ -87,9 +90,17 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
         ("tail", TAIL, "scales at which the tail begins"),
         ("slope_start", channel::SLOPE_START, "Hill slope of a young series"),
         ("slope_trust", channel::SLOPE_TRUST, "clusters that the slope of a young series is worth"),
+        (
+            "tail_trust",
+            channel::TAIL_TRUST,
+            "clusters that the slope is worth at first, for each power of ten of the edge",
+        ),
         ("slope_floor", channel::SLOPE_FLOOR, "least Hill slope"),
         ("adopt_rows", channel::ADOPT_ROWS as f32, "rows after which a new regime is adopted"),
         ("edge_decades", EDGE_DECADES, "powers of ten that make 1.0 at one sample a minute"),
+        ("trend_steps", trend::MEMORY, "hours that the sum of a slow climb remembers"),
+        ("trend_clip", trend::STEP_CLIP, "usual steps of an hour that one counts at most"),
+        ("trend_beyond", trend::BEYOND, "part of its range by which a climb has to leave it"),
         ("habit_distance", habit::SAME_DISTANCE, "part by which distances of a habit's events differ at most"),
         ("habit_largest", habit::LARGEST, "usual sizes that an event of a habit is at most"),
         ("hold_power", HOLD_POWER, "power of the cadence with which the held score falls faster per row"),
@@ -136,6 +147,10 @@ pub(crate) struct Row {
     pub(crate) illegal: bool,
     /// Whether it stopped changing, for too long.
     pub(crate) flat: bool,
+    /// Whether it has been climbing or falling, slowly and for long; see [`know_trend`].
+    pub(crate) climbs: bool,
+    /// Whether that made the score.
+    pub(crate) climb_led: bool,
 }
 
 /// The cadence to reckon with, seconds: a minute while none is known.
@@ -144,9 +159,9 @@ pub(crate) fn cadence(seconds: f32) -> f32 {
 }
 
 /// Powers of ten of improbability that make a score of 1.0: the same wished rate of alarms in a day at each
-/// cadence, divided by the sensitivity.
+/// cadence, moved by the sensitivity.
 pub(crate) fn decades(cadence_s: f32, config: &JudgeConfig, rules: &Rules) -> f32 {
-    (EDGE_DECADES + log10(60.0 / cadence_s) + config.t_shift).max(0.5) / rules.sensitivity
+    (EDGE_DECADES + log10(60.0 / cadence_s) + config.t_shift + rules.t_shift).max(0.5)
 }
 
 /// The first sample of a series.
@@ -191,6 +206,7 @@ pub(crate) fn judge(hot: &Hot, season: Option<&Season>, value: f64, ctx: &Contex
     let least = (hot.level.abs() * ROUNDING_FLOOR).min(MAX_ERROR) as f32;
     let factors = [hot.hour_factor, 1.0, 1.0];
     let roots = [hot.channels[FAST].root(), hot.channels[SLOW].root(), hot.channels[SMOOTH].root()];
+    let decades = decades(cadence_s, ctx.config, ctx.rules);
     let (mut scales, mut ratios, mut decades_of) = ([0.0; 3], [0.0; 3], [0.0; 3]);
     for i in 0..3 {
         let channel = &hot.channels[i];
@@ -199,10 +215,9 @@ pub(crate) fn judge(hot: &Hot, season: Option<&Season>, value: f64, ctx: &Contex
         if hot.rows < FIRST_ROWS {
             ratios[i] = ratios[i].min(TAIL);
         }
-        decades_of[i] = channel.improbability(ratios[i]);
+        decades_of[i] = channel.improbability(ratios[i], decades);
     }
     decades_of[SMOOTH] *= GATE.1 * (ratios[FAST].max(ratios[SLOW]) / GATE.0).min(1.0);
-    let decades = decades(cadence_s, ctx.config, ctx.rules);
     if !ctx.rules.every_deviation {
         for i in 0..3 {
             if !counts(ctx.rules, errors[i], value) {
@@ -226,12 +241,38 @@ pub(crate) fn judge(hot: &Hot, season: Option<&Season>, value: f64, ctx: &Contex
     if illegal {
         score = score.max(FACT_SCORE);
     }
-    Row { value, season: usual, errors, roots, scales, ratios, decades, score, led, illegal, flat }
+    Row {
+        value,
+        season: usual,
+        errors,
+        roots,
+        scales,
+        ratios,
+        decades,
+        score,
+        led,
+        illegal,
+        flat,
+        climbs: false,
+        climb_led: false,
+    }
+}
+
+/// Raises the score of a judged row of a series that climbs or falls slowly.
+pub(crate) fn know_trend(hot: &Hot, season: Option<&Season>, row: &mut Row, ctx: &Context<'_>) {
+    let Some(trend) = season.map(|season| &season.trend).filter(|trend| trend.ratio > TAIL) else { return };
+    if !counts(ctx.rules, trend.sum, row.value) {
+        return;
+    }
+    let score = trend.score(decades(cadence(hot.cadence_s).max(trend::STEP_S), ctx.config, ctx.rules));
+    row.climbs = score >= 1.0;
+    row.climb_led = row.climbs && score > row.score;
+    row.score = row.score.max(score);
 }
 
 /// Lowers the score of a judged row that belongs to a habit of the series.
 pub(crate) fn know_habits(hot: &Hot, habit: Option<&mut Habit>, row: &mut Row, ctx: &Context<'_>) {
-    if let Some(habit) = habit.filter(|_| row.score >= habit::ODD && !row.illegal && !row.flat) {
+    if let Some(habit) = habit.filter(|_| row.score >= habit::ODD && !row.illegal && !row.flat && !row.climb_led) {
         habit.weigh(row, ctx.bins.secs, cadence(hot.cadence_s), ctx.config.edge);
     }
 }
@@ -254,7 +295,7 @@ pub(crate) fn alarm(hot: &mut Hot, season: Option<&Season>, row: &Row, ctx: &Con
         return Turn { edge: config.edge, onset: false, closed: false };
     }
     let score = if hot.ready() || row.illegal { row.score } else { 0.0 };
-    let turn = hot.alarm.turn(score, config.edge, hold(config.hold, cadence(hot.cadence_s)), row.illegal);
+    let turn = hot.alarm.turn(score, config.edge, hold(config.hold, cadence(hot.cadence_s)), row.illegal, row.climbs);
     hot.alarm.pattern = if hot.alarm.open() || score >= 1.0 {
         pattern::name(hot, row, season, ctx.bins, turn.onset)
     } else {

@@ -30,7 +30,7 @@ pub struct SeriesSpec {
     pub legal_min: f64,
     /// Greatest legal value.
     pub legal_max: f64,
-    /// Sensitivity: the edge is divided by it. 1.0 is the default, 2.0 alarms at half the score.
+    /// Sensitivity: how many times the usual false alarms are accepted, 0.01..=100. 1.0 is the default.
     pub sensitivity: f64,
     /// Whether a series that stops changing is worth a verdict.
     pub flatline: bool,

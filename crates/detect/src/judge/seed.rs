@@ -10,6 +10,7 @@ use crate::single::SLOW;
 use crate::single::alarm::Alarm;
 use crate::single::hot::{Hot, flag};
 use crate::single::season::Season;
+use crate::single::trend::Trend;
 
 /// How old in samples a series counts as that took over its group's state; it has at most this many.
 pub(crate) const SEED_ROWS: u32 = 240;
@@ -90,7 +91,8 @@ impl Judge {
         };
         self.seasons.take(hot);
         if let Some(season) = typical.season {
-            self.seasons.give(hot, season);
+            // Where it climbs from is its own.
+            self.seasons.give(hot, Season { trend: Trend::NEW, ..season });
         }
         recount(&mut self.entities, hot, &self.config);
         Seeded::Done

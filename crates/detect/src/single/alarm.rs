@@ -70,14 +70,15 @@ impl Alarm {
         self.latch > 0
     }
 
-    /// Takes a row with `score` in. `edge` is the configured one; `certain` rows fire whatever it is.
-    pub(crate) fn turn(&mut self, score: f32, edge: f32, hold: f32, certain: bool) -> Turn {
+    /// Takes a row with `score` in. `edge` is the configured one; `certain` rows fire whatever it is, and an open
+    /// alarm `lasts` whatever it was raised to.
+    pub(crate) fn turn(&mut self, score: f32, edge: f32, hold: f32, certain: bool, lasts: bool) -> Turn {
         let edge = edge * (1.0 + self.added());
         self.held = score.max(hold * self.held);
         self.raised *= 1.0 - 1.0 / RAISE_ROWS;
         self.count *= 1.0 - 1.0 / RAISE_LONG_ROWS;
         self.since = self.since.saturating_add(1);
-        let over = score >= edge || certain;
+        let over = score >= edge || certain || (lasts && self.open());
         let mut closed = false;
         let onset = if !self.open() {
             over
@@ -119,7 +120,7 @@ mod tests {
 
     fn run(scores: &[f32]) -> (Vec<bool>, Alarm) {
         let mut alarm = Alarm::NEW;
-        (scores.iter().map(|score| alarm.turn(*score, 1.0, 0.95, false).onset).collect(), alarm)
+        (scores.iter().map(|score| alarm.turn(*score, 1.0, 0.95, false, false).onset).collect(), alarm)
     }
 
     #[test]
@@ -140,11 +141,11 @@ mod tests {
     #[test]
     fn each_alarm_raises_the_edge() {
         let mut alarm = Alarm::NEW;
-        alarm.turn(1.05, 1.0, 0.95, false);
+        alarm.turn(1.05, 1.0, 0.95, false, false);
         alarm.close();
-        let turn = alarm.turn(1.05, 1.0, 0.95, false);
+        let turn = alarm.turn(1.05, 1.0, 0.95, false, false);
         assert!(!turn.onset && turn.edge > 1.05);
-        assert!(alarm.turn(1.05, 1.0, 0.95, true).onset);
+        assert!(alarm.turn(1.05, 1.0, 0.95, true, false).onset);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! The scale is robust (clipped) and quick; under it lies a floor from a slow, nearly raw root mean
 //! square, which keeps sparse and bursty series quiet. Beyond three scales the tail is learned as peaks
 //! over a threshold: how often clusters of such rows come, and how steeply they thin out (Hill's
-//! estimator). The result counts powers of ten of improbability per row.
+//! estimator). How steeply is an estimate of few clusters at first, so what follows from it is drawn as
+//! what is to be expected of the next one (a Lomax tail), which is heavy while little is known and comes to
+//! the estimate with each cluster. The result counts powers of ten of improbability per row.
 
 use crate::math::{LN_10, LOG10_E, exp, ln};
 
@@ -31,6 +33,10 @@ pub(crate) const SLOPE_START: f32 = 0.3;
 pub(crate) const SLOPE_FLOOR: f32 = 0.2;
 /// Clusters that the slope of a young series is worth.
 pub(crate) const SLOPE_TRUST: f32 = 10.0;
+/// Clusters that the slope is worth before there are any, for each power of ten that makes 1.0. The further out
+/// the edge is, the more it takes to reach it by what few clusters say: so a young series is held back by the
+/// same part at each cadence.
+pub(crate) const TAIL_TRUST: f32 = 3.5;
 /// Least gain of the Hill slope from one cluster.
 const SLOPE_RATE: f32 = 0.01;
 /// Most that one cluster teaches the Hill slope.
@@ -124,18 +130,33 @@ impl Channel {
         (error / scale.max(MIN_SCALE)).min(MAX_RATIO)
     }
 
-    /// Improbability of a row at `ratio` scales, in powers of ten.
-    pub(crate) fn improbability(&self, ratio: f32) -> f32 {
-        if ratio > TAIL { self.rarity + ln(ratio / TAIL) / (LN_10 * self.slope) } else { self.rarity * ratio / TAIL }
+    /// Improbability of a row at `ratio` scales, in powers of ten, where `decades` of them make 1.0.
+    ///
+    /// With a slope that k clusters vouch for, the logarithm of the next one's excess is Lomax distributed: the
+    /// predictive distribution of an exponential whose rate is known by a gamma one.
+    pub(crate) fn improbability(&self, ratio: f32, decades: f32) -> f32 {
+        if ratio > TAIL {
+            let trust = self.trust(decades);
+            self.rarity + LOG10_E * trust * ln(1.0 + ln(ratio / TAIL) / (self.slope * trust))
+        } else {
+            self.rarity * ratio / TAIL
+        }
     }
 
-    /// The ratio at which the improbability reaches `target`: the inverse of [`Channel::improbability`].
-    pub(crate) fn ratio_at(&self, target: f32) -> f32 {
-        if target > self.rarity {
-            (TAIL * exp((target - self.rarity) * LN_10 * self.slope)).min(MAX_RATIO)
+    /// The ratio at which the improbability reaches `decades`: the inverse of [`Channel::improbability`].
+    pub(crate) fn ratio_at(&self, decades: f32) -> f32 {
+        if decades > self.rarity {
+            let trust = self.trust(decades);
+            let excess = self.slope * trust * (exp((decades - self.rarity) * LN_10 / trust) - 1.0);
+            (TAIL * exp(excess)).min(MAX_RATIO)
         } else {
-            TAIL * target / self.rarity
+            TAIL * decades / self.rarity
         }
+    }
+
+    /// Clusters that vouch for the slope.
+    fn trust(&self, decades: f32) -> f32 {
+        TAIL_TRUST * decades + f32::from(self.clusters)
     }
 
     /// Whether the channel is taking over a new regime.
@@ -219,10 +240,21 @@ mod tests {
     #[test]
     fn the_inverse_is_one() {
         let channel = taught(3000);
-        for ratio in [0.1, 1.0, 2.9, 3.1, 5.0, 40.0] {
-            let back = channel.ratio_at(channel.improbability(ratio));
-            assert!((back / ratio - 1.0).abs() < 1e-3, "{ratio} {back}");
+        for channel in [Channel::NEW, channel] {
+            for decades in [0.5, 2.0, 4.6, 9.0] {
+                let ratio = channel.ratio_at(decades);
+                let back = channel.improbability(ratio, decades);
+                assert!((back / decades - 1.0).abs() < 1e-3, "{ratio} {back} {decades}");
+            }
         }
+    }
+
+    #[test]
+    fn few_clusters_make_a_heavy_tail() {
+        let at = |clusters| Channel { clusters, ..Channel::NEW }.improbability(40.0, 4.6);
+        let estimate = RARITY_START + LOG10_E * ln(40.0 / TAIL) / SLOPE_START;
+        assert!(at(0) < 0.9 * estimate && at(0) < at(20) && at(20) < at(200), "{} {}", at(0), at(20));
+        assert!((at(255) / estimate - 1.0).abs() < 0.02, "{} {estimate}", at(255));
     }
 
     #[test]

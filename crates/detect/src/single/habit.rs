@@ -104,6 +104,8 @@ mod tests {
             led: FAST,
             illegal: false,
             flat: false,
+            climbs: false,
+            climb_led: false,
         };
         habit.weigh(&mut row, secs, 60.0, 1.0);
         row.score

@@ -30,6 +30,8 @@ pub(crate) fn name(hot: &mut Hot, row: &Row, season: Option<&Season>, bins: &Bin
         Pattern::Illegal
     } else if row.flat {
         Pattern::Flatline
+    } else if row.climb_led || (row.climbs && before == Pattern::Drift) {
+        Pattern::Drift
     } else if before == Pattern::SeasonMissed || (row.score < 1.0 && before != Pattern::None) {
         before
     } else if matches!(before, Pattern::None | Pattern::Drift) && season_missed(hot, row, season, bins) {

@@ -8,6 +8,7 @@
 use super::channel::{CLIP, Channel, FIRST_ROWS};
 use super::habit::Habit;
 use super::hot::{Hot, NO_SEASON, flag};
+use super::trend::Trend;
 use crate::civil::Bins;
 use crate::math::{dither, exp, ln};
 use crate::paged::Paged;
@@ -25,11 +26,13 @@ const FACTOR_LOG: (f32, f32) = (-1.0, 1.5);
 const NEVER: i8 = i8::MIN;
 const MIN_STEP: f32 = 1e-18;
 
-/// Profiles and habits of one series; 312 bytes.
+/// Profiles, habits and the slow climb of one series; 368 bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Season {
     /// Value of one step of the profiles.
     pub(crate) step: f32,
+    /// The slow climb.
+    pub(crate) trend: Trend,
     /// Quarter-hours of the day; [`NEVER`] where there was no visit yet.
     pub(crate) day: [i8; 96],
     /// Hours of the week.
@@ -42,8 +45,14 @@ pub(crate) struct Season {
 
 impl Season {
     /// Nothing known.
-    pub(crate) const NEW: Self =
-        Self { step: MIN_STEP, day: [NEVER; 96], week: [0; 168], factor: [0; 24], habit: Habit::NEW };
+    pub(crate) const NEW: Self = Self {
+        step: MIN_STEP,
+        trend: Trend::NEW,
+        day: [NEVER; 96],
+        week: [0; 168],
+        factor: [0; 24],
+        habit: Habit::NEW,
+    };
 
     fn quarter(&self, quarter: u8) -> f32 {
         let q = self.day[usize::from(quarter)];
@@ -151,6 +160,7 @@ fn turn(hot: &mut Hot, season: Option<&mut Season>, bins: &Bins, cadence_s: f32)
         }
         if hour_ends {
             hot.hour_factor = season.factor_at(bins.hour);
+            season.trend.step(hot, bins.secs, cadence_s);
         }
     }
     if day_ends {
@@ -231,8 +241,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_312_bytes() {
-        assert_eq!(size_of::<Season>(), 312);
+    fn is_368_bytes() {
+        assert_eq!(size_of::<Season>(), 368);
     }
 
     #[test]

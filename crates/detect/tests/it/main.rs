@@ -7,3 +7,4 @@ mod judge;
 mod properties;
 mod seed;
 mod support;
+mod trend;
