@@ -24,6 +24,7 @@ use watchbell_adapter_api::sink::{Cursor, ScoreQuery};
 use watchbell_adapter_api::{Metrics, Scores};
 use watchbell_series::{Labels, Reading};
 
+use crate::context::Known;
 use crate::pipeline::explain::Explainer;
 use crate::pipeline::hosts::HostBook;
 use crate::pipeline::ingest::Gate;
@@ -67,7 +68,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: "GET",
         path: "/api/v1/hosts",
-        summary: "Hosts with their numbers of series, of anomalous ones, their score, its parts and the series it comes from; their names in each source with the rule that decided; and `conflicts`, names that stay apart because it can not be told. `anomalous=true` for hosts over 1.0 only. See docs/hosts.md.",
+        summary: "Hosts with their numbers of series, of anomalous ones, their score, its parts, the series it comes from and the problems other tools tell of; their names in each source with the rule that decided; and `conflicts`, names that stay apart because it can not be told. `anomalous=true` for hosts over 1.0 only. See docs/hosts.md.",
     },
     Route {
         method: "GET",
@@ -156,6 +157,8 @@ pub struct Api {
     pub book: Arc<HostBook>,
     /// Scores of all series.
     pub scores: Arc<dyn Scores>,
+    /// What other tools know.
+    pub known: Known,
     /// Whether samples are taken.
     pub gate: Arc<Gate>,
     /// Where reloads are asked for.

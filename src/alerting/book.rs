@@ -105,6 +105,8 @@ pub struct Book {
     refused: u64,
     budgets: Budgets,
     quiet: Arc<Quiet>,
+    /// The clock at the last call.
+    clock_ms: i64,
 }
 
 impl Book {
@@ -121,6 +123,7 @@ impl Book {
             load: Load::default(),
             refused: 0,
             quiet: Arc::default(),
+            clock_ms: i64::MIN,
         }
     }
 
@@ -168,6 +171,7 @@ impl Book {
 
     /// One verdict. Time of the sample decides about firing, `now_ms` about silence.
     pub fn observe(&mut self, input: AlertInput, now_ms: i64, out: &mut Changes) {
+        self.clock_ms = now_ms;
         let AlertInput { shard, id, about, verdict } = input;
         let mut watched = match (self.watched.remove(&id), about) {
             (Some(mut watched), about) => {
@@ -212,6 +216,7 @@ impl Book {
 
     /// The clock moved on; `hosts` are the roll-ups of all hosts now. Call it every few seconds.
     pub fn tick(&mut self, now_ms: i64, hosts: &[HostReading], out: &mut Changes) {
+        self.clock_ms = now_ms;
         let mut due = Vec::new();
         for (id, watched) in &mut self.watched {
             for entry in &mut watched.entries {

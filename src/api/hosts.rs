@@ -11,8 +11,10 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use watchbell_adapter_api::{Contributor, HostReading};
+use watchbell_series::Labels;
 
 use super::{Api, query_problem};
+use crate::context::problems::Problem;
 use crate::pipeline::hosts::ShownName;
 use crate::words;
 
@@ -37,6 +39,8 @@ pub(super) struct Host {
     pub(super) confidence: Option<f32>,
     /// Series that make the joint score.
     pub(super) contributors: Vec<Contributing>,
+    /// Problems of the host that other tools tell of and that last.
+    problems: Vec<String>,
     /// Its names in each source.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     names: Vec<Name>,
@@ -77,7 +81,15 @@ struct Conflict {
 pub(super) async fn list(api: &Api) -> Vec<Host> {
     let known = |x: f32| x.is_finite().then_some(x);
     let contributing = |c: &Contributor| Contributing { series: c.series.clone(), share: c.share };
+    let told = api.known.problems.load_full();
+    let problems = |host: &str| {
+        let open = told.iter().filter(|problem| problem.told.ends_ms.is_none());
+        open.filter(|problem| problem.target.is_about_alert(&Labels::default(), host, None))
+            .map(Problem::words)
+            .collect()
+    };
     let host = |h: HostReading| Host {
+        problems: problems(&h.host),
         score: known(h.score),
         parts: h.parts.named().into_iter().map(|(name, part)| (name, known(part))).collect(),
         confidence: known(h.confidence),

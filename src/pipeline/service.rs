@@ -174,6 +174,7 @@ impl Service {
             metrics: metrics.clone(),
             scores: Arc::clone(&scores),
             book: Arc::clone(&book),
+            known: known.clone(),
             gate: Arc::clone(&gate),
             reload,
             banner,

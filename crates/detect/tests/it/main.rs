@@ -5,6 +5,7 @@ mod explain;
 mod incident;
 mod judge;
 mod properties;
+mod quiet;
 mod seed;
 mod support;
 mod trend;
