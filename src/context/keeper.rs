@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use watchbell_adapter_api::{Clock, Metrics, Shutdown};
 use watchbell_normalize::Rules as Mapping;
+use watchbell_normalize::hosts::HostTable;
 use watchbell_series::{ForeignProblem, KnownLimit, QuietWindow, Subject};
 
 use super::Known;
@@ -66,8 +67,8 @@ pub enum Order {
     End(String, oneshot::Sender<Result<QuietWindow, Refused>>),
 }
 
-/// Names are resolved by these.
-pub type Naming = Arc<dyn Fn() -> Arc<Mapping> + Send + Sync>;
+/// Names are resolved by these: the rules in force, and what is known of all names.
+pub type Naming = Arc<dyn Fn() -> (Arc<Mapping>, Arc<HostTable>) + Send + Sync>;
 
 /// The task.
 pub struct Keeper {
@@ -78,7 +79,7 @@ pub struct Keeper {
     /// What is in force.
     pub known: Known,
     /// Names of hosts.
-    pub mapping: Naming,
+    pub naming: Naming,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Own metrics.
@@ -110,7 +111,7 @@ impl Keeper {
         board: Board,
         journal: Arc<Journal>,
         known: Known,
-        mapping: Naming,
+        naming: Naming,
         alerts: AlertRules,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
@@ -122,7 +123,7 @@ impl Keeper {
             board,
             journal,
             known,
-            mapping,
+            naming,
             clock,
             metrics,
             retention_ms,
@@ -314,7 +315,8 @@ impl Keeper {
     }
 
     fn target(&self, subject: &Subject) -> Target {
-        Target::of(subject, &(self.mapping)(), &self.alerts)
+        let (mapping, table) = (self.naming)();
+        Target::of(subject, (&mapping, &table), &self.alerts)
     }
 
     fn resolve_windows(&mut self) {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use watchbell_normalize::Rules as Mapping;
+use watchbell_normalize::hosts::HostTable;
 use watchbell_series::labels::NAME;
 use watchbell_series::{Labels, MatchOp, Matcher, Subject};
 
@@ -40,12 +41,13 @@ pub struct Facts<'a> {
 }
 
 impl Target {
-    /// Resolves `subject`: names of hosts by the rules of `mapping`, labels of alerts by those of `alerts`.
+    /// Resolves `subject`: names of hosts by the rules of `mapping` and what is known of all names in `table`, labels
+    /// of alerts by the rules of `alerts`.
     #[must_use]
-    pub fn of(subject: &Subject, mapping: &Mapping, alerts: &AlertRules) -> Self {
+    pub fn of(subject: &Subject, (mapping, table): (&Mapping, &HostTable), alerts: &AlertRules) -> Self {
         match subject {
             Subject::All => Self::All,
-            Subject::Host(name) => Self::Host(hosts(name, mapping)),
+            Subject::Host(name) => Self::Host(hosts(name, mapping, table)),
             Subject::Series(matchers) => {
                 let of_alerts = alerts.series.iter().filter_map(|rule| {
                     let known = |name: &str| match name {
@@ -150,14 +152,21 @@ impl Facts<'_> {
     }
 }
 
-/// A host's name as it was told, and as the rules of `mapping` make it from the labels that usually carry it.
-fn hosts(name: &str, mapping: &Mapping) -> Vec<String> {
+/// A host's name as it was told, as the rules of `mapping` make it from the labels that usually carry it, and the host
+/// that all of them mean.
+fn hosts(name: &str, mapping: &Mapping, table: &HostTable) -> Vec<String> {
     let mut all = vec![name.to_owned()];
     for label in ["instance", HOST] {
         let given = mapping.host(|asked| if asked == label { name } else { "" });
         let resolved = given.map(|given| given.name.into_owned()).unwrap_or_default();
         if !resolved.is_empty() && !all.contains(&resolved) {
             all.push(resolved);
+        }
+    }
+    for known in all.clone() {
+        let host = table.host(&known);
+        if !all.iter().any(|name| name == host) {
+            all.push(host.to_owned());
         }
     }
     all
@@ -221,7 +230,7 @@ mod tests {
     }
 
     fn target(subject: &Subject) -> Target {
-        let target = Target::of(subject, &mapping(), &AlertRules::builtin());
+        let target = Target::of(subject, (&mapping(), &HostTable::default()), &AlertRules::builtin());
         assert_eq!(Target::from_json(&target.json()), Some(target.clone()));
         assert_eq!(subject_of(&subject_json(subject)).as_ref(), Some(subject));
         target

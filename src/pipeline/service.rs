@@ -136,9 +136,13 @@ impl Service {
             sources: checked.source_limits().into(),
         }));
         let (context, known) = (context::Board::default(), context::Known::default());
-        let mapping: keeper::Naming = {
+        let mapping: Arc<dyn Fn() -> Arc<Rules> + Send + Sync> = {
             let current = Arc::clone(&current);
             Arc::new(move || Arc::clone(&current.lock().unwrap_or_else(PoisonError::into_inner).rules))
+        };
+        let naming: keeper::Naming = {
+            let (mapping, hosts) = (Arc::clone(&mapping), Arc::clone(&hosts));
+            Arc::new(move || (mapping(), hosts.load_full()))
         };
         let alert_rules = super::alerts::load_rules(&settings).map_err(|problems| anyhow!(problems.join("\n")))?;
         let names: Vec<String> = checked.sources.iter().map(|source| source.name.to_string()).collect();
@@ -146,7 +150,7 @@ impl Service {
             context.clone(),
             Arc::clone(&journal),
             known.clone(),
-            Arc::clone(&mapping),
+            naming,
             alert_rules,
             Arc::clone(&clock),
             metrics.clone(),

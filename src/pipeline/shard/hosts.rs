@@ -32,14 +32,16 @@ impl Shard {
     /// Goes by `table` from now on: series whose host is another one belong to it, and keep what they learned.
     pub fn set_hosts(&mut self, table: Arc<HostTable>) {
         let changed: HashSet<u32> = self.normalizer.set_hosts(table).into_iter().collect();
-        if changed.is_empty() || !self.tick.is_watched() {
+        if changed.is_empty() {
             return;
         }
         let of_changed = |slot: &u32| self.normalizer.entity(*slot).is_some_and(|entity| changed.contains(&entity));
         let slots: Vec<u32> = self.normalizer.slots(0, usize::MAX).filter(of_changed).collect();
-        for slot in slots {
-            self.tick.note_one(slot);
+        if self.tick.is_watched() {
+            slots.iter().for_each(|slot| self.tick.note_one(*slot));
         }
+        // A window may be about the one host and not about the other.
+        self.find_quiet_of(slots.into_iter());
     }
 
     /// The same where this is the only shard: finds the hosts of its own names, if they changed since `known`, which

@@ -79,16 +79,14 @@ impl Shard {
         }
     }
 
-    /// The same for series that came, or learn anew.
+    /// The same for series that came, learn anew, or went over to another host.
     pub(super) fn find_quiet_of(&mut self, slots: impl Iterator<Item = u32>) {
         if self.quiet.now.is_empty() {
             return;
         }
         for slot in slots {
             let spans = self.spans(slot);
-            if !spans.is_empty() {
-                self.judge.set_quiet(slot, &spans.into());
-            }
+            self.judge.set_quiet(slot, &spans.into());
         }
     }
 

@@ -100,6 +100,7 @@ sinks: [{{type: prometheus_exposition}}, {{type: alertmanager, urls: ['{}']}}]
             ),
         )],
         remote_write: Some(format!("url: '{}'", service.url("/api/v1/write"))),
+        rules: None,
         words: &[],
     });
 
