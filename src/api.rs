@@ -24,6 +24,8 @@ use watchbell_adapter_api::sink::{Cursor, ScoreQuery};
 use watchbell_adapter_api::{Contributor, HostReading, Metrics, Scores};
 use watchbell_series::{Labels, Reading};
 
+use crate::context::Known;
+use crate::context::problems::Problem;
 use crate::pipeline::explain::Explainer;
 use crate::pipeline::ingest::Gate;
 
@@ -66,7 +68,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: "GET",
         path: "/api/v1/hosts",
-        summary: "Hosts with their numbers of series, of anomalous ones, their score, its parts and the series it comes from; `anomalous=true` for those over 1.0 only.",
+        summary: "Hosts with their numbers of series, of anomalous ones, their score, its parts, the series it comes from and the problems other tools tell of; `anomalous=true` for those over 1.0 only.",
     },
     Route {
         method: "GET",
@@ -153,6 +155,8 @@ pub struct Api {
     pub metrics: Metrics,
     /// Scores of all series.
     pub scores: Arc<dyn Scores>,
+    /// What other tools know.
+    pub known: Known,
     /// Whether samples are taken.
     pub gate: Arc<Gate>,
     /// Where reloads are asked for.
@@ -233,6 +237,8 @@ struct Host {
     confidence: Option<f32>,
     /// Series that make the joint score.
     contributors: Vec<Contributing>,
+    /// Problems of the host that other tools tell of and that last.
+    problems: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -244,7 +250,15 @@ struct Contributing {
 async fn host_list(api: &Api) -> Vec<Host> {
     let known = |x: f32| x.is_finite().then_some(x);
     let contributing = |c: &Contributor| Contributing { series: c.series.clone(), share: c.share };
+    let told = api.known.problems.load_full();
+    let problems = |host: &str| {
+        let open = told.iter().filter(|problem| problem.told.ends_ms.is_none());
+        open.filter(|problem| problem.target.is_about_alert(&Labels::default(), host, None))
+            .map(Problem::words)
+            .collect()
+    };
     let host = |h: HostReading| Host {
+        problems: problems(&h.host),
         score: known(h.score),
         parts: h.parts.named().into_iter().map(|(name, part)| (name, known(part))).collect(),
         confidence: known(h.confidence),

@@ -105,6 +105,8 @@ pub struct Book {
     refused: u64,
     budgets: Budgets,
     quiet: Arc<Quiet>,
+    /// The clock at the last call.
+    clock_ms: i64,
 }
 
 impl Book {
@@ -121,6 +123,7 @@ impl Book {
             load: Load::default(),
             refused: 0,
             quiet: Arc::default(),
+            clock_ms: i64::MIN,
         }
     }
 
@@ -157,6 +160,7 @@ impl Book {
 
     /// One verdict. Time of the sample decides about firing, `now_ms` about silence.
     pub fn observe(&mut self, input: AlertInput, now_ms: i64, out: &mut Changes) {
+        self.clock_ms = now_ms;
         let AlertInput { shard, id, about, verdict } = input;
         let mut watched = match (self.watched.remove(&id), about) {
             (Some(mut watched), about) => {
@@ -201,6 +205,7 @@ impl Book {
 
     /// The clock moved on; `hosts` are the roll-ups of all hosts now. Call it every few seconds.
     pub fn tick(&mut self, now_ms: i64, hosts: &[HostReading], out: &mut Changes) {
+        self.clock_ms = now_ms;
         for (id, mut watched) in std::mem::take(&mut self.watched) {
             for rule in 0..self.rules.series.len() {
                 let step = watched.step(rule, |life| life.tick(&self.rules.series[rule].terms, now_ms));

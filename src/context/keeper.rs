@@ -1,7 +1,7 @@
 //! The task that follows what sources tell: it keeps it in the journal, resolves whom it is about, and hands it to
 //! shards, the alerting stage and whoever shows it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,6 +90,8 @@ pub struct Keeper {
     alerts: AlertRules,
     /// Windows that the last look left out, because there are too many.
     left_out: usize,
+    /// Sources whose windows were shown.
+    shown: BTreeSet<String>,
 }
 
 impl std::fmt::Debug for Keeper {
@@ -128,6 +130,7 @@ impl Keeper {
             limits: BTreeMap::new(),
             alerts,
             left_out: 0,
+            shown: BTreeSet::new(),
         };
         let is_there = |source: &str| source == PEOPLE || sources.iter().any(|known| known == source);
         let mut gone = HashSet::new();
@@ -202,7 +205,7 @@ impl Keeper {
             {
                 failed(error, "quiet windows");
             }
-            if let Some(told) = told.limits {
+            if let Some(told) = told.limits.filter(|told| self.limits.get(&source) != Some(told)) {
                 limits = true;
                 if let Err(error) = self.take_limits(&source, told).await {
                     failed(error, "known limits");
@@ -365,7 +368,7 @@ impl Keeper {
     }
 
     /// Tells the shards, and shows how much there is.
-    async fn hand_out(&self, shards: &[ShardHandle], limits: bool) {
+    async fn hand_out(&mut self, shards: &[ShardHandle], limits: bool) {
         let quiet = self.known.quiet.load_full();
         for shard in shards {
             let quiet = Arc::clone(&quiet);
@@ -384,9 +387,12 @@ impl Keeper {
         self.show(shards).await;
     }
 
-    async fn show(&self, shards: &[ShardHandle]) {
+    async fn show(&mut self, shards: &[ShardHandle]) {
         let now_ms = self.clock.now_ms();
-        let mut windows: BTreeMap<&str, [f64; 3]> = BTreeMap::new();
+        self.shown.extend(self.windows.keys().map(|(source, _)| source.clone()));
+        // A source that has none any more shows that.
+        let mut windows: BTreeMap<&str, [f64; 3]> =
+            self.shown.iter().map(|source| (source.as_str(), [0.0; 3])).collect();
         for ((source, _), window) in &self.windows {
             let state = match window.ends_ms {
                 Some(end) if end < now_ms => 2,

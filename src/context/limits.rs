@@ -30,6 +30,8 @@ impl SeriesLimit {
         let LimitRange { low, high, inside } = self.range;
         let q = |value: f64| quantity(value, unit);
         let range = match (low, high, inside) {
+            (Some(low), Some(high), false) if low == high => format!("other than {}", q(low)),
+            (Some(low), Some(high), true) if low == high => format!("at {}", q(low)),
             (Some(low), Some(high), false) => format!("outside {} to {}", q(low), q(high)),
             (Some(low), Some(high), true) => format!("from {} to {}", q(low), q(high)),
             (None, Some(high), false) => format!("above {}", q(high)),

@@ -39,7 +39,6 @@ impl Problem {
 pub type Shared = Arc<arc_swap::ArcSwap<Vec<Problem>>>;
 
 /// Problems of this host, or of a series with these labels, between two moments and [`NEAR_MS`] around.
-#[must_use]
 pub fn related<'a>(
     all: &'a [Problem],
     host: &'a str,

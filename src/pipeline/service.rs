@@ -167,6 +167,7 @@ impl Service {
             explainer: Arc::clone(&explainer),
             metrics: metrics.clone(),
             scores: Arc::clone(&scores),
+            known: known.clone(),
             gate: Arc::clone(&gate),
             reload,
             banner,

@@ -575,13 +575,6 @@ impl Shard {
         }
     }
 
-    /// Series that rest in a quiet window now, and those that have limits.
-    #[must_use]
-    pub fn known_counts(&self) -> (usize, usize) {
-        let quiet = self.normalizer.slots(0, usize::MAX).filter(|slot| self.judge.is_quiet(*slot)).count();
-        (quiet, self.limited())
-    }
-
     /// Judges by other constants from now on; what was learned stays.
     pub fn set_judging(&mut self, config: JudgeConfig) {
         self.judge.set_config(config);

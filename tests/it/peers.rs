@@ -1,5 +1,6 @@
 //! Against the real systems: a file of the name of each adapter.
 
+mod context;
 mod host;
 pub(crate) mod icinga;
 mod nagios;

@@ -48,6 +48,7 @@ fn prometheus_3_sends_remote_write_2() {
                 "url: '{}', protobuf_message: io.prometheus.write.v2.Request, send_native_histograms: true",
                 service.url("/api/v1/write")
             )),
+            rules: None,
             words: &["--enable-feature=metadata-wal-records,native-histograms"],
         },
     );

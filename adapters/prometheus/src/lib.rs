@@ -5,6 +5,8 @@
 //! | [`remote_write_in`] | source `prometheus_remote_write_in`: the receiver at `POST /api/v1/write` |
 //! | [`scrape`] | source `prometheus_scrape`: targets that are asked for their metrics page |
 //! | [`query`] | source and history `prometheus_query`: PromQL expressions, the past |
+//! | [`rules`] | source `prometheus_rules`: alert rules as known limits |
+//! | [`alertmanager_silences`] | source `alertmanager_silences`: silences as quiet windows |
 //! | [`exposition`] | sink `prometheus_exposition`: `GET /scores` |
 //! | [`remote_write`] | sink `prometheus_remote_write`: scores sent to a receiver |
 //! | [`alertmanager`] | sink `alertmanager`: alerts sent to Alertmanager |
@@ -18,6 +20,7 @@
 //! | [`naming`] | names and labels under which scores leave |
 
 pub mod alertmanager;
+pub mod alertmanager_silences;
 pub mod discovery;
 pub mod exposition;
 #[cfg(test)]
@@ -29,6 +32,7 @@ pub mod query;
 pub mod relabel;
 pub mod remote_write;
 pub mod remote_write_in;
+pub mod rules;
 pub mod scrape;
 pub mod text;
 
@@ -39,6 +43,8 @@ pub const SOURCES: &[SourceKind] = &[
     SourceKind::of::<remote_write_in::RemoteWriteInConfig>(),
     SourceKind::of::<scrape::ScrapeConfig>(),
     SourceKind::of::<query::QueryConfig>(),
+    SourceKind::of::<rules::RulesConfig>(),
+    SourceKind::of::<alertmanager_silences::AlertmanagerSilencesConfig>(),
 ];
 
 /// Kinds of sinks.

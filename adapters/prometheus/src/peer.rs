@@ -48,6 +48,12 @@ impl Address {
         Self { url }
     }
 
+    /// The address with this query.
+    pub(crate) fn with_query(mut self, query: &str) -> Self {
+        self.url.set_query(Some(query));
+        self
+    }
+
     /// The address as it is shown.
     pub(crate) fn shown(&self) -> String {
         let mut url = self.url.clone();
@@ -103,6 +109,32 @@ pub(crate) async fn post(
         _ if status.is_server_error() => retry(&message, after),
         _ => DeliveryError::Rejected(format!("{who}: {message}")),
     })
+}
+
+/// A time as the APIs of Prometheus and Alertmanager write it, in milliseconds since the Unix epoch.
+pub(crate) fn millis(text: &str) -> Result<i64, String> {
+    text.parse::<jiff::Timestamp>()
+        .map(jiff::Timestamp::as_millisecond)
+        .map_err(|e| format!("`{text}` is no time: {e}"))
+}
+
+/// Gets what is at `from`, at most `max_bytes`. What went wrong is said without the address.
+pub(crate) async fn get(client: &HttpClient, from: &Address, max_bytes: usize) -> Result<Vec<u8>, String> {
+    let request = client.request(Method::GET, from.url.as_str())?;
+    let failed = |e: reqwest::Error| watchbell_adapter_api::http::causes(&e.without_url());
+    let mut response = request.send().await.map_err(failed)?;
+    let status = response.status();
+    if !status.is_success() {
+        return Err(format!("{status}: {}", refusal(response).await));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        if body.len() + chunk.len() > max_bytes {
+            return Err(format!("the answer is longer than {max_bytes} bytes"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 /// The beginning of a refusal's text, on one line.

@@ -63,6 +63,27 @@ fn judge(c: &mut Criterion) {
                 spent
             });
         });
+        // A window that is to come, and one that goes on, over all series.
+        for (name, first) in [("round_planned", i64::MAX - 1), ("round_quiet", 0)] {
+            let spans: std::sync::Arc<[watchbell_detect::QuietSpan]> = [(first, i64::MAX)].into();
+            (0..series).for_each(|slot| judge.set_quiet(slot, &spans));
+            group.bench_function(BenchmarkId::new(name, series), |b| {
+                b.iter_custom(|iterations| {
+                    let mut spent = std::time::Duration::ZERO;
+                    for _ in 0..iterations {
+                        round += 1;
+                        fill(round, &mut samples);
+                        #[expect(clippy::disallowed_methods, reason = "a benchmark measures time itself")]
+                        let start = std::time::Instant::now();
+                        judge.judge(black_box(&samples), &mut verdicts);
+                        spent += start.elapsed();
+                        verdicts.clear();
+                    }
+                    spent
+                });
+            });
+            (0..series).for_each(|slot| judge.set_quiet(slot, &[].into()));
+        }
         let now = samples[0].ts_ms;
         group.bench_function(BenchmarkId::new("sweep", series), |b| b.iter(|| judge.sweep(now, &mut verdicts)));
         let mut bytes = Vec::new();

@@ -2,7 +2,8 @@
 //!
 //! One that sinks know when its window begins resolves there, with the window as its reason: who is on duty is done
 //! with it, and no sink must know of windows. What still stands at the first sample after the window fires then, as an
-//! alert of its own. Samples are in a window by their own time; silence and roll-ups of hosts by the clock.
+//! alert of its own. An alert is muted while its sample or the clock is in the window: samples come late, and one from
+//! just before it must not fire into it. Silence and roll-ups of hosts go by the clock alone.
 
 use std::sync::Arc;
 
@@ -33,12 +34,14 @@ impl Book {
             return None;
         }
         let entry = watched.entries.iter().find(|entry| entry.rule == rule)?;
-        let labels = match (&watched.about, entry.episode()) {
+        let labels = match (&watched.about, &entry.stage) {
             (Some(about), _) => identity::series_alert(&self.rules.series[rule], about),
-            (None, episode) => episode?.labels.clone(),
+            (None, Stage::Open(episode) | Stage::Suppressed(episode, _)) => episode.labels.clone(),
+            (None, Stage::Pending | Stage::Held) => return None,
         };
         let series = watched.about.as_ref().map(|about| &about.labels);
-        self.quiet.mutes(at_ms, &labels, &watched.host, series).map(Window::words)
+        let at = |at_ms: i64| self.quiet.mutes(at_ms, &labels, &watched.host, series);
+        at(at_ms).or_else(|| at(self.clock_ms)).map(Window::words)
     }
 
     /// The same of an alert about a host, or about the fleet where `host` is empty.
@@ -116,7 +119,8 @@ impl Book {
     ) {
         let Some((open, muted)) = stage(watched, rule) else { return };
         let missing = watched.entries.iter().any(|entry| entry.rule == rule && entry.life.missing());
-        if !open && !(muted && missing) {
+        let by_clock = open || (muted && missing);
+        if !by_clock {
             return;
         }
         match self.muted(watched, rule, now_ms) {

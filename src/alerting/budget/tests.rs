@@ -160,7 +160,7 @@ fn what_is_certain_always_passes() {
     bench.pass(HOUR);
     missing.extend(bench.said.iter().map(|(change, e)| format!("{} {}", e.rule, change.as_str())));
     assert!(missing.contains(&"SeriesMissing firing".to_owned()), "{missing:?}");
-    assert_eq!(bench.book.budgets().suppressed(), [0; 3]);
+    assert_eq!(bench.book.budgets().suppressed(), [0; 4]);
 }
 
 #[test]

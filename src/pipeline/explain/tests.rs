@@ -139,7 +139,10 @@ fn the_answer_keeps_its_shape() {
     let series = &json["series"][0];
     assert_eq!(
         keys(series),
-        ["series", "host", "metric", "unit", "kind", "outcome", "text", "detector", "rule", "alerts"]
+        [
+            "series", "host", "metric", "unit", "kind", "outcome", "text", "detector", "rule", "alerts", "limits",
+            "problems", "quiet"
+        ]
     );
     assert_eq!(keys(&series["alerts"][0]), ["rule", "standing", "text", "since", "url"]);
     assert_eq!(keys(&series["detector"]).len(), 20);

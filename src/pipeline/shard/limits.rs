@@ -72,9 +72,10 @@ impl Shard {
         }
     }
 
-    /// Series that have limits.
-    pub(super) fn limited(&self) -> usize {
-        self.limits.of_slot.len()
+    /// Series that rest in a quiet window now, and those that have limits.
+    #[must_use]
+    pub fn known_counts(&self) -> (usize, usize) {
+        (self.judge.quiet_series(), self.limits.of_slot.len())
     }
 
     /// Whether there is any limit to look for.

@@ -112,6 +112,7 @@ fn a_load_shows_in_prometheus_and_fires_in_alertmanager() {
                 ),
             ],
             remote_write: Some(format!("url: '{}'", service.url("/api/v1/write"))),
+            rules: None,
             words: &[],
         });
         let labels = [("metric", LOAD), ("job", "node"), ("instance", exporter.address())];

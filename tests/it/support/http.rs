@@ -42,6 +42,11 @@ pub(crate) fn post(url: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Result
     send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)))
 }
 
+/// Deletes what is at `url`.
+pub(crate) fn delete(url: &str) -> Result<Answer, String> {
+    send(CLIENT.delete(url))
+}
+
 fn send(request: reqwest::RequestBuilder) -> Result<Answer, String> {
     RUNTIME.block_on(async {
         let response = request.send().await.map_err(|e| format!("{e:?}"))?;

@@ -25,6 +25,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) jobs: &'a [(&'a str, String)],
     /// Where it sends samples, with further lines of `remote_write`.
     pub(crate) remote_write: Option<String>,
+    /// Its alert rules: the rules of one group.
+    pub(crate) rules: Option<&'a str>,
     /// Further words of the command line.
     pub(crate) words: &'a [&'a str],
 }
@@ -45,6 +47,11 @@ impl Prometheus {
         if let Some(remote) = &wanted.remote_write {
             writeln!(text, "remote_write: [{{{remote}, queue_config: {{batch_send_deadline: 500ms}}}}]")
                 .expect("written");
+        }
+        if let Some(rules) = wanted.rules {
+            writeln!(text, "rule_files: [rules.yml]").expect("written");
+            let group = format!("groups: [{{name: it, interval: 1s, rules: {rules}}}]\n");
+            fs::write(folder.path().join("rules.yml"), group).expect("written");
         }
         fs::write(folder.path().join("prometheus.yml"), text).expect("written");
         let (process, port) = Process::peer(program, "prometheus", folder.path(), "/-/ready", |command, port| {

@@ -96,6 +96,12 @@ impl Judge {
         self.hot.get(slot).is_some_and(|hot| self.rests(slot, hot))
     }
 
+    /// Series whose last sample was in a quiet span.
+    #[must_use]
+    pub fn quiet_series(&self) -> usize {
+        self.quiet.spans.keys().filter(|slot| self.is_quiet(**slot)).count()
+    }
+
     pub(super) fn rests(&self, slot: u32, hot: &Hot) -> bool {
         hot.is(flag::QUIET) && self.quiet.spans.get(&slot).is_some_and(|spans| covers(spans, hot.ts_ms))
     }

@@ -5,5 +5,6 @@ mod explain;
 mod incident;
 mod judge;
 mod properties;
+mod quiet;
 mod seed;
 mod support;
