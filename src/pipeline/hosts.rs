@@ -114,7 +114,9 @@ impl HostBook {
         }
         let names: Vec<HostName> = said.iter().flat_map(|said| said.names.iter().cloned()).collect();
         let guesses = self.current.lock().unwrap_or_else(PoisonError::into_inner).rules.guesses().clone();
-        let table = Arc::new(resolve(&names, &guesses));
+        // Tens of thousands of names take a while.
+        let resolved = tokio::task::spawn_blocking(move || resolve(&names, &guesses)).await;
+        let Ok(table) = resolved.map(Arc::new) else { return };
         self.put(&table);
         for shard in self.shards.iter() {
             let table = Arc::clone(&table);
@@ -191,8 +193,55 @@ impl HostBook {
             hosts.entry(host).or_default().push(shown);
         }
         for names in hosts.values_mut() {
+            claim(names);
             names.sort_by(|a, b| (&a.source, &a.name).cmp(&(&b.source, &b.name)));
         }
         hosts
+    }
+}
+
+/// Counts series whose source is not known (those of a histogram that came back from a checkpoint) for the source that
+/// has the same name.
+fn claim(names: &mut Vec<ShownName>) {
+    let unclaimed: Vec<ShownName> = names.extract_if(.., |shown| shown.name.source == 0).collect();
+    for shown in unclaimed {
+        let is_same = |other: &&mut ShownName| {
+            other.name.source != 0
+                && (&other.name.label, &other.name.carried) == (&shown.name.label, &shown.name.carried)
+        };
+        match names.iter_mut().find(is_same) {
+            Some(known) => {
+                known.uses.series += shown.uses.series;
+                known.uses.last_ms = known.uses.last_ms.max(shown.uses.last_ms);
+            }
+            None => names.push(shown),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_of_no_known_source_count_for_the_one_with_their_name() {
+        let shown = |source: u32, carried: &str, series: u32| ShownName {
+            name: HostName {
+                name: carried.into(),
+                source,
+                label: "host".into(),
+                carried: carried.into(),
+                address: false,
+                decided: false,
+                rule: "".into(),
+            },
+            source: None,
+            rule: String::new(),
+            uses: HostUse { series, last_ms: i64::from(series) },
+        };
+        let mut names = vec![shown(0, "a", 5), shown(7, "a", 1), shown(0, "b", 2), shown(9, "a", 3)];
+        claim(&mut names);
+        let told: Vec<_> = names.iter().map(|it| (it.name.source, it.uses.series, it.uses.last_ms)).collect();
+        assert_eq!(told, [(7, 6, 5), (9, 3, 3), (0, 2, 2)]);
     }
 }

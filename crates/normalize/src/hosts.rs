@@ -245,14 +245,18 @@ fn join(
             by_head.entry(head.to_lowercase()).or_default().push(name);
         }
     }
+    let mut bare_names: BTreeMap<String, &str> = BTreeMap::new();
+    if !stripped.is_empty() {
+        bare_names.extend(facts.keys().map(|name| (name.to_lowercase(), *name)));
+    }
     for (short, names) in stripped {
+        let bare = bare_names.get(&short).copied();
         if let [one] = names[..] {
-            let bare = facts.keys().find(|name| name.to_lowercase() == short).copied();
             let own = guesses.strip(one).unwrap_or(one);
             joined.insert(one.to_owned(), (bare.unwrap_or(own).into(), How::Stripped));
         } else {
             let mut hosts: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-            hosts.extend(facts.keys().filter(|name| name.to_lowercase() == short).map(|name| (*name).to_owned()));
+            hosts.extend(bare.map(str::to_owned));
             conflicts.push(HostConflict { name: short, hosts, reason: DOMAINS });
         }
     }

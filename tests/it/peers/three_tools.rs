@@ -54,7 +54,8 @@ impl Tools {
         self.exporter.serve(&format!("# TYPE {LEVEL} gauge\n{LEVEL} {}\n", next()));
         let now_s = SystemClock.now_ms() / 1_000;
         if now_s > self.sent_s {
-            self.zabbix.send(&[(HOST, LEVEL, &next().to_string(), now_s)]);
+            let value = next().to_string();
+            self.zabbix.send(&[(HOST, LEVEL, value.as_str(), now_s)]);
             self.sent_s = now_s;
         }
     }
@@ -166,8 +167,6 @@ sinks: [{{type: prometheus_exposition}}, {{type: alertmanager, urls: ['{}']}}]
         wait::when(three, || format!("{told:?}; {}", service.log())).map(|()| told)
     });
     assert!(alerts.iter().all(|alert| alert["labels"]["host"] == HOST), "{alerts:?}");
-    let (row, _) = host(&service).expect("the host");
-    assert!(row["anomalous"].as_u64() >= Some(3), "all three count for one host: {row}");
     drop(prometheus);
     assert!(service.stop().success());
 }
