@@ -66,9 +66,12 @@ pub(crate) fn write(hot: &Hot, season: Option<&Season>, out: &mut Vec<u8>) {
         let habit = &season.habit;
         w.put(habit.began.to_le_bytes());
         w.put(habit.last.to_le_bytes());
+        w.put(habit.first.to_le_bytes());
         w.put(habit.distance.to_le_bytes());
         w.put(habit.size.to_le_bytes());
         w.put([habit.kept, u8::from(habit.inside)]);
+        season.visit_errors.iter().for_each(|error| w.put(error.to_le_bytes()));
+        w.put(season.visits.to_le_bytes());
         let trend = &season.trend;
         w.put(trend.before.to_le_bytes());
         for x in [trend.sum, trend.usual, trend.ratio, trend.high, trend.low] {
@@ -176,7 +179,7 @@ impl Reader<'_> {
         let square = self.within("square", 0.0, f32::MAX)?;
         let rarity = self.within("rarity", 0.0, 3.0)?;
         let slope = self.within("slope", 0.1, 1.0)?;
-        let regime = self.u16()?;
+        let regime = i16::from_le_bytes(self.take()?);
         let [since, clusters] = self.take()?;
         Ok(Channel { scale, square, rarity, slope, regime, since, clusters })
     }
@@ -197,12 +200,14 @@ impl Reader<'_> {
         let day = self.take::<96>()?.map(|b| i8::from_le_bytes([b]));
         let week = self.take::<168>()?.map(|b| i8::from_le_bytes([b]));
         let factor = self.take()?;
-        let (began, last) = (self.u32()?, self.u32()?);
+        let (began, last, first) = (self.u32()?, self.u32()?, self.u32()?);
         let distance = self.within("distance", 0.0, f32::MAX)?;
         let size = self.error("size")?;
         let [kept, inside] = self.take()?;
-        let habit = Habit { began, last, distance, size, kept, inside: inside != 0 };
-        Ok(Season { step, trend: self.trend()?, day, week, factor, habit })
+        let habit = Habit { began, last, first, distance, size, kept, inside: inside != 0 };
+        let visit_errors = [self.within("visit", 0.0, HUGE)?, self.within("visit", 0.0, HUGE)?];
+        let visits = self.u16()?;
+        Ok(Season { step, visit_errors, visits, trend: self.trend()?, day, week, factor, habit })
     }
 
     fn trend(&mut self) -> Result<Trend, StateError> {

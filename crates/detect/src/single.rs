@@ -129,6 +129,8 @@ pub(crate) struct Row {
     pub(crate) value: f64,
     /// What is usual now, relative to the slow level.
     pub(crate) season: f32,
+    /// What the profiles say of now; as far as they count it is the season.
+    pub(crate) profile: f32,
     /// Errors of the channels, signed.
     pub(crate) errors: [f32; 3],
     /// Roots of the channels' mean squares.
@@ -200,7 +202,8 @@ pub(crate) fn first_change(hot: &mut Hot, value: f64) {
 /// Judges `value` by what is known, changing nothing.
 pub(crate) fn judge(hot: &Hot, season: Option<&Season>, value: f64, ctx: &Context<'_>) -> Row {
     let cadence_s = cadence(hot.cadence_s);
-    let usual = season.map_or(0.0, |season| season.at(ctx.bins, cadence_s));
+    let profile = season.map_or(0.0, |season| season.at(ctx.bins, cadence_s));
+    let usual = profile * season.map_or(0.0, |season| season.share(ctx.bins, hot.born));
     let slow = (value - hot.level).clamp(-MAX_ERROR, MAX_ERROR) as f32 - usual;
     let errors = [slow - hot.fast, slow, hot.smooth + SMOOTH_GAIN * (slow - hot.smooth)];
     let least = (hot.level.abs() * ROUNDING_FLOOR).min(MAX_ERROR) as f32;
@@ -244,6 +247,7 @@ pub(crate) fn judge(hot: &Hot, season: Option<&Season>, value: f64, ctx: &Contex
     Row {
         value,
         season: usual,
+        profile,
         errors,
         roots,
         scales,
@@ -321,7 +325,9 @@ pub(crate) fn learn(hot: &mut Hot, row: &Row, ctx: &Context<'_>) {
         Rates::new(hot.rows, SPREAD_FLOOR * hot.spread)
     };
     let slow = &hot.channels[SLOW];
-    let clipped = if rates.first { row.errors[SLOW] } else { clip(row.errors[SLOW], CLIP * slow.scale) };
+    let limit = if rates.first { f32::INFINITY } else { CLIP * slow.scale };
+    let clipped = clip(row.errors[SLOW], limit);
+    let left = clip(row.errors[SLOW] + row.season - row.profile, limit);
     // The regime counter of this row decides, so the level is moved after the channels learned.
     for i in 0..3 {
         hot.channels[i].learn(row.errors[i].abs(), row.ratios[i], row.roots[i], &rates);
@@ -334,7 +340,7 @@ pub(crate) fn learn(hot: &mut Hot, row: &Row, ctx: &Context<'_>) {
     hot.smooth = row.errors[SMOOTH];
     hot.errors = [row.errors[FAST], row.errors[SLOW]];
     hot.set(flag::SLOW_LED, row.led != FAST && row.score >= 1.0);
-    season::learn(hot, clipped, row.errors[FAST].abs(), cadence_s, ctx.bins);
+    season::learn(hot, left, row.errors[FAST].abs(), cadence_s, ctx.bins);
     flat::learn(hot, row.value);
     hot.value = row.value;
     hot.rows = hot.rows.saturating_add(1);

@@ -65,7 +65,7 @@ impl Judge {
         let Some(typical) = by_scale.get(by_scale.len() / 2) else { return Seeded::No };
         let now = hot.ts_ms.div_euclid(1000).clamp(0, i64::from(u32::MAX)) as u32;
         self.bins.advance(&self.time, hot.ts_ms);
-        let usual = typical.season.map_or(0.0, |season| season.at(&self.bins, hot.cadence_s));
+        let usual = typical.season.map_or(0.0, |season| season.usual(&self.bins, typical.hot.born, hot.cadence_s));
         // What it is off by at this time of the day is not its level.
         let recent = hot.level + f64::from(hot.fast);
         *hot = Hot {

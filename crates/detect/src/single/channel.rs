@@ -42,11 +42,17 @@ const SLOPE_RATE: f32 = 0.01;
 /// Most that one cluster teaches the Hill slope.
 pub(crate) const SLOPE_CLIP: f32 = 1.0;
 /// Rows over the clip, net, after which a new regime is adopted.
-pub(crate) const ADOPT_ROWS: u16 = 400;
+pub(crate) const ADOPT_ROWS: i16 = 400;
 /// Rate at which a new regime is adopted.
 pub(crate) const ADOPT_RATE: f32 = 1.0 / 30.0;
 /// Clip while a new regime is adopted.
 pub(crate) const ADOPT_CLIP: f32 = 80.0;
+/// An error under the scale divided by this is small.
+const SMALL: f32 = 6.0;
+/// Small rows, net, after which the scale falls faster: what made it as large, a day of noise, is over.
+const RETURN_ROWS: i16 = 800;
+/// Rate of the scale then.
+const RETURN_RATE: f32 = 1.0 / 500.0;
 /// In the first rows nothing is clipped and no score goes beyond the tail's start.
 pub(crate) const FIRST_ROWS: u32 = 10;
 /// Largest ratio of an error to its scale.
@@ -66,8 +72,9 @@ pub(crate) struct Channel {
     pub(crate) rarity: f32,
     /// Hill slope.
     pub(crate) slope: f32,
-    /// Rows over the clip minus rows under it, within 0..=2 [`ADOPT_ROWS`].
-    pub(crate) regime: u16,
+    /// Rows over the clip minus rows under it, up to twice [`ADOPT_ROWS`]; where there are none, small rows minus
+    /// others, below zero, down to twice [`RETURN_ROWS`].
+    pub(crate) regime: i16,
     /// Rows since the last tail row.
     pub(crate) since: u8,
     /// Clusters learned.
@@ -168,14 +175,21 @@ impl Channel {
     pub(crate) fn learn(&mut self, error: f32, ratio: f32, root: f32, rates: &Rates) {
         self.learn_tail(ratio, rates.rarity);
         let over = error > CLIP * self.scale && !rates.first;
-        self.regime =
-            if over { self.regime.saturating_add(1).min(2 * ADOPT_ROWS) } else { self.regime.saturating_sub(1) };
+        self.regime = if over {
+            self.regime.clamp(0, 2 * ADOPT_ROWS - 1) + 1
+        } else if self.regime > 0 || (error * SMALL < self.scale && !rates.first) {
+            self.regime.max(1 - 2 * RETURN_ROWS) - 1
+        } else {
+            self.regime.saturating_add(1).min(0)
+        };
         let clip = SQUARE_CLIP * root.max(self.scale);
         let taught = if rates.first { error } else { error.min(clip) };
         self.square += rates.square * (taught * taught - self.square);
         let (rate, clip) = if self.adopts() {
             self.slope = self.slope.max(SLOPE_START);
             (rates.scale.max(ADOPT_RATE), ADOPT_CLIP)
+        } else if self.regime < -RETURN_ROWS {
+            (rates.scale.max(RETURN_RATE), CLIP)
         } else {
             (rates.scale, CLIP)
         };
@@ -260,11 +274,18 @@ mod tests {
     #[test]
     fn a_new_regime_is_adopted() {
         let mut channel = taught(5000);
-        for row in 0..u32::from(ADOPT_ROWS) + 200 {
+        for row in 0..ADOPT_ROWS as u32 + 200 {
             let error = 40.0 * noise(u64::from(row) + 90_000) + 10.0;
             let ratio = Channel::ratio(error, channel.working_scale(1.0, channel.root()));
             channel.learn(error, ratio, channel.root(), &Rates::new(5000 + row, 0.0));
         }
         assert!(channel.scale > 20.0, "{channel:?}");
+        // And given up once it is over, in a day or two at one row a minute.
+        for row in 0..2880 {
+            let error = noise(u64::from(row) + 95_000);
+            let ratio = Channel::ratio(error, channel.working_scale(1.0, channel.root()));
+            channel.learn(error, ratio, channel.root(), &Rates::new(6000 + row, 0.0));
+        }
+        assert!(channel.scale < 2.0, "{channel:?}");
     }
 }

@@ -59,7 +59,7 @@ fn season_missed(hot: &Hot, row: &Row, season: Option<&Season>, bins: &Bins) -> 
     let Some(season) = season else { return false };
     let moved = (row.value - hot.value).abs() as f32;
     LAGS_H.iter().any(|hours| {
-        let rise = row.season - season.at(&bins.before(*hours), hot.cadence_s);
+        let rise = row.season - season.usual(&bins.before(*hours), hot.born, hot.cadence_s);
         let near = RISE_NEAR * rise.abs();
         rise.abs() > RISE_SCALES * row.scales[SLOW] && (row.errors[SLOW] + rise).abs() < near && moved < near
     })

@@ -4,6 +4,9 @@
 //! steps of about a tenth of the scale. They are written once at the end of each visit, with dithered
 //! rounding: rounding on each row would add up to noise many steps high. A factor for each hour of the day
 //! says how much wider errors are then.
+//!
+//! A series without a season has profiles, too: of noise, which makes its errors larger. So they count only in so
+//! far as they have explained something: by how much the mean errors of visits are smaller with them.
 
 use super::channel::{CLIP, Channel, FIRST_ROWS};
 use super::habit::Habit;
@@ -15,6 +18,14 @@ use crate::paged::Paged;
 
 /// Least gain of a quarter-hour's visit.
 pub(crate) const DAY_GAIN: f32 = 0.15;
+/// Profiles that explain no more than this part of the error do not count,
+pub(crate) const EXPLAINED: f32 = 0.1;
+/// and they count in full from this much more on.
+const EXPLAINED_MORE: f32 = 0.2;
+/// Young profiles are mostly noise: they count more and more until the series is this old, seconds.
+const RAMP_S: f32 = 3.0 * 86_400.0;
+/// Memory of what they explain, visits to quarter-hours.
+const EXPLAINED_VISITS: f32 = 1000.0;
 /// Most that an hour of the week learns from a visit.
 pub(crate) const WEEK_GAIN: f32 = 0.05;
 /// Cadence from which on a quarter-hour is read as it is instead of interpolated, seconds.
@@ -26,11 +37,15 @@ const FACTOR_LOG: (f32, f32) = (-1.0, 1.5);
 const NEVER: i8 = i8::MIN;
 const MIN_STEP: f32 = 1e-18;
 
-/// Profiles, habits and the slow climb of one series; 368 bytes.
+/// Profiles, habits and the slow climb of one series; 384 bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Season {
     /// Value of one step of the profiles.
     pub(crate) step: f32,
+    /// Mean errors of visits without and with the profiles.
+    pub(crate) visit_errors: [f32; 2],
+    /// Visits that taught them.
+    pub(crate) visits: u16,
     /// The slow climb.
     pub(crate) trend: Trend,
     /// Quarter-hours of the day; [`NEVER`] where there was no visit yet.
@@ -47,6 +62,8 @@ impl Season {
     /// Nothing known.
     pub(crate) const NEW: Self = Self {
         step: MIN_STEP,
+        visit_errors: [0.0; 2],
+        visits: 0,
         trend: Trend::NEW,
         day: [NEVER; 96],
         week: [0; 168],
@@ -59,13 +76,35 @@ impl Season {
         if q == NEVER { 0.0 } else { f32::from(q) * self.step }
     }
 
-    /// What is usual at `bins`, relative to the slow level.
+    /// How far the profiles count, 0..=1, of a series `born` then.
+    pub(crate) fn share(&self, bins: &Bins, born: u32) -> f32 {
+        let [without, with] = self.visit_errors;
+        let explained = 1.0 - with / without.max(f32::MIN_POSITIVE);
+        let age = (bins.secs.saturating_sub(born) as f32 * (1.0 / RAMP_S)).min(1.0);
+        age * ((explained - EXPLAINED) * (1.0 / EXPLAINED_MORE)).clamp(0.0, 1.0)
+    }
+
+    /// What is usual at `bins`, relative to the slow level, of a series `born` then.
+    pub(crate) fn usual(&self, bins: &Bins, born: u32, cadence_s: f32) -> f32 {
+        self.share(bins, born) * self.at(bins, cadence_s)
+    }
+
+    /// What the profiles say of `bins`.
     pub(crate) fn at(&self, bins: &Bins, cadence_s: f32) -> f32 {
         let mut day = self.quarter(bins.quarter);
         if cadence_s < COARSE_S {
             day += bins.weight * (self.quarter(bins.neighbour) - day);
         }
         day + f32::from(self.week[usize::from(bins.hour)]) * self.step
+    }
+
+    /// Learns from a visit what profiles that said `profile` explain, where `mean` is left.
+    fn weigh(&mut self, mean: f32, profile: f32) {
+        self.visits = self.visits.saturating_add(1);
+        let rate = (1.0 / f32::from(self.visits)).max(1.0 / EXPLAINED_VISITS);
+        for (error, of) in self.visit_errors.iter_mut().zip([mean + profile, mean]) {
+            *error += rate * (of.abs() - *error);
+        }
     }
 
     /// The factor on the fast scale in this hour of the week.
@@ -118,7 +157,7 @@ fn rounded(steps: f32, dither: f32) -> i8 {
     (steps + dither).floor().clamp(-127.0, 127.0) as i8
 }
 
-/// Takes the clipped error against the slow level and the fast error in.
+/// Takes the clipped error against the slow level and the profiles, and the fast error, in.
 pub(crate) fn learn(hot: &mut Hot, error: f32, fast_error: f32, cadence_s: f32, bins: &Bins) {
     hot.sum[0] += error;
     hot.sum[1] += error;
@@ -145,10 +184,12 @@ fn turn(hot: &mut Hot, season: Option<&mut Season>, bins: &Bins, cadence_s: f32)
         let seed = hot.ts_ms as u64 ^ u64::from(hot.sum[0].to_bits()) << 20 ^ u64::from(quarter) << 56;
         if day_ends && hot.visit[0] > 0 {
             season.refine(hot.channels[1].scale);
+            let mean = hot.sum[0] / f32::from(hot.visit[0]);
+            season.weigh(mean, season.quarter(quarter) + f32::from(season.week[usize::from(hour)]) * season.step);
             let never = season.day[usize::from(quarter)] == NEVER;
             let visits = if never { 0.0 } else { age_days.max(1.0) };
             let gain = DAY_GAIN.max(1.0 / (visits + 1.0)) * part(hot.visit[0], 900.0 / cadence_s);
-            let value = season.quarter(quarter) + gain * hot.sum[0] / f32::from(hot.visit[0]);
+            let value = season.quarter(quarter) + gain * mean;
             season.write_day(quarter, value, seed);
         }
         if hour_ends && hot.visit[1] > 0 {
@@ -239,10 +280,11 @@ impl Seasons {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::civil::CivilTime;
 
     #[test]
-    fn is_368_bytes() {
-        assert_eq!(size_of::<Season>(), 368);
+    fn is_384_bytes() {
+        assert_eq!(size_of::<Season>(), 384);
     }
 
     #[test]
@@ -263,6 +305,19 @@ mod tests {
             season.quarter(0)
         });
         assert!((mean.sum::<f32>() / 4000.0 - 5.3).abs() < 0.05);
+    }
+
+    #[test]
+    fn profiles_count_as_far_as_they_explain() {
+        let share = |mean: fn(f32) -> f32| {
+            let mut season = Season::NEW;
+            (0..200).for_each(|i| season.weigh(mean((i as f32).sin()), (i as f32).sin()));
+            season.share(&Bins::at(&CivilTime::utc(), 86_400_000 * 3), 0)
+        };
+        // They take away all of it, a fifth of it, nothing; or they add to it.
+        assert_eq!(share(|_| 0.0), 1.0);
+        assert!((0.4..0.6).contains(&share(|profile| 4.0 * profile)));
+        assert_eq!((share(|profile| 100.0 * profile), share(|profile| -profile)), (0.0, 0.0));
     }
 
     #[test]

@@ -103,7 +103,9 @@ impl Trend {
         let rate = (1.0 / f32::from(self.steps)).max(1.0 / SCALE_STEPS);
         let first = u32::from(self.steps) < FIRST_ROWS;
         let clip = if self.steps < 3 { f32::INFINITY } else { STEP_CLIP * self.usual };
-        self.sum = (1.0 - 1.0 / MEMORY) * self.sum + step.max(-clip).min(clip);
+        let sum = (1.0 - 1.0 / MEMORY) * self.sum + step.max(-clip).min(clip);
+        // Its square must stay a number, as with all errors.
+        self.sum = sum.clamp(-MAX_ERROR as f32, MAX_ERROR as f32);
         let taught = if first { step.abs() } else { step.abs().min(CLIP * self.usual) };
         self.usual += rate * (taught - self.usual);
         let scale = self.channel.working_scale(1.0, self.channel.root());

@@ -39,13 +39,14 @@ fn value() -> impl Strategy<Value = f64> {
     ]
 }
 
-/// Steps of time from a second to a year, mostly one cadence.
+/// Steps of time from a second to a year, mostly one cadence; sometimes the clock is set back.
 fn samples() -> impl Strategy<Value = Vec<Sample>> {
     let gap = prop_oneof![
         20 => Just(60_000i64),
         3 => Just(1_000i64),
         3 => Just(3_600_000i64),
         1 => Just(366 * 86_400_000i64),
+        1 => Just(-3_600_000i64),
         1 => 1..100_000i64,
     ];
     proptest::collection::vec((0..SERIES, gap, value()), 1..400).prop_map(|rows| {
@@ -58,6 +59,34 @@ fn samples() -> impl Strategy<Value = Vec<Sample>> {
             })
             .collect()
     })
+}
+
+/// One series of one kind: all equal, two values, steps, a climb, noise, at any magnitude; at one cadence, and from
+/// somewhere on at another, with a gap between.
+fn series() -> impl Strategy<Value = Vec<Sample>> {
+    let cadence_s = || prop_oneof![Just(1i64), Just(15), Just(60), Just(300), Just(3600), Just(86_400)];
+    let magnitude = prop_oneof![Just(5e-324), Just(1e-300), Just(1e-9), Just(1.0), Just(1e12), Just(1e300)];
+    let gap_s = prop_oneof![3 => Just(0i64), 1 => Just(7200), 1 => Just(366 * 86_400)];
+    (0u8..5, magnitude, cadence_s(), cadence_s(), gap_s, 1usize..900, 0usize..900).prop_map(
+        |(kind, magnitude, first_s, then_s, gap_s, rows, turn)| {
+            let mut now_s = 1_700_000_000;
+            (0..rows)
+                .map(|row| {
+                    let step_s = if row < turn { first_s } else { then_s };
+                    now_s += if row == turn { step_s + gap_s } else { step_s };
+                    let i = row as u64;
+                    let shape = match kind {
+                        0 => 3.0,
+                        1 => (i * i % 7 / 6) as f64,
+                        2 => (i / 50) as f64,
+                        3 => i as f64,
+                        _ => noise(i),
+                    };
+                    Sample { slot: 0, cadence_s: step_s as f32, ts_ms: now_s * 1000, value: shape * magnitude }
+                })
+                .collect()
+        },
+    )
 }
 
 /// A verdict without what `==` cannot compare.
@@ -135,6 +164,24 @@ proptest! {
         }
         judge.sweep(now, &mut verdicts);
         prop_assert_eq!(judge.entities().collect::<Vec<_>>(), counted(&judge, now));
+    }
+
+    #[test]
+    fn every_kind_of_series_is_survived_at_every_cadence(samples in series(), cut in 0usize..900) {
+        let (mut one, mut all) = (judge(), Vec::new());
+        let cut = cut.min(samples.len());
+        one.judge(&samples[..cut], &mut all);
+        let mut two = resumed(&one);
+        let mut parts = all.clone();
+        one.judge(&samples[cut..], &mut all);
+        two.judge(&samples[cut..], &mut parts);
+        prop_assert_eq!(all.iter().map(bits).collect::<Vec<_>>(), parts.iter().map(bits).collect::<Vec<_>>());
+        for v in &all {
+            prop_assert!(v.score.is_nan() || (0.0..=1000.0).contains(&v.score), "{:?}", v);
+            prop_assert!(v.lower <= v.expected && v.expected <= v.upper, "{:?}", v);
+        }
+        // No storm: an alarm is not raised over and over.
+        prop_assert!(all.iter().filter(|v| v.onset).count() <= 5 + samples.len() / 20, "{:?}", all.len());
     }
 
     #[test]
