@@ -135,7 +135,7 @@ fn wish(args: &SetupArgs) -> anyhow::Result<Wish> {
         bail!("`{}` is no list of score, value, expected, lower and upper", args.values.join(","));
     };
     ensure!(
-        !args.plain || !(args.hosts.is_empty() && args.groups.is_empty()),
+        !(args.plain && args.hosts.is_empty() && args.groups.is_empty()),
         "items one by one need hosts: name them by --host or --group"
     );
     let plain = args.plain.then(|| (args.keys.clone(), parts));

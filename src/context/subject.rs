@@ -222,6 +222,8 @@ pub fn subject_of(value: &Value) -> Option<Subject> {
 
 #[cfg(test)]
 mod tests {
+    use watchbell_normalize::hosts::{Guesses, HostName, resolve};
+
     use super::*;
 
     fn mapping() -> Mapping {
@@ -254,6 +256,27 @@ mod tests {
             assert_eq!(is_about(&target(&Subject::Host(name.into()))), about, "{name}");
         }
         assert!(is_about(&target(&Subject::All)));
+    }
+
+    #[test]
+    fn a_host_is_found_by_a_name_that_another_source_has_for_it() {
+        let name = |name: &str, source| HostName {
+            name: name.into(),
+            source,
+            label: "host".into(),
+            carried: name.into(),
+            address: false,
+            decided: false,
+            rule: "test".into(),
+        };
+        let guesses = Guesses { join_domains: true, ..Guesses::default() };
+        let table = resolve(&[name("web-1", 1), name("web-1.example.org", 2)], &guesses);
+        let of = |table: &HostTable| {
+            let subject = Subject::Host("web-1.example.org".into());
+            Target::of(&subject, (&mapping(), table), &AlertRules::builtin())
+        };
+        assert!(is_about(&of(&table)));
+        assert!(!is_about(&of(&HostTable::default())));
     }
 
     #[test]
