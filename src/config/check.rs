@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use watchbell_adapter_api::{Problems, Secret, Span};
+use watchbell_detect::{Method, Methods};
 use watchbell_series::Selector;
 
 use super::Overrides;
 use super::env::Lookup;
 use super::nearest::nearest;
-use super::raw::{Config, DetectConfig, HttpConfig, SeriesConfig, ServerAuthConfig, ServerTlsConfig};
+use super::raw::{Config, DetectConfig, HttpConfig, JointMethod, SeriesConfig, ServerAuthConfig, ServerTlsConfig};
 use super::settings::{Alerting, Credentials, Detect, Http, Joint, Log, Peers, Series, Settings};
 
 /// The shortest checkpoint interval: writing takes seconds with a million series.
@@ -65,6 +66,7 @@ fn detect(raw: &DetectConfig, problems: &mut Problems) -> Detect {
             channels: raw.joint.channels as usize,
             max_hosts: raw.joint.max_hosts as usize,
             warmup: raw.joint.warmup.0,
+            methods: methods(&raw.joint.methods),
         },
         peers: Peers { enabled: raw.peers.enabled, group_by: raw.peers.group_by.clone() },
     }
@@ -92,6 +94,19 @@ fn group_by(labels: &[String], problems: &mut Problems) {
             problems.hint(path, format!("`{label}` stands twice"), "leave one out");
         }
     }
+}
+
+fn methods(raw: &[JointMethod]) -> Methods {
+    let method = |raw: &JointMethod| match raw {
+        JointMethod::Change => Method::Change,
+        JointMethod::Singles => Method::Singles,
+        JointMethod::Level => Method::Level,
+        JointMethod::IsolationForest => Method::IsolationForest,
+        JointMethod::RobustPca => Method::RobustPca,
+        JointMethod::Kmeans => Method::Kmeans,
+        JointMethod::CorrelationBreak => Method::CorrelationBreak,
+    };
+    raw.iter().map(method).collect()
 }
 
 fn http(raw: &HttpConfig, overrides: &Overrides, problems: &mut Problems) -> Http {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use watchbell_adapter_api::Secret;
+use watchbell_detect::Methods;
 use watchbell_series::Selector;
 
 use crate::alerting::Budget;
@@ -113,6 +114,8 @@ pub struct Joint {
     pub max_hosts: usize,
     /// Least time of learning before the first score of a host.
     pub warmup: Duration,
+    /// What hosts are judged by.
+    pub methods: Methods,
 }
 
 /// How a series is compared with those of its group.

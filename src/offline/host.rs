@@ -1,6 +1,6 @@
 //! Several columns as one machine: judged one by one, and together by the joint detector.
 
-use watchbell_detect::{ChannelTick, HostVerdict, JointConfig, JointHost, Judge};
+use watchbell_detect::{ChannelTick, HostVerdict, JointConfig, JointHost, Judge, ensemble};
 use watchbell_series::{Sample, Verdict};
 
 use super::Outcome;
@@ -46,7 +46,9 @@ impl Host {
             return self.roll_up(verdict.parts.rollup);
         }
         self.under = None;
-        let HostVerdict { score, onset, alarm, .. } = verdict;
+        let HostVerdict { onset, alarm, .. } = verdict;
+        // As in the service; one file has no peers.
+        let score = ensemble::of_host(verdict.score, alarm, verdict.parts.rollup, f32::NAN).score;
         Outcome { score: Some(score), own: score, onset, alarm, ..Outcome::NONE }
     }
 

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use watchbell_adapter_api::sink::{Cursor, HostParts, HostReading, ScorePage, ScoreQuery};
 use watchbell_adapter_api::{BoxFuture, Clock, Scores};
-use watchbell_detect::{EntityCount, ensemble, host_score};
+use watchbell_detect::ensemble::{self, HostScore};
+use watchbell_detect::{EntityCount, host_score};
 
 use super::handle::ShardHandle;
 use super::tick::board::{Board, HostState, Hosts};
@@ -85,12 +86,14 @@ fn reading(state: Option<&HostState>, host: String, count: EntityCount, now_ms: 
     // What a tick says holds for three of the host's own steps.
     let step_ms = state.map_or(STEP_MS, |state| state.holds_ms / 3);
     let state = state.cloned().unwrap_or_default();
+    let HostScore { score, edge } = ensemble::of_host(state.joint, state.alarm, told, state.parts.peers);
     HostReading {
         host,
         series: count.judged,
         ready: count.ready,
         anomalous: count.anomalous,
-        score: ensemble::combine([state.joint, told, state.parts.peers]),
+        score,
+        edge,
         parts: HostParts { rollup, ..state.parts },
         confidence: state.confidence,
         contributors: state.contributors,

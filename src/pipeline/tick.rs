@@ -107,6 +107,7 @@ pub fn fleet_config(settings: &Settings) -> Option<FleetConfig> {
         warmup_s: detect.joint.warmup.as_secs_f32(),
         // As for single series: twice the sensitivity accepts twice the false alarms.
         t_shift: -detect.sensitivity.log10() as f32,
+        methods: detect.joint.methods,
         ..JointConfig::default()
     };
     let config = FleetConfig {

@@ -212,6 +212,8 @@ pub struct HostReading {
     pub anomalous: u32,
     /// Score of the host: 1.0 is the edge of what is normal. NaN while nothing of it has one.
     pub score: f32,
+    /// The score from which on the host rings: 1.0, and infinity while it is judged as a whole and has no alarm.
+    pub edge: f32,
     /// What the score is made of.
     pub parts: HostParts,
     /// Share of the host's channels that the last joint look saw, 0 to 1; NaN where there is none.
@@ -231,6 +233,7 @@ impl Default for HostReading {
             ready: 0,
             anomalous: 0,
             score: f32::NAN,
+            edge: 1.0,
             parts: HostParts::default(),
             confidence: f32::NAN,
             contributors: Arc::default(),
@@ -248,6 +251,14 @@ pub struct HostParts {
     pub level: f32,
     /// How many and how rare the verdicts on its single channels are.
     pub singles: f32,
+    /// Few random cuts set it apart from its past (Isolation Forest).
+    pub isolation_forest: f32,
+    /// What its channels usually share does not rebuild it (robust principal components).
+    pub robust_pca: f32,
+    /// It is far from all places where it usually is (k-means).
+    pub kmeans: f32,
+    /// Channels that go together do not.
+    pub correlation_break: f32,
     /// Share of its series that are anomalous.
     pub rollup: f32,
     /// Its series are unlike those of its peers.
@@ -256,18 +267,32 @@ pub struct HostParts {
 
 impl Default for HostParts {
     fn default() -> Self {
-        Self { change: f32::NAN, level: f32::NAN, singles: f32::NAN, rollup: f32::NAN, peers: f32::NAN }
+        Self {
+            change: f32::NAN,
+            level: f32::NAN,
+            singles: f32::NAN,
+            isolation_forest: f32::NAN,
+            robust_pca: f32::NAN,
+            kmeans: f32::NAN,
+            correlation_break: f32::NAN,
+            rollup: f32::NAN,
+            peers: f32::NAN,
+        }
     }
 }
 
 impl HostParts {
     /// The parts with the words for them.
     #[must_use]
-    pub fn named(&self) -> [(&'static str, f32); 5] {
+    pub fn named(&self) -> [(&'static str, f32); 9] {
         [
             ("change", self.change),
             ("level", self.level),
             ("singles", self.singles),
+            ("isolation_forest", self.isolation_forest),
+            ("robust_pca", self.robust_pca),
+            ("kmeans", self.kmeans),
+            ("correlation_break", self.correlation_break),
             ("rollup", self.rollup),
             ("peers", self.peers),
         ]

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use watchbell_detect::{ChannelTick, JointConfig, JointHost};
+use watchbell_detect::{ChannelTick, JointConfig, JointHost, Method};
 
 const CHANNELS: u64 = 40;
 const CADENCE_S: f32 = 60.0;
@@ -48,6 +48,24 @@ fn joint(c: &mut Criterion) {
             host.save(&mut bytes);
         });
     });
+    for method in Method::ALL {
+        let mut host =
+            JointHost::new(JointConfig { methods: [method].into_iter().collect(), ..JointConfig::default() });
+        let mut tick = 0;
+        let mut step = |host: &mut JointHost| {
+            tick += 1;
+            fill(tick, &mut channels);
+            black_box(host.tick(tick * 60_000, CADENCE_S, &channels));
+        };
+        for _ in 0..3 * 1440 {
+            step(&mut host);
+            if host.fit_due() {
+                host.fit();
+            }
+        }
+        group.bench_function(format!("tick_40_{method}"), |b| b.iter(|| step(&mut host)));
+        group.bench_function(format!("fit_40_{method}"), |b| b.iter(|| host.fit()));
+    }
     group.finish();
 }
 

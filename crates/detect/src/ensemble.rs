@@ -38,6 +38,31 @@ pub fn best_of(highest: f32, count: u32) -> f32 {
     if highest.is_nan() { f32::NAN } else { (highest - correction(count.max(1) as usize, 1)).max(0.0) }
 }
 
+/// The one score of a host, and whether it rings.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HostScore {
+    /// All parts together, 1.0 = the edge; NaN where none is known.
+    pub score: f32,
+    /// The score from which on it rings: 1.0, or infinity while its own decision is that nothing does.
+    pub edge: f32,
+}
+
+/// The one score of a host: of the look at all its series together (`joint`, with an open alarm of it or not), of the
+/// share of them that is anomalous, and of the comparison with its peers.
+///
+/// Where the host is judged as a whole, that judgement decides whether it rings: it knows how often the series of
+/// this host are odd at once and how often it rang, of which the share and the published score, held and raised to
+/// rank incidents, know nothing. Beside it only its peers can ring. Until it is known the share stands in.
+#[must_use]
+pub fn of_host(joint: f32, alarm: bool, rollup: f32, peers: f32) -> HostScore {
+    let score = combine([joint, rollup, peers]);
+    if joint.is_nan() {
+        return HostScore { score, edge: 1.0 };
+    }
+    let rings = alarm || combine([joint.min(0.0), peers]) >= 1.0;
+    HostScore { score: if rings { score.max(1.0) } else { score }, edge: if rings { 1.0 } else { f32::INFINITY } }
+}
+
 /// The one score of a series: of its own detector and of the comparison with its peers. No correction: the
 /// comparison asks for several looks in a row, which makes its own false alarms far rarer than those of the
 /// detector it stands beside, and the detector's score is to mean the same with peers and without.
@@ -74,6 +99,17 @@ mod tests {
         assert!(alone < two && two < 1.0, "{two}");
         assert!((combine([1.0, 1.0, 1.0]) - 1.0).abs() < 1e-6);
         assert!(combine([1.2, 0.0, 0.0]) > 1.0, "a clear verdict is enough alone");
+    }
+
+    #[test]
+    fn a_host_that_is_judged_as_a_whole_rings_by_its_alarm_or_its_peers() {
+        let rings = |host: HostScore| host.score >= host.edge;
+        assert!(rings(of_host(NONE, false, 1.1, NONE)) && !rings(of_host(NONE, false, 0.9, NONE)));
+        assert!(rings(of_host(1.02, true, 0.0, NONE)), "whatever the share says");
+        let held = of_host(1.8, false, 1.5, NONE);
+        assert!(!rings(held) && held.score > 1.5, "{held:?}");
+        assert!(rings(of_host(0.2, false, 0.0, 1.2)) && !rings(of_host(0.2, false, 3.0, 0.9)));
+        assert!(of_host(NONE, true, NONE, NONE).score.is_nan());
     }
 
     /// Three parts that are each over the edge once in 10,000 looks: so is the combination, about.

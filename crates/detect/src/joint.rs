@@ -1,65 +1,76 @@
 //! Joint detection of one host: all its series together, tick by tick.
 //!
 //! One [`JointHost`] holds what is learned of one host. It is given one vector a tick and answers with one
-//! score, on the scale of single series: 1.0 is the edge. Three heads look at the host, each compared with
-//! the host's own past:
+//! score, on the scale of single series: 1.0 is the edge. Methods look at the host, each compared with the
+//! host's own past; which ones is a matter of [`JointConfig::methods`]:
 //!
-//! | head | asks |
+//! | method | asks |
 //! | --- | --- |
 //! | [`change`] | do the channels move together in an unusual way right now? |
 //! | [`singles`] | how many channels are odd by their own measure, and how odd? |
 //! | [`level`] | is the host somewhere it never is? |
+//! | [`correlation`] | do channels that go together no longer do so? |
+//! | [`pca`] | does what they usually share no longer rebuild them? |
+//! | [`kmeans`] | is it far from all places where it usually is? |
+//! | [`forest`] | do few random cuts set it apart? |
 //!
-//! The first two decide, by the geometric mean of their powers of ten: a shared move that no channel finds
-//! odd and loud channels that share nothing are both seen less than one in the other's company. The level
-//! adds to it and makes long incidents rank high. The host raises its own edge with each alarm.
+//! The first two count by the geometric mean of their powers of ten: a shared move that no channel finds odd
+//! and loud channels that share nothing are both seen less than one in the other's company. That mean and the
+//! last four, where they are asked for, decide by their weighted mean ([`parts`]). The level adds a little to it
+//! and makes long incidents rank high. The host raises its own edge with each alarm.
 //!
-//! No history of the host is kept, only streaming statistics; the costly part, [`JointHost::fit`], is
+//! No history of the host is kept but streaming statistics and, for the last four, a [`reservoir`]; the costly part, [`JointHost::fit`], is
 //! called off the hot path when [`JointHost::fit_due`] says so. Channels that are missing lower the
 //! confidence and are left out of the score, never taken as zero. The score of a tick depends on that tick
 //! and earlier ones only.
 
 pub(crate) mod alarm;
 pub(crate) mod change;
+pub(crate) mod correlation;
+pub(crate) mod forest;
+mod info;
 pub(crate) mod inputs;
+pub(crate) mod kmeans;
 pub(crate) mod level;
 pub(crate) mod matrix;
+mod method;
 pub(crate) mod moments;
+pub(crate) mod named;
+mod parts;
+pub(crate) mod pca;
 mod persist;
+pub(crate) mod reservoir;
 pub(crate) mod singles;
 pub(crate) mod spread;
 pub(crate) mod state;
 pub(crate) mod tail;
 
 use crate::entity::{EntityCount, host_score};
-use crate::math::{exp, ln, log10};
-use crate::table::DetectorInfo;
+use crate::math::{ln, log10};
 use alarm::HostAlarm;
 use change::Change;
 use inputs::Inputs;
 use level::Level;
+use named::Named;
 use tail::Tail;
 
+pub(crate) use info::INFO;
+pub use method::{Method, Methods};
+pub use parts::Parts;
 pub use state::JointStateError;
 
 /// Powers of ten that the heads are measured in, at one tick a minute; one more for each ten times as many.
 pub(crate) const UNIT_DECADES: f32 = 4.45;
 /// Part of [`UNIT_DECADES`] at which the edge lies where two heads agree.
 pub(crate) const EDGE: f32 = 0.53;
-/// Part of [`UNIT_DECADES`] at which the edge lies for one head alone, while the other is not known.
-const EDGE_ALONE: f32 = 0.8;
-/// Weight of the change head; the rest is the single verdicts'.
-pub(crate) const CHANGE_WEIGHT: f32 = 0.6;
-/// What the level adds to the score that decides, and more to the published one.
-pub(crate) const LEVEL_WEIGHT: (f32, f32) = (0.1, 0.5);
+/// Part of [`UNIT_DECADES`] at which the edge lies for one head alone, while no other is known.
+pub(crate) const EDGE_ALONE: f32 = 0.8;
 /// How many times as far out as usual the level is at 1.0.
 pub(crate) const LEVEL_EDGE: f32 = 8.0;
 /// The published score is at least this part of the one before.
 pub(crate) const HOLD: f32 = 0.95;
 /// Least scale of the sum of single verdicts, powers of ten.
 const SUM_FLOOR: f32 = 0.3;
-/// No head counts for less in the geometric mean.
-const LEAST_PART: f32 = 0.01;
 /// Ages at which a host is fitted, in days; after the last one daily.
 const FIT_DAYS: [f32; 4] = [0.125, 0.375, 0.625, 1.0];
 /// Beyond this age only the time since the last fit counts: without a bound a tick would at last be lost in rounding.
@@ -75,38 +86,6 @@ pub(crate) const MAX_Z: f32 = 200.0;
 /// A channel's unit changes at most this much in a fit.
 const MAX_RESCALING: f32 = 1e3;
 const DAY_S: f32 = 86_400.0;
-
-/// The row of this detector in the table.
-pub(crate) const INFO: DetectorInfo = DetectorInfo {
-    name: "joint",
-    summary: "shared changes, single verdicts and levels of all series of a host together",
-    hot_bytes: 0,
-    lazy_bytes: 0,
-    constants: &[
-        ("lags", change::LAGS as f32, "changes in a row that are looked at together"),
-        ("width_ticks", change::WIDTH as f32, "ticks over which a change is taken"),
-        ("directions", change::DIRECTIONS as f32, "shared directions that are kept at most"),
-        ("change_seconds", change::MEMORY_S, "memory of the change head"),
-        ("span_short", level::SPANS[0], "ticks over which levels are smoothed, first span"),
-        ("span_long", level::SPANS[1], "ticks over which levels are smoothed, second span"),
-        ("level_seconds", level::MEMORY_S, "memory of the level head"),
-        ("level_edge", LEVEL_EDGE, "times as far out as usual at which the level is 1.0"),
-        ("odd", level::ODD, "times as far out as usual from which a tick is kept out of the level's memory"),
-        ("quarantine_seconds", level::QUARANTINE_S, "odd time after which a new level is learned"),
-        ("top", singles::TOP as f32, "loudest channels whose powers of ten are added up"),
-        ("counted_from", singles::COUNTED.0, "score of a channel that is subtracted before"),
-        ("counted_to", singles::COUNTED.1, "score of a channel that counts at most"),
-        ("tail_ticks", tail::MEMORY, "memory of the tails of both heads"),
-        ("change_weight", CHANGE_WEIGHT, "weight of the change head in the geometric mean"),
-        ("level_weight", LEVEL_WEIGHT.0, "what the level adds to the deciding score"),
-        ("level_rank", LEVEL_WEIGHT.1, "what the level adds to the published score beyond that"),
-        ("unit_decades", UNIT_DECADES, "powers of ten that heads are measured in at one tick a minute"),
-        ("edge", EDGE, "part of the unit that makes 1.0"),
-        ("hold", HOLD, "part of the last published score that the next one has at least"),
-        ("raise", alarm::RAISE, "what an alarm adds to the edge, forgotten quickly"),
-        ("raise_long", alarm::RAISE_LONG, "what an alarm adds to the edge, forgotten slowly"),
-    ],
-};
 
 /// One channel (series) of a host at a tick.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -131,38 +110,13 @@ pub struct JointConfig {
     pub warmup_s: f32,
     /// Added to the powers of ten that make 1.0: higher is duller. 0.3 about halves false alarms.
     pub t_shift: f32,
+    /// What hosts are judged by.
+    pub methods: Methods,
 }
 
 impl Default for JointConfig {
     fn default() -> Self {
-        Self { warmup_s: DAY_S, t_shift: 0.0 }
-    }
-}
-
-/// The parts of a host's score, each on its scale: 1.0 = the edge. NaN where it is not known.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Parts {
-    /// Channels change together in an unusual way.
-    pub change: f32,
-    /// The host is somewhere it never is.
-    pub level: f32,
-    /// Several channels are rare by their own measure at once.
-    pub singles: f32,
-    /// Share of channels over their own edge; see [`host_score`]. A second signal, not in the score.
-    pub rollup: f32,
-}
-
-impl Parts {
-    const UNKNOWN: Self = Self { change: f32::NAN, level: f32::NAN, singles: f32::NAN, rollup: f32::NAN };
-
-    /// The geometric mean of the two heads that decide, or the one that is known.
-    fn mix(&self) -> f32 {
-        let part = |x: f32| ln(x.max(LEAST_PART));
-        match (self.change.is_nan(), self.singles.is_nan()) {
-            (false, false) => exp(CHANGE_WEIGHT * part(self.change) + (1.0 - CHANGE_WEIGHT) * part(self.singles)),
-            (false, true) => self.change * (EDGE / EDGE_ALONE),
-            _ => self.singles * (EDGE / EDGE_ALONE),
-        }
+        Self { warmup_s: DAY_S, t_shift: 0.0, methods: Methods::default() }
     }
 }
 
@@ -196,12 +150,14 @@ pub struct JointHost {
     fitted_s: f32,
     ts_ms: i64,
     inputs: Inputs,
-    change: Change,
-    level: Level,
+    change: Option<Change>,
+    level: Option<Level>,
+    named: Option<Named>,
     change_tail: Tail,
     singles_tail: Tail,
     alarm: HostAlarm,
-    held: f32,
+    /// What decides, the pair of heads, and the single verdicts, held.
+    held: [f32; 3],
     /// Parts of the last tick and what each channel added to the single verdicts.
     parts: Parts,
     additions: Vec<f32>,
@@ -219,12 +175,13 @@ impl JointHost {
             fitted_s: 0.0,
             ts_ms: i64::MIN,
             inputs: Inputs::default(),
-            change: Change::new(),
-            level: Level::new(),
+            change: config.methods.has(Method::Change).then(Change::new),
+            level: config.methods.has(Method::Level).then(Level::new),
+            named: Named::new(config.methods),
             change_tail: Tail::NEW,
             singles_tail: Tail::NEW,
             alarm: HostAlarm::NEW,
-            held: 0.0,
+            held: [0.0; 3],
             parts: Parts::UNKNOWN,
             additions: Vec::new(),
         }
@@ -244,20 +201,16 @@ impl JointHost {
             return HostVerdict { ts_ms, score, onset, alarm: self.alarm.open, confidence: 0.0, parts };
         }
         if (ts_ms.saturating_sub(self.ts_ms)) as f32 > f32::from(inputs::CARRY_TICKS) * 1000.0 * cadence_s {
-            self.change.interrupt();
+            self.change.iter_mut().for_each(Change::interrupt);
         }
         self.ts_ms = ts_ms;
         self.age_s += cadence_s;
         self.parts = self.judge(cadence_s, channels);
         let ready = self.age_s > self.config.warmup_s && self.fitted_s > 0.0;
-        let mix = self.parts.mix();
-        let level = if self.parts.level.is_nan() { 0.0 } else { self.parts.level.max(0.0) };
         let (mut score, mut onset) = (f32::NAN, false);
-        if ready && mix.is_finite() {
-            let decides = mix + LEVEL_WEIGHT.0 * level;
+        if let Some(decides) = self.parts.decides().filter(|_| ready) {
             onset = self.alarm.turn(decides);
-            self.held = decides.max(HOLD * self.held);
-            score = self.held + LEVEL_WEIGHT.1 * level;
+            score = self.published(decides);
         }
         HostVerdict {
             ts_ms,
@@ -269,6 +222,19 @@ impl JointHost {
         }
     }
 
+    /// The score of a tick: what decides, held for a while, or how far out the pair, the single verdicts and the
+    /// level are together (root mean square), which makes long incidents rank high.
+    fn published(&mut self, decides: f32) -> f32 {
+        let [pair, singles, level] = self.parts.ranks();
+        for (held, now) in self.held.iter_mut().zip([decides, pair, singles]) {
+            *held = now.max(HOLD * *held);
+        }
+        let ranks = [self.held[1], self.held[2], level].into_iter().zip([pair, singles, level]);
+        let known = ranks.filter(|(_, now)| !now.is_nan());
+        let (squares, count) = known.fold((0.0, 0.0), |(sum, n), (rank, _)| (sum + rank * rank, n + 1.0));
+        self.held[0].max((squares / f32::max(count, 1.0)).sqrt())
+    }
+
     fn grow(&mut self, count: usize) {
         if count <= self.channels {
             return;
@@ -278,8 +244,9 @@ impl JointHost {
         if modelled > self.modelled {
             self.modelled = modelled;
             self.inputs.grow(modelled);
-            self.change.grow(modelled);
-            self.level.grow(modelled);
+            self.change.iter_mut().for_each(|head| head.grow(modelled));
+            self.level.iter_mut().for_each(|head| head.grow(modelled));
+            self.named.iter_mut().for_each(|heads| heads.grow(modelled));
         }
     }
 
@@ -289,15 +256,18 @@ impl JointHost {
         let edge = EDGE * (usual + self.config.t_shift).max(1.0);
         self.inputs.take(channels.iter().map(|c| c.value));
         let mut parts = Parts { rollup: rollup(channels), ..Parts::UNKNOWN };
-        if let Some(ratio) = self.change.tick(&self.inputs, cadence_s) {
+        if let Some(ratio) = self.change.as_mut().and_then(|head| head.tick(&self.inputs, cadence_s)) {
             parts.change = self.change_tail.decades(ratio, 0.0) / edge;
             self.change_tail.learn(ratio, 0.0);
         }
-        if let Some(ratio) = self.level.tick(&self.inputs, cadence_s) {
+        if let Some(ratio) = self.level.as_mut().and_then(|head| head.tick(&self.inputs, cadence_s)) {
             parts.level = ln(ratio) / ln(LEVEL_EDGE);
         }
+        if let Some(named) = &mut self.named {
+            parts.set_named(named.tick(&self.inputs, cadence_s).map(|decades| decades / edge));
+        }
         singles::additions(channels, &mut self.additions);
-        if !parts.rollup.is_nan() {
+        if !parts.rollup.is_nan() && self.config.methods.has(Method::Singles) {
             let sum = singles::sum(&self.additions) * usual;
             parts.singles = self.singles_tail.decades(sum, SUM_FLOOR) / edge;
             self.singles_tail.learn(sum, SUM_FLOOR);
@@ -314,8 +284,9 @@ impl JointHost {
 
     /// Fits the model anew to the statistics gathered so far: tens of milliseconds for 40 channels.
     pub fn fit(&mut self) {
-        self.change.fit(&self.inputs);
-        self.level.fit(&self.inputs);
+        self.change.iter_mut().for_each(|head| head.fit(&self.inputs));
+        self.level.iter_mut().for_each(|head| head.fit(&self.inputs));
+        self.named.iter_mut().for_each(|heads| heads.fit(&self.inputs));
         self.age_s = self.age_s.min(MOST_AGE_S.max(2.0 * self.config.warmup_s));
         self.fitted_s = self.age_s;
     }
@@ -327,18 +298,18 @@ impl JointHost {
     #[must_use]
     pub fn contributions(&self) -> Vec<(u32, f32)> {
         let mut shares = vec![0.0; self.channels];
-        let mut add = |parts: Vec<f32>, weight: f32| {
-            let total: f32 = parts.iter().sum();
+        let mut add = |parts: Vec<f32>, method: Method| {
+            let (total, weight): (f32, f32) = (parts.iter().sum(), self.parts.share(method));
             if total > 0.0 && weight > 0.0 {
                 shares.iter_mut().zip(&parts).for_each(|(share, part)| *share += weight * part / total);
             }
         };
-        let known = |x: f32, weight: f32| if x.is_nan() { 0.0 } else { weight };
-        let mix = known(self.parts.mix(), self.parts.mix());
-        add(self.change.contributions(), mix * known(self.parts.change, CHANGE_WEIGHT));
-        add(singles::contributions(&self.additions), mix * known(self.parts.singles, 1.0 - CHANGE_WEIGHT));
-        let level = known(self.parts.level, self.parts.level.max(0.0));
-        add(self.level.contributions(), level * (LEVEL_WEIGHT.0 + LEVEL_WEIGHT.1));
+        add(self.change.as_ref().map(Change::contributions).unwrap_or_default(), Method::Change);
+        add(singles::contributions(&self.additions), Method::Singles);
+        add(self.level.as_ref().map(Level::contributions).unwrap_or_default(), Method::Level);
+        if let Some(named) = &self.named {
+            named.contributions().into_iter().zip(Method::NAMED).for_each(|(parts, method)| add(parts, method));
+        }
         let total: f32 = shares.iter().sum();
         if !(total > 0.0 && total.is_finite()) {
             return Vec::new();

@@ -38,6 +38,6 @@ pub mod table;
 pub use checkpoint::StateError;
 pub use civil::CivilTime;
 pub use entity::{EntityCount, host_score};
-pub use joint::{ChannelTick, HostVerdict, JointConfig, JointHost, JointStateError, Parts};
+pub use joint::{ChannelTick, HostVerdict, JointConfig, JointHost, JointStateError, Method, Methods, Parts};
 pub use judge::{Cap, Donor, Insight, Judge, JudgeConfig, QuietSpan, Seeded, SlotTick, Warming};
 pub use table::{DETECTORS, DetectorInfo};

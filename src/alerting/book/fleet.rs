@@ -64,7 +64,8 @@ impl Fleet {
             let known =
                 |host: &&HostReading| !host.host.is_empty() && !host.score.is_nan() && rule.selects(&none, &host.host);
             let of_rule: Vec<&HostReading> = readings.iter().copied().filter(known).collect();
-            let is_mad = |host: &&&HostReading| host.score > 1.0 || book.is_overloaded(&host.host);
+            let is_mad =
+                |host: &&&HostReading| (host.score > 1.0 && host.score >= host.edge) || book.is_overloaded(&host.host);
             let mut mad: Vec<&HostReading> = of_rule.iter().filter(is_mad).copied().collect();
             let score = score(of_rule.len() as u32, mad.len() as u32);
             let level = rule.terms.level(score, 1.0, false);

@@ -78,7 +78,7 @@ impl Hosts {
         let none = Labels::default();
         let overloaded = book.is_overloaded(&reading.host);
         for (index, rule) in book.rules.hosts.iter().enumerate() {
-            let level = rule.terms.level(reading.score, 1.0, false);
+            let level = rule.terms.level(reading.score, reading.edge, false);
             let known = self.0.get(&reading.host).is_some_and(|all| all.iter().any(|entry| entry.rule == index));
             let begins = (overloaded || level == Level::Hit) && rule.selects(&none, &reading.host);
             if !known && !begins {

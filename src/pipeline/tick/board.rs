@@ -14,6 +14,8 @@ pub struct HostState {
     pub holds_ms: i64,
     /// Joint score; NaN while there is none.
     pub joint: f32,
+    /// Whether an alarm of it is open.
+    pub alarm: bool,
     /// Parts of the host's score; the roll-up of this moment is put in by the reader.
     pub parts: HostParts,
     /// Share of channels that were seen; NaN where none is known.
@@ -25,7 +27,8 @@ pub struct HostState {
 impl Default for HostState {
     fn default() -> Self {
         let (joint, confidence) = (f32::NAN, f32::NAN);
-        Self { ts_ms: 0, holds_ms: 0, joint, parts: HostParts::default(), confidence, contributors: Arc::default() }
+        let parts = HostParts::default();
+        Self { ts_ms: 0, holds_ms: 0, joint, alarm: false, parts, confidence, contributors: Arc::default() }
     }
 }
 

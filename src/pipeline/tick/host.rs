@@ -165,9 +165,7 @@ impl Host {
         let model = self.model.get_or_insert_with(|| JointHost::new(config));
         let verdict = model.tick(now_ms, step_ms as f32 / 1000.0, &self.row);
         self.top.clear();
-        let parts = &verdict.parts;
-        let highest = verdict.score.max(parts.singles).max(parts.change).max(parts.level).max(parts.rollup);
-        if highest >= NAMED_FROM {
+        if verdict.score.max(verdict.parts.highest()) >= NAMED_FROM {
             self.top = model.contributions();
             self.top.retain(|(_, share)| *share > 0.0);
             self.top.truncate(CONTRIBUTORS);
@@ -206,10 +204,15 @@ impl Host {
             ts_ms: verdict.ts_ms,
             holds_ms: self.holds_ms,
             joint: verdict.score,
+            alarm: verdict.alarm,
             parts: HostParts {
                 change: verdict.parts.change,
                 level: verdict.parts.level,
                 singles: verdict.parts.singles,
+                isolation_forest: verdict.parts.isolation_forest,
+                robust_pca: verdict.parts.robust_pca,
+                kmeans: verdict.parts.kmeans,
+                correlation_break: verdict.parts.correlation_break,
                 rollup: f32::NAN,
                 peers,
             },

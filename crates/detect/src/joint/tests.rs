@@ -35,9 +35,13 @@ fn new() -> JointHost {
     JointHost::new(JointConfig::default())
 }
 
+fn by(methods: impl IntoIterator<Item = Method>) -> JointConfig {
+    JointConfig { methods: methods.into_iter().collect(), ..JointConfig::default() }
+}
+
 /// The bits of a verdict, so that NaN equals NaN.
-fn bits(v: &HostVerdict) -> (i64, u32, bool, bool, [u32; 4]) {
-    let parts = [v.parts.change, v.parts.level, v.parts.singles, v.parts.rollup];
+fn bits(v: &HostVerdict) -> (i64, u32, bool, bool, [u32; 7]) {
+    let parts = Method::ALL.map(|method| v.parts.of(method));
     (v.ts_ms, v.score.to_bits(), v.onset, v.alarm, parts.map(f32::to_bits))
 }
 
@@ -102,8 +106,8 @@ fn contributions_add_up_and_name_the_channel() {
         odd[c].score = 1.5;
     }
     step(&mut host, 1000, &odd);
-    let energy: f32 = host.change.contributions().iter().sum();
-    let energy_now = host.change.energy_now();
+    let energy: f32 = host.change.as_ref().map(Change::contributions).expect("a head").iter().sum();
+    let energy_now = host.change.as_ref().map(Change::energy_now).expect("a head");
     assert!((energy / energy_now - 1.0).abs() < 1e-3, "{energy} {energy_now}");
     let shares = host.contributions();
     assert!((shares.iter().map(|(_, share)| share).sum::<f32>() - 1.0).abs() < 1e-4);
@@ -190,5 +194,134 @@ fn a_host_of_forty_channels_stays_small() {
     }
     let mut bytes = Vec::new();
     host.save(&mut bytes);
+    assert!(bytes.len() < 168 * 1024, "{}", bytes.len());
+    let heads = JointHost::load(&bytes, by([Method::Change, Method::Singles, Method::Level])).expect("saved");
+    bytes.clear();
+    heads.save(&mut bytes);
     assert!(bytes.len() < 128 * 1024, "{}", bytes.len());
+}
+
+#[test]
+fn each_method_alone_gives_numbers_and_goes_on_to_the_bit() {
+    for method in Method::ALL {
+        let config = by([method]);
+        let mut whole = JointHost::new(config);
+        let all = run(&mut whole, 0..420, 410);
+        assert!(all[200..].iter().all(|v| v.score.is_finite() && !v.parts.of(method).is_nan()), "{method}");
+        let others = Method::ALL.iter().filter(|other| **other != method);
+        assert!(others.map(|other| all[410].parts.of(*other)).all(f32::is_nan), "{method}");
+        let mut host = JointHost::new(config);
+        run(&mut host, 0..405, 410);
+        let mut bytes = Vec::new();
+        host.save(&mut bytes);
+        let mut host = JointHost::load(&bytes, config).expect("saved");
+        let rest = run(&mut host, 405..420, 410);
+        assert!(all[405..].iter().zip(&rest).all(|(a, b)| bits(a) == bits(b)), "{method}");
+        assert_eq!(host, whole, "{method}");
+    }
+}
+
+#[test]
+fn each_method_names_the_channel_that_leaves_its_usual_place() {
+    for method in Method::ALL {
+        let mut host = JointHost::new(by([method]));
+        run(&mut host, 0..1000, u64::MAX);
+        let mut shares = Vec::new();
+        for tick in 1000..1020 {
+            let mut odd = channels(tick, 12, 0.0);
+            odd[5].value += 60.0;
+            odd[5].score = 1.5;
+            let verdict = step(&mut host, tick, &odd);
+            if tick == 1002 || (method == Method::Level && tick == 1019) {
+                assert!(verdict.parts.of(method) > 0.5, "{method}: {verdict:?}");
+                shares = host.contributions();
+            }
+        }
+        assert_eq!(shares[0].0, 5, "{method}: {shares:?}");
+        assert!((shares.iter().map(|(_, share)| share).sum::<f32>() - 1.0).abs() < 1e-4, "{method}");
+    }
+}
+
+#[test]
+fn a_new_place_is_adopted_by_models_of_a_sample() {
+    let mut host = JointHost::new(by([Method::Kmeans, Method::CorrelationBreak]));
+    run(&mut host, 0..2000, u64::MAX);
+    let mut moved = |tick| {
+        let mut channels = channels(tick, 12, 0.0);
+        channels[4].value = 300.0 - channels[4].value;
+        step(&mut host, tick, &channels).parts
+    };
+    let first: Vec<Parts> = (2000..2050).map(&mut moved).collect();
+    assert!(first[20].kmeans > 0.8 && first[20].correlation_break > 0.8, "{:?}", first[20]);
+    let last = (2050..2050 + 3 * 144).map(&mut moved).last().expect("three days");
+    assert!(last.kmeans < 0.5 && last.correlation_break < 0.5, "{last:?}");
+}
+
+#[test]
+fn methods_may_be_chosen_anew_and_what_was_learned_of_the_others_stays() {
+    let mut host = new();
+    run(&mut host, 0..700, u64::MAX);
+    let mut bytes = Vec::new();
+    host.save(&mut bytes);
+    let all = by(Method::ALL);
+    let mut host = JointHost::load(&bytes, all).expect("saved");
+    let first = run(&mut host, 700..701, u64::MAX)[0];
+    assert!(first.score.is_finite() && first.parts.change > 0.0 && first.parts.kmeans.is_nan(), "{first:?}");
+    let later = run(&mut host, 701..1100, u64::MAX);
+    assert!(later.last().is_some_and(|v| Method::ALL.iter().all(|m| !v.parts.of(*m).is_nan())));
+    bytes.clear();
+    host.save(&mut bytes);
+    let mut host = JointHost::load(&bytes, by([Method::Kmeans])).expect("saved");
+    let verdict = run(&mut host, 1100..1101, u64::MAX)[0];
+    assert!(verdict.parts.change.is_nan() && !verdict.parts.kmeans.is_nan(), "{verdict:?}");
+}
+
+#[test]
+fn all_methods_of_a_host_of_forty_channels_are_bounded() {
+    let mut host = JointHost::new(by(Method::ALL));
+    let size = |host: &JointHost| {
+        let mut bytes = Vec::new();
+        host.save(&mut bytes);
+        bytes.len()
+    };
+    for tick in 0..700 {
+        step(&mut host, tick, &channels(tick, 40, 0.0));
+    }
+    let before = size(&host);
+    for tick in 700..900 {
+        step(&mut host, tick, &channels(tick, 40, 0.0));
+    }
+    host.fit();
+    assert!(size(&host) < 240 * 1024, "{}", size(&host));
+    assert!(size(&host) <= before + 4096, "{before} {}", size(&host));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+
+    /// Whatever comes, by any methods: numbers or nothing, and a state that can be read back.
+    #[test]
+    fn any_values_give_numbers_or_nothing(
+        methods in proptest::collection::vec(proptest::sample::select(Method::ALL.to_vec()), 1..5),
+        values in proptest::collection::vec(proptest::num::f32::ANY, 7..40),
+        scores in proptest::collection::vec(proptest::num::f32::ANY, 7..20),
+    ) {
+        let config = by(methods);
+        let mut host = JointHost::new(config);
+        for tick in 0..320usize {
+            let channels: Vec<ChannelTick> = (0..5).map(|c| {
+                let (value, score) = (values[(tick * 5 + c * tick) % values.len()], scores[(tick + c) % scores.len()]);
+                ChannelTick { value, score, onset: false }
+            }).collect();
+            let verdict = host.tick(tick as i64 * 600_000, CADENCE_S, &channels);
+            proptest::prop_assert!(!verdict.score.is_infinite());
+            if tick % 40 == 0 {
+                host.fit();
+            }
+            proptest::prop_assert!(host.contributions().iter().all(|(_, share)| share.is_finite()));
+        }
+        let mut bytes = Vec::new();
+        host.save(&mut bytes);
+        proptest::prop_assert!(JointHost::load(&bytes, config).is_ok());
+    }
 }
