@@ -44,6 +44,11 @@ impl Inputs {
         }
     }
 
+    /// Whether channel `c` had a value at this tick itself.
+    pub(crate) fn is_fresh(&self, c: usize) -> bool {
+        self.age[c] == 0
+    }
+
     /// Range of values that channel `c` was seen in; 0 while it never changed.
     pub(crate) fn range(&self, c: usize) -> f32 {
         (self.high[c] - self.low[c]).max(0.0)

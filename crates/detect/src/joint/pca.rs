@@ -17,6 +17,8 @@ const MOST: usize = 16;
 pub(crate) const KEPT: f32 = 0.8;
 /// Fits, each to the rows that the one before rebuilt best.
 const ROUNDS: usize = 3;
+/// Rounds in which missing channels are filled in.
+const FILLS: usize = 8;
 /// Least rest that counts as usual, scales.
 const FLOOR: f32 = 0.1;
 
@@ -32,13 +34,28 @@ impl Components {
     /// What is left of the row `z` after rebuilding; 0 where it is not known.
     fn rest(&self, z: &[f32]) -> Vec<f32> {
         let off = |(x, mean): (&f32, &f32)| if x.is_nan() { 0.0 } else { x - mean };
-        let mut rest: Vec<f32> = z.iter().zip(&self.mean).map(off).collect();
-        for component in self.components.chunks_exact(z.len().max(1)) {
+        let mut off: Vec<f32> = z.iter().zip(&self.mean).map(off).collect();
+        let mut rest = self.left(&off);
+        if z.iter().any(|x| x.is_nan()) {
+            // What is not known is put where the others rebuild it, until that changes little.
+            for _ in 0..FILLS {
+                let unknown = off.iter_mut().zip(&rest).zip(z).filter(|(_, z)| z.is_nan());
+                unknown.for_each(|((off, rest), _)| *off -= rest);
+                rest = self.left(&off);
+            }
+            rest.iter_mut().zip(z).filter(|(_, z)| z.is_nan()).for_each(|(x, _)| *x = 0.0);
+        }
+        rest
+    }
+
+    /// What the components do not hold of `off`.
+    fn left(&self, off: &[f32]) -> Vec<f32> {
+        let mut rest = off.to_vec();
+        for component in self.components.chunks_exact(off.len().max(1)) {
             // They are at right angles: what one takes away changes nothing for the next.
             let along: f32 = component.iter().zip(&rest).map(|(v, x)| v * x).sum();
             rest.iter_mut().zip(component).for_each(|(x, v)| *x -= along * v);
         }
-        rest.iter_mut().zip(z).filter(|(_, z)| z.is_nan()).for_each(|(x, _)| *x = 0.0);
         rest
     }
 

@@ -69,6 +69,8 @@ impl Reservoir {
     /// The present tick, in the units of the last fit.
     pub(crate) fn follow(&mut self, inputs: &Inputs) {
         for (c, value) in inputs.now.iter().enumerate() {
+            // A value that is carried while the others go on would look like a broken correlation.
+            let value = if inputs.is_fresh(c) { value } else { &f32::NAN };
             let smooth = &mut self.smooth[c];
             *smooth = if smooth.is_nan() || value.is_nan() {
                 *value
