@@ -36,8 +36,8 @@ use hosts::Hosts;
 use load::Load;
 use watched::{Entry, Stage, Watched};
 
-/// Series that may be in the book at once: about 75 MB of labels and what is known of them.
-pub const MAX_WATCHED: usize = 50_000;
+/// Series that may be in the book at once: about 50 MB of labels and what is known of them.
+pub const MAX_WATCHED: usize = 25_000;
 
 /// What follows from a call of the book.
 #[derive(Debug, Default)]

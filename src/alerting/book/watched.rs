@@ -124,6 +124,8 @@ impl Watched {
         let at = match self.entries.iter().position(|entry| entry.rule == index) {
             Some(at) => at,
             None if self.about.as_ref().is_some_and(|about| begins(rule, about, verdict)) => {
+                // Mostly the only one; a vector would take room for four.
+                self.entries.reserve_exact(1);
                 self.entries.push(Entry::new(index, verdict, now_ms));
                 self.entries.len() - 1
             }
