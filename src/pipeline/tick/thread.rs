@@ -13,6 +13,10 @@ use super::fleet::{Fleet, FleetConfig};
 /// Functions that may wait: the stage waits for room before it asks the shards for more.
 const QUEUE: usize = 4;
 
+/// How much the thread gives way to others: a fit takes a core for tens of milliseconds, and samples go first.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 5;
+
 type Work = Box<dyn FnOnce(&mut Fleet) + Send>;
 
 /// Reaches the fleet.
@@ -35,6 +39,7 @@ impl FleetThread {
     pub(super) fn start(config: FleetConfig) -> std::io::Result<Self> {
         let (queue, mut work) = mpsc::channel::<Work>(QUEUE);
         let thread = std::thread::Builder::new().name("hosts".to_owned()).spawn(move || {
+            give_way();
             let mut fleet = Fleet::new(config.clone());
             while let Some(work) = work.blocking_recv() {
                 if catch_unwind(AssertUnwindSafe(|| work(&mut fleet))).is_err() {
@@ -63,5 +68,14 @@ impl FleetThread {
         drop(self.queue);
         // A panic was told of where its work was done.
         let _ = self.thread.join();
+    }
+}
+
+/// Lowers the priority of this thread. Elsewhere than on Linux priorities are those of the process, which stays as
+/// it is.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
+        tracing::debug!(%error, "the judge of hosts runs at the priority of all threads");
     }
 }
