@@ -46,7 +46,7 @@ fn an_alert_outlives_the_outage_of_its_receiver() {
         server.url("")
     ))
     .start();
-    for batch in load::fleet(1, SystemClock.now_ms() + 60_000, 60) {
+    for batch in load::fleet(1, SystemClock.now_ms() + 60_000, 240) {
         assert_eq!(service.write(&batch).status, 204);
     }
     let scores = service.scores();

@@ -111,7 +111,7 @@ fn victoriametrics_takes_scores_and_gives_history() {
 fn alertmanager_of_debian_13_takes_alerts() {
     let alertmanager = Alertmanager::start_program(&peer("alertmanager28"));
     let service = service(&format!("  - {{type: alertmanager, urls: ['{}']}}\n", alertmanager.url()));
-    for batch in load::fleet(1, SystemClock.now_ms() + 60_000, 60) {
+    for batch in load::fleet(1, SystemClock.now_ms() + 60_000, 240) {
         assert_eq!(service.write(&batch).status, 204);
     }
     let labels = [("alertname", "MetricAnomalous"), ("metric", "it_queue_length")];
@@ -127,7 +127,7 @@ fn icinga_2_14_both_ways() {
 
 /// Scores of a load of `service` can be asked for at `url`.
 fn takes_scores(service: &Watchbell, url: &str) {
-    for batch in load::fleet(1, SystemClock.now_ms() + 1_000, 60) {
+    for batch in load::fleet(1, SystemClock.now_ms() + 1_000, 240) {
         assert_eq!(service.write(&batch).status, 204);
     }
     let expression = "watchbell_anomaly_score{metric=\"it_queue_length\"}";

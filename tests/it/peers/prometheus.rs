@@ -227,7 +227,7 @@ fn scores_are_written_into_prometheus() {
     .start();
     // What is older than the sink was sent by the one before it.
     let begin_ms = SystemClock.now_ms() + 1_000;
-    for batch in load::fleet(1, begin_ms, 60) {
+    for batch in load::fleet(1, begin_ms, 240) {
         assert_eq!(service.write(&batch).status, 204);
     }
     let expression = format!("watchbell_anomaly_score{{metric=\"{QUEUE}\"}}");
@@ -242,7 +242,7 @@ fn scores_are_written_into_prometheus() {
     // The marker by which a series ends, after the last sample.
     let stale = f64::from_bits(0x7ff0_0000_0000_0002);
     let pairs = [("__name__", QUEUE), ("instance", "host-0:9100"), ("job", "it")];
-    assert_eq!(service.write(&[Series::new(&pairs, &[(begin_ms + 61_000, stale)])]).status, 204);
+    assert_eq!(service.write(&[Series::new(&pairs, &[(begin_ms + 241_000, stale)])]).status, 204);
     wait::until("the end of the score", || {
         let points = prom_api::query(prometheus.url(), &expression)?;
         wait::when(points.is_empty(), || format!("{points:?}"))

@@ -1,0 +1,120 @@
+//! Alerts in quiet windows.
+
+use super::*;
+
+fn window(target: crate::context::subject::Target, starts_s: i64, ends_s: i64) -> Arc<Quiet> {
+    let window = crate::context::quiet::Window {
+        source: "zabbix".to_owned(),
+        id: "1".to_owned(),
+        target,
+        starts_ms: starts_s * S,
+        ends_ms: ends_s * S,
+        reason: "kernel".to_owned(),
+    };
+    Arc::new(Quiet::new(vec![window]))
+}
+
+fn of_host(starts_s: i64, ends_s: i64) -> Arc<Quiet> {
+    window(crate::context::subject::Target::Host(vec!["web-1".to_owned()]), starts_s, ends_s)
+}
+
+#[test]
+fn an_alert_in_a_window_is_recorded_and_what_still_stands_after_it_fires() {
+    let mut bench = Bench::new();
+    let (load, other) = (about("web-1", "load"), about("web-2", "load"));
+    bench.book.set_quiet(of_host(0, 100));
+    bench.feed(&load, 0, 2.0);
+    assert_eq!(bench.feed(&load, 10, 3.0), ["MetricAnomalous load suppressed: muted"]);
+    bench.feed(&other, 0, 2.0);
+    assert_eq!(bench.feed(&other, 10, 3.0), ["MetricAnomalous load firing"], "of another host");
+    assert!(bench.feed(&load, 50, 9.0).is_empty() && bench.tick(101, &[]).is_empty(), "no sample came since");
+    assert_eq!(bench.book.budgets().suppressed()[crate::alerting::Reason::Muted as usize], 1);
+    let said = bench.feed(&load, 110, 2.0);
+    assert_eq!(said, ["MetricAnomalous load over", "MetricAnomalous load firing"]);
+    let [.., over, fired] = &bench.said[..] else { panic!("{:?}", bench.said) };
+    let text = |t: &Transition| t.episode.annotations.iter().find(|(name, _)| name == "muted").map(|(_, t)| t.clone());
+    assert_eq!((text(over), text(fired)), (Some("kernel (zabbix)".to_owned()), None));
+    assert!((fired.episode.peak_score - 2.0).abs() < f32::EPSILON, "not what was in the window");
+    assert_eq!((fired.episode.starts_ms, over.episode.ends_ms), (110 * S, Some(110 * S)));
+}
+
+#[test]
+fn an_alert_that_calmed_down_in_its_window_never_fires() {
+    let mut bench = Bench::new();
+    let load = about("web-1", "load");
+    bench.book.set_quiet(of_host(0, 100));
+    bench.feed(&load, 0, 2.0);
+    bench.feed(&load, 10, 3.0);
+    bench.feed(&load, 90, 0.1);
+    assert!(bench.feed(&load, 110, 0.1).is_empty());
+    assert_eq!(bench.feed(&load, 500, 0.1), ["MetricAnomalous load over"]);
+    assert_eq!(bench.book.counts(), Counts::default());
+}
+
+#[test]
+fn an_alert_that_a_window_comes_over_resolves_at_sinks() {
+    let mut bench = Bench::new();
+    let load = about("web-1", "load");
+    bench.feed(&load, 0, 2.0);
+    bench.feed(&load, 10, 2.0);
+    bench.book.set_quiet(of_host(15, 100));
+    let said = bench.feed(&load, 20, 2.0);
+    assert_eq!(said, ["MetricAnomalous load resolved", "MetricAnomalous load suppressed: muted"]);
+    assert_eq!(bench.book.load.firing, 0);
+    let resolved = &bench.said[bench.said.len() - 2].episode;
+    assert_eq!((resolved.ends_ms, resolved.annotations.last().map(|(n, _)| n.as_str())), (Some(20 * S), Some("muted")));
+    bench.book.set_quiet(Arc::default());
+    assert_eq!(bench.feed(&load, 30, 2.0), ["MetricAnomalous load over", "MetricAnomalous load firing"]);
+}
+
+#[test]
+fn samples_that_come_late_do_not_fire_into_a_window() {
+    let mut bench = Bench::new();
+    let load = about("web-1", "load");
+    bench.book.set_quiet(of_host(15, 100));
+    let late = |bench: &mut Bench, ts_s: i64, now_s: i64| {
+        bench.with(|book, out| book.observe(input(&load, 7, ts_s, 2.0, Pattern::Spike), now_s * S, out))
+    };
+    assert!(late(&mut bench, 8, 16).is_empty());
+    assert_eq!(late(&mut bench, 10, 18), ["MetricAnomalous load suppressed: muted"]);
+    assert!(late(&mut bench, 12, 20).is_empty());
+    assert!(late(&mut bench, 96, 104).is_empty(), "the sample is still in it");
+    assert_eq!(late(&mut bench, 101, 109), ["MetricAnomalous load over", "MetricAnomalous load firing"]);
+}
+
+#[test]
+fn a_missing_series_fires_by_the_clock_when_its_window_is_over() {
+    let mut bench = Bench::new();
+    let load = about("web-1", "load");
+    bench.book.set_quiet(of_host(0, 100));
+    let gone = |bench: &mut Bench, ts_s: i64| {
+        let input = input(&load, 1, ts_s, f32::NAN, Pattern::Missing);
+        bench.with(|book, out| book.observe(input, ts_s * S, out))
+    };
+    let mut said = gone(&mut bench, 10);
+    for ts_s in 11..99 {
+        said.extend(bench.tick(ts_s, &[]));
+    }
+    assert!(said.iter().all(|said| said.ends_with("suppressed: muted")) && said.len() <= 1, "{said:?}");
+    for ts_s in 99..700 {
+        said.extend(bench.tick(ts_s, &[]));
+    }
+    assert!(said.last().is_some_and(|said| said.ends_with("firing")), "{said:?}");
+}
+
+#[test]
+fn a_host_at_work_is_muted_and_no_part_of_a_mad_fleet() {
+    let mut bench = Bench::new();
+    bench.book.set_quiet(of_host(0, 100));
+    let mad = [reading("web-1", 3.0, 40)];
+    let said: Vec<String> = (0..60).flat_map(|t| bench.tick(t, &mad)).collect();
+    assert_eq!(said, ["HostAnomalous web-1 suppressed: muted"]);
+    let said: Vec<String> = (101..110).flat_map(|t| bench.tick(t, &mad)).collect();
+    assert_eq!(said, ["HostAnomalous web-1 over", "HostAnomalous web-1 firing"]);
+    bench.book.set_quiet(of_host(100, 200));
+    let said = bench.tick(120, &mad);
+    assert_eq!(said, ["HostAnomalous web-1 resolved", "HostAnomalous web-1 suppressed: muted"]);
+    let hosts = [reading("web-1", 3.0, 40), reading("web-2", 3.0, 40)];
+    let left: Vec<&str> = bench.book.at_work(150 * S, &hosts).map(|host| host.host.as_str()).collect();
+    assert_eq!(left, ["web-2"]);
+}
