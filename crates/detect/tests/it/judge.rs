@@ -298,7 +298,7 @@ fn a_series_goes_over_to_another_entity_with_all_it_learned() {
     let before = feed.reading();
     feed.judge.set_entity(0, 8);
     assert_eq!(feed.reading(), before);
-    let count = EntityCount { judged: 1, ready: 1, anomalous: 0, settled: 0 };
+    let count = EntityCount { judged: 1, ready: 1, anomalous: 0, settled: 1 };
     assert_eq!(feed.judge.entities().collect::<Vec<_>>(), [(8, count)]);
     feed.judge.set_entity(7, 8);
     feed.judge.release(0);
