@@ -5,10 +5,8 @@
 //! waits for a writer, and never holds one up.
 
 pub(crate) mod feed;
-mod follow;
 pub(crate) mod line;
 mod pipe;
-mod positions;
 mod run;
 mod spool;
 #[cfg(test)]

@@ -222,7 +222,8 @@ impl Zabbix {
     /// Sends values of trapper items with their times, as zabbix_sender does. Gives how many the server took; those
     /// of items made a second ago are not known to it yet.
     pub(crate) fn send(&self, values: &[(&str, &str, &str, i64)]) -> usize {
-        let lines: Vec<String> = values.iter().map(|(host, key, value, s)| format!("{host} {key} {s} {value}\n")).collect();
+        let lines: Vec<String> =
+            values.iter().map(|(host, key, value, s)| format!("{host} {key} {s} {value}\n")).collect();
         let file = tempfile::NamedTempFile::new().expect("a file");
         fs::write(file.path(), lines.concat()).expect("written");
         let port = self.server_port.to_string();

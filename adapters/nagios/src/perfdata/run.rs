@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use watchbell_adapter_api::follow::{CHUNK, Follow, Found, Positions};
 use watchbell_adapter_api::{BoxFuture, Shutdown, SourceContext, SourceError};
 
 use super::feed::Writer;
-use super::follow::{CHUNK, Follow, Found};
-use super::positions::Positions;
 use super::spool::Spool;
 use super::{ERRORS, FILES, PerfdataConfig, pipe};
 use crate::intake::{Intake, Stopped};

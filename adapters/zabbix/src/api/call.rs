@@ -38,7 +38,11 @@ impl Api {
     ///
     /// # Errors
     /// What failed, whose fault it is and what to do.
-    pub async fn call<T: DeserializeOwned + Send + 'static>(&self, method: &str, params: &Value) -> Result<T, ApiError> {
+    pub async fn call<T: DeserializeOwned + Send + 'static>(
+        &self,
+        method: &str,
+        params: &Value,
+    ) -> Result<T, ApiError> {
         let pass = self.pass().await?;
         match self.post(method, params, Some(&pass)).await {
             Err(error) if wants_new_pass(&error) => {
@@ -109,8 +113,8 @@ impl Api {
             let parsing = tokio::task::spawn_blocking(move || parse::<T>(&body));
             parsing.await.unwrap_or_else(|error| Err(error.to_string()))
         };
-        let envelope =
-            parsed.map_err(|text| self.error(method, ErrorKind::Failing, format!("the answer is not understood: {text}")))?;
+        let envelope = parsed
+            .map_err(|text| self.error(method, ErrorKind::Failing, format!("the answer is not understood: {text}")))?;
         match envelope {
             Envelope { error: Some(refusal), .. } => {
                 let data = refusal.data.as_str().map_or_else(

@@ -84,7 +84,10 @@ pub(super) fn classify(code: i64, text: &str, header: bool, token: bool) -> (Err
         return (ErrorKind::Credentials, Some(hint));
     }
     if has(&["incorrect user name or password", "login name or password is incorrect", "temporarily blocked"]) {
-        return (ErrorKind::Credentials, Some("check `user` and `password`; five wrong logins block the user for 30 s"));
+        return (
+            ErrorKind::Credentials,
+            Some("check `user` and `password`; five wrong logins block the user for 30 s"),
+        );
     }
     if has(&["no api access", "gui access disabled"]) {
         return (ErrorKind::Credentials, Some("enable the user's access to the API in his role and group"));
@@ -123,11 +126,11 @@ mod tests {
             kind(-32500, "Application error. Incorrect user name or password or account is temporarily blocked."),
             ErrorKind::Credentials
         );
+        assert_eq!(kind(-32602, "Invalid params. No permissions to call \"usermacro.get\"."), ErrorKind::Refused);
         assert_eq!(
-            kind(-32602, "Invalid params. No permissions to call \"usermacro.get\"."),
-            ErrorKind::Refused
+            kind(-32500, "Application error. SQL statement execution has failed \"SELECT\"."),
+            ErrorKind::Failing
         );
-        assert_eq!(kind(-32500, "Application error. SQL statement execution has failed \"SELECT\"."), ErrorKind::Failing);
         assert_eq!(kind(-32601, "Method not found. Incorrect API \"nosuch\"."), ErrorKind::Refused);
         assert_eq!(kind(-32602, "Invalid parameter \"/\": unexpected parameter \"auth\"."), ErrorKind::Refused);
         let (_, hint) = classify(-32602, "Not authorized.", true, true);

@@ -70,7 +70,8 @@ impl Api {
         }
         let method = "apiinfo.version";
         let text: String = self.post(method, &json!([]), None).await?;
-        let version: Version = text.parse().map_err(|message: String| self.error(method, ErrorKind::Failing, message))?;
+        let version: Version =
+            text.parse().map_err(|message: String| self.error(method, ErrorKind::Failing, message))?;
         if version < Version::OLDEST {
             let message = format!("this is Zabbix {text}; 5.0 and later are supported");
             return Err(self.error(method, ErrorKind::Refused, message));
@@ -86,7 +87,8 @@ impl Api {
         let version = self.find_version(&mut session).await?;
         let by_header = version.takes_header() && !self.shared.front_auth;
         if !by_header && !version.takes_auth_member() {
-            let error = self.error("user.login", ErrorKind::Refused, "two credentials for one header `Authorization`".into());
+            let error =
+                self.error("user.login", ErrorKind::Refused, "two credentials for one header `Authorization`".into());
             let hint = "from Zabbix 7.2 on the web server in front can not ask for credentials of its own; remove \
                         `http.basic_auth` and let this machine in without";
             return Err(ApiError { hint: Some(hint), ..error });

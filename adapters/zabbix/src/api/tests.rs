@@ -170,7 +170,10 @@ async fn answers_that_are_not_the_apis_own() {
         (401, "no"),
         (500, ""),
         (200, "{\"jsonrpc\":\"2.0\",\"id\":1}"),
-        (200, "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32602,\"message\":\"Invalid params.\",\"data\":\"No permissions to call \\\"item.get\\\".\"},\"id\":1}"),
+        (
+            200,
+            "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32602,\"message\":\"Invalid params.\",\"data\":\"No permissions to call \\\"item.get\\\".\"},\"id\":1}",
+        ),
         (200, "{\"jsonrpc\":\"2.0\",\"result\":[],\"id\":1}"),
     ];
     let frontend = Frontend { version: "6.0.14", session: "s".into(), first, ..Frontend::default() };

@@ -175,12 +175,15 @@ mod tests {
 
     #[test]
     fn what_php_makes_of_json() {
-        let row = read(r#"{"itemid":"7","on":"1","value":"18446744073709551615","tags":{"3":"a","4":"b"}}"#).expect("ok");
+        let row =
+            read(r#"{"itemid":"7","on":"1","value":"18446744073709551615","tags":{"3":"a","4":"b"}}"#).expect("ok");
         assert_eq!((row.itemid, row.on, row.tags.len()), (7, true, 2));
         assert_eq!(row.value, ItemValue::Number(18_446_744_073_709_551_615.0));
         let row = read(r#"{"itemid":7,"on":false,"value":"inf","tags":[]}"#).expect("ok");
         assert_eq!((row.on, row.value, row.tags), (false, ItemValue::Text, vec![]));
-        for (text, value) in [("\"1e-7\"", Some(1e-7)), ("-0.5", Some(-0.5)), ("\"\"", None), ("null", None), ("[1]", None)] {
+        for (text, value) in
+            [("\"1e-7\"", Some(1e-7)), ("-0.5", Some(-0.5)), ("\"\"", None), ("null", None), ("[1]", None)]
+        {
             let row = read(&format!(r#"{{"itemid":1,"on":0,"value":{text}}}"#)).expect(text);
             assert_eq!(row.value, value.map_or(ItemValue::Text, ItemValue::Number), "{text}");
         }
