@@ -188,7 +188,7 @@ mod tests {
                 "vm.memory.size[available]",
                 LimitRange::below(20_971_520.0),
             ),
-            ("avg(/web 1/k[\"a),b\"],10m:now-1h)>{$MAX:\"/\"}", "k[a),b]", LimitRange::above(1536.0)),
+            ("avg(/web 1/k[\"a),b\"],10m:now-1h)>{$MAX:\"/\"}", "k[\"a),b\"]", LimitRange::above(1536.0)),
             ("5m<last(/web 1/system.uptime)", "system.uptime", LimitRange::above(300.0)),
             ("{web 1:system.cpu.load[all,avg1].last()}>5", "system.cpu.load[all,avg1]", LimitRange::above(5.0)),
             ("{web 1:agent.value.min(5m)}<-1", "agent.value", LimitRange::below(-1.0)),

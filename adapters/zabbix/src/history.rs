@@ -7,6 +7,7 @@
 
 mod discard;
 mod fetch;
+mod late;
 mod past;
 mod poll;
 mod positions;
@@ -41,8 +42,8 @@ const VALUES: MetricDef = MetricDef {
 const SKIPPED: MetricDef = MetricDef {
     name: "watchbell_zabbix_skipped_total",
     kind: MetricKindDef::Counter,
-    help: "Values that are not taken, by reason: known (read before), text (no number), same_millisecond (as the one \
-           before), refused (too far in the future or too old for their series), invalid (items that are no series).",
+    help: "Values that are not taken, by reason: known (read before), late (arrived after a newer value of their item \
+           was read), text (no number), same_millisecond (as the one before), refused (too far in the future or too old for their series), invalid (items that are no series).",
     labels: &["source", "reason"],
 };
 const CARRIED: MetricDef = MetricDef {

@@ -178,12 +178,16 @@ async fn answer(State(tables): State<Arc<Mutex<Tables>>>, body: String) -> Respo
             let asked =
                 |id: &u64| params["itemids"].as_array().expect("ids").iter().any(|known| known.as_u64() == Some(*id));
             let from = params["time_from"].as_i64().unwrap_or(0);
-            let rows = tables
-                .values
-                .iter()
-                .filter(|(kind, id, clock, ..)| params["history"] == *kind && asked(id) && *clock >= from);
+            let till = params["time_till"].as_i64().unwrap_or(i64::MAX);
+            let rows = tables.values.iter().filter(|(kind, id, clock, ..)| {
+                params["history"] == *kind && asked(id) && (from..=till).contains(clock)
+            });
             let mut rows: Vec<_> = rows.collect();
             rows.sort_by_key(|row| row.2);
+            if params["countOutput"] == true {
+                let count = json!(rows.len().to_string());
+                return (date, axum::Json(json!({"jsonrpc": "2.0", "result": count, "id": 1}))).into_response();
+            }
             let limit = params["limit"].as_u64().unwrap_or(u64::MAX) as usize;
             rows.iter()
                 .take(limit)

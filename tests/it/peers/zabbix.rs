@@ -6,13 +6,16 @@ use serde_json::{Value, json};
 use watchbell::clock::SystemClock;
 use watchbell_adapter_api::Clock;
 
+use crate::support::load::Noise;
 use crate::support::wait;
 use crate::support::watchbell::{Home, Watchbell};
-use crate::support::zabbix::Zabbix;
+use crate::support::zabbix::{PASSWORD, USER, Zabbix};
 
 /// A user who may read one group only.
 const READER: &str = "reader";
 const SECRET: &str = "only-for-reading-1";
+/// The host with a maintenance.
+const QUIET: &str = "quiet-1";
 
 fn now_s() -> i64 {
     SystemClock.now_ms() / 1_000
@@ -160,5 +163,66 @@ fn items_are_polled_once_and_context_is_told() {
     send(&zabbix, "web-1", 5, last_s + 5);
     let service = home.start();
     values(&service, 10);
+    assert!(service.stop().success());
+}
+
+/// Values of the item `steady`, one for each second: 100 with noise, and `more`.
+fn send_steady(zabbix: &Zabbix, noise: &mut Noise, seconds: std::ops::Range<i64>, more: f64) {
+    let texts: Vec<(i64, String)> =
+        seconds.map(|second| (second, format!("{:.3}", 100.0 + noise.next() + more))).collect();
+    let values: Vec<_> = texts.iter().map(|(second, text)| (QUIET, "steady", text.as_str(), *second)).collect();
+    zabbix.send_all(&values);
+}
+
+#[test]
+fn a_maintenance_mutes_and_protects_until_it_is_taken_back() {
+    let zabbix = Zabbix::shared();
+    let host = zabbix.host(QUIET, "Maintained");
+    zabbix.trapper(&host, "steady", 0, json!({}));
+    let api = format!("{{url: '{}', user: {USER}, password: {PASSWORD}}}, select: {{hosts: [{QUIET}]}}", zabbix.url());
+    let home = Home::new(&format!(
+        "detect: {{warmup: 10s}}\nsinks: [{{type: prometheus_exposition}}]\nsources:\n  \
+         - {{type: zabbix_history, name: polled, api: {api}, interval: 1s, refresh: 10s}}\n  \
+         - {{type: zabbix_maintenance, name: maintenance, api: {api}, interval: 1s}}\n"
+    ));
+    let service = home.start();
+    service.metric_until("watchbell_zabbix_items", &[("source", "polled")], |n| n == 1.0);
+    let (minute_s, mut noise) = (now_s() / 60 * 60, Noise(11));
+    send_steady(&zabbix, &mut noise, minute_s - 530..minute_s - 60, 0.0);
+    values(&service, 470);
+
+    let period = json!({"timeperiod_type": 0, "period": 3_600, "start_date": minute_s - 60});
+    let maintenance = json!({"name": "disks of quiet-1", "active_since": minute_s - 600, "active_till": minute_s + 7_200,
+                             "hosts": [{"hostid": host}], "timeperiods": [period]});
+    let made = zabbix.call("maintenance.create", maintenance);
+    let active = [("source", "maintenance"), ("state", "active")];
+    service.metric_until("watchbell_quiet_windows", &active, |count| count == 1.0);
+    send_steady(&zabbix, &mut noise, minute_s - 50..minute_s, 400.0);
+    let alert = wait::until("an alert that is muted", || {
+        let answer: Value = serde_json::from_str(&service.get("/api/v1/alerts?state=suppressed").text)
+            .map_err(|error| error.to_string())?;
+        let found = answer["data"].as_array().and_then(|all| all.iter().find(|one| one["labels"]["host"] == QUIET));
+        found.cloned().ok_or_else(|| format!("{answer}; {}", service.log()))
+    });
+    let muted = alert["annotations"]["muted"].as_str().unwrap_or_default();
+    assert!(muted.contains("maintenance `disks of quiet-1` in Zabbix"), "{alert}");
+    let fired = || service.get("/api/v1/alerts?state=fired").text;
+    assert!(!fired().contains("zabbix_steady"), "{}", fired());
+    let labels = [("metric", "zabbix_steady"), ("host", QUIET)];
+    let quiet = [&labels[..], &[("reason", "quiet")]].concat();
+    assert_eq!(service.score("watchbell_series_ready", &quiet), Some(1.0));
+    assert!(service.score("watchbell_anomaly_score", &labels).is_some_and(|score| score > 1.0));
+    let expected = service.score("watchbell_expected", &labels).expect("a value");
+    assert!((expected - 100.0).abs() < 20.0, "nothing of the maintenance was learned: {expected}");
+
+    // It is taken back; what is still wrong is told.
+    zabbix.call("maintenance.delete", json!([made["maintenanceids"][0]]));
+    service.metric_until("watchbell_quiet_windows", &active, |count| count == 0.0);
+    let end_s = now_s() + 1;
+    wait::until("time to pass", || wait::when(now_s() >= end_s + 6, String::new));
+    send_steady(&zabbix, &mut noise, end_s..end_s + 6, 400.0);
+    wait::until("what still stands to fire", || {
+        wait::when(fired().contains("zabbix_steady"), || format!("{}; {}", fired(), service.log()))
+    });
     assert!(service.stop().success());
 }

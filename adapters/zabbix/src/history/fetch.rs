@@ -61,6 +61,18 @@ pub(super) async fn page(
     Ok(cut(rows, from, most))
 }
 
+/// How many values of `items` Zabbix holds from second `from` up to `till`.
+pub(super) async fn count(api: &Api, value_type: u8, items: &[u64], from: i64, till: i64) -> Result<u64, ApiError> {
+    let params = json!({
+        "countOutput": true, "history": value_type, "itemids": items, "time_from": from, "time_till": till,
+    });
+    Ok(api.call::<Count>("history.get", &params).await?.0)
+}
+
+/// A number that some versions tell as text.
+#[derive(Deserialize)]
+struct Count(#[serde(deserialize_with = "id")] u64);
+
 /// Takes the last second off a page that is full, as more of it may follow.
 fn cut(mut rows: Vec<Row>, from: i64, most: usize) -> Page {
     let mut next = None;

@@ -9,6 +9,7 @@ use watchbell_adapter_api::{Clock, Receipt, SourceContext};
 use watchbell_series::{Mode, RawBatch};
 
 use super::fetch::{self, PAGE};
+use super::late::{Held, SPAN_S};
 use super::positions::{self, Positions};
 use super::round::{Changes, Round, Skipped};
 use super::{CARRIED, DISCOVERIES, HistoryConfig, ITEMS, LAG, ROUND, SKIPPED, VALUES};
@@ -60,6 +61,7 @@ struct Poll {
     refused: Counter,
     carried: Counter,
     skipped: Skipped,
+    late: Counter,
     lag: Gauge,
 }
 
@@ -87,6 +89,7 @@ pub(super) async fn run(api: Api, config: HistoryConfig, context: SourceContext)
             text: skipped("text"),
             same_millisecond: skipped("same_millisecond"),
         },
+        late: skipped("late"),
         lag: metrics.gauge(&LAG, &[name]),
         context,
     };
@@ -130,6 +133,7 @@ impl Poll {
             }
         }
         self.carry().await?;
+        self.count_late().await?;
         self.keep().await;
         Ok(())
     }
@@ -216,6 +220,44 @@ impl Poll {
         let count = self.round.carry(at_s, &mut batch);
         self.carried.inc_by(count as f64);
         self.submit(Mode::Live, batch).await
+    }
+
+    /// Counts what arrived too late to be judged, once a span.
+    async fn count_late(&mut self) -> Result<(), Halt> {
+        let now_s = self.now_ms() / 1_000;
+        let Some(begin_s) = self.round.over(now_s) else { return Ok(()) };
+        let till_s = begin_s + SPAN_S - 1;
+        for value_type in [3, 0] {
+            for ids in self.round.counted(value_type, begin_s).chunks(self.config.items_per_request) {
+                if fetch::count(&self.api, value_type, ids, begin_s, till_s).await? == self.round.seen(ids) {
+                    continue;
+                }
+                let (mut held, mut from) = (Held::default(), Some(begin_s));
+                while let Some(second) = from {
+                    let page = fetch::page(&self.api, value_type, ids, second, Some(till_s), PAGE).await?;
+                    held.add(&page.rows, |id| self.round.items.get(&id)?.last);
+                    from = page.next;
+                }
+                self.tell_late(&held);
+            }
+        }
+        self.round.next_span(now_s);
+        Ok(())
+    }
+
+    fn tell_late(&mut self, held: &Held) {
+        let late = held.late(&self.round.items);
+        let Some((first, _)) = late.first() else { return };
+        let (items, values) = (late.len(), late.iter().map(|(_, count)| u64::from(*count)).sum::<u64>());
+        self.late.inc_by(values as f64);
+        if self.said.may("late", self.context.clock.now_ms()) {
+            let (item, labels) = (first.item.id, first.item.labels.to_string());
+            let hint = "check the clocks and the buffers of whoever sends them; judged are values in the order of time";
+            tracing::warn!(
+                source = %self.context.name, items, values, item, labels, hint,
+                "values arrived after newer ones of their items were read, and are left out"
+            );
+        }
     }
 
     async fn submit(&mut self, mode: Mode, batch: RawBatch) -> Result<(), Stopped> {

@@ -7,6 +7,7 @@ use watchbell_series::{RawBatch, RawSample, STALE_NAN_BITS};
 
 use super::discard::carry;
 use super::fetch::Row;
+use super::late::{SPAN_S, Seen, span_of};
 use super::positions::{Last, Positions};
 use crate::api::value::ItemValue;
 use crate::feed::HISTORY_MS;
@@ -22,6 +23,9 @@ pub(super) struct Tracked {
     carried_s: i64,
     /// Values that were no numbers.
     texts: u64,
+    /// The second since which all that comes is counted.
+    since_s: i64,
+    pub(super) seen: Seen,
 }
 
 /// How the list of items changed.
@@ -39,7 +43,7 @@ pub(super) struct News {
     pub(super) live: RawBatch,
     /// Of long ago: learned from, without alerts.
     pub(super) late: RawBatch,
-    moved: Vec<(u64, Last)>,
+    moved: Vec<(u64, Last, Seen)>,
 }
 
 /// Values that are not taken.
@@ -54,6 +58,8 @@ pub(super) struct Skipped {
 #[derive(Debug, Default)]
 pub(super) struct Round {
     pub(super) items: HashMap<u64, Tracked>,
+    /// The span of now, as far as values are counted; see [`super::late`].
+    span: Option<i64>,
 }
 
 impl Round {
@@ -65,9 +71,15 @@ impl Round {
             let old = before.remove(&item.id);
             let last = old.as_ref().map_or_else(|| kept.get(&item.id).copied(), |old| old.last);
             let (mut carried_s, mut texts) = (0, 0);
+            let (mut since_s, mut seen) = (now_ms.div_euclid(1_000), Seen::default());
             if let Some(old) = old {
                 (carried_s, texts) = (old.carried_s, old.texts);
-                changes.retyped += usize::from(old.item.value_type != item.value_type);
+                // Another type is another table, with nothing in it yet.
+                if old.item.value_type == item.value_type {
+                    (since_s, seen) = (old.since_s, old.seen);
+                } else {
+                    changes.retyped += 1;
+                }
                 if old.item.labels != item.labels {
                     changes.renamed += 1;
                     end(&old, now_ms, stale);
@@ -75,7 +87,7 @@ impl Round {
             } else {
                 changes.new += usize::from(!first);
             }
-            self.items.insert(item.id, Tracked { item, last, carried_s, texts });
+            self.items.insert(item.id, Tracked { item, last, carried_s, texts, since_s, seen });
         }
         changes.gone = before.len();
         for old in before.values() {
@@ -113,16 +125,18 @@ impl Round {
         mut texts: impl FnMut(&Item, u64),
     ) -> News {
         let mut news = News::default();
+        let span = *self.span.get_or_insert(span_of(now_ms / 1_000));
         let mut samples: Vec<RawSample> = Vec::new();
         for rows in rows.chunk_by(|a, b| a.item == b.item) {
             let Some(tracked) = self.items.get_mut(&rows[0].item) else { continue };
-            let mut last = tracked.last;
+            let (mut last, mut seen) = (tracked.last, Seen::default());
             samples.clear();
             for row in rows {
                 if last.is_some_and(|last| row.at() <= last.at()) {
                     skipped.known.inc();
                     continue;
                 }
+                seen.count(row.clock, span);
                 let ItemValue::Number(value) = row.value else {
                     skipped.text.inc();
                     tracked.texts += 1;
@@ -140,7 +154,7 @@ impl Round {
                 let late = newest.ts_ms < now_ms - HISTORY_MS;
                 let batch = if late { &mut news.late } else { &mut news.live };
                 batch.push(&tracked.item.labels, tracked.item.kind, &samples);
-                news.moved.push((tracked.item.id, last));
+                news.moved.push((tracked.item.id, last, seen));
             }
         }
         news
@@ -148,9 +162,10 @@ impl Round {
 
     /// What `news` brought was judged.
     pub(super) fn judged(&mut self, news: &News) {
-        for (id, last) in &news.moved {
+        for (id, last, seen) in &news.moved {
             if let Some(tracked) = self.items.get_mut(id) {
                 tracked.last = Some(*last);
+                tracked.seen.add(*seen);
             }
         }
     }
@@ -167,6 +182,35 @@ impl Round {
             }
         }
         count
+    }
+
+    /// The first second of the span that is to be counted again at `now_s`, if one is over.
+    pub(super) fn over(&self, now_s: i64) -> Option<i64> {
+        self.span.filter(|span| *span < span_of(now_s)).map(|span| (span - 1) * SPAN_S)
+    }
+
+    /// Items of a value type of which all was counted since second `begin_s`, and that were read at all.
+    pub(super) fn counted(&self, value_type: u8, begin_s: i64) -> Vec<u64> {
+        let counted = |tracked: &&Tracked| {
+            tracked.item.value_type == value_type && tracked.last.is_some() && tracked.since_s <= begin_s
+        };
+        let mut ids: Vec<u64> = self.items.values().filter(counted).map(|tracked| tracked.item.id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// How many values of these items were read of the span that is over.
+    pub(super) fn seen(&self, ids: &[u64]) -> u64 {
+        ids.iter().filter_map(|id| Some(u64::from(self.items.get(id)?.seen.0[0]))).sum()
+    }
+
+    /// Counting goes on in the span of `now_s`.
+    pub(super) fn next_span(&mut self, now_s: i64) {
+        let now = span_of(now_s);
+        let gone = now - self.span.replace(now).unwrap_or(now);
+        for tracked in self.items.values_mut().filter(|_| gone > 0) {
+            tracked.seen.shift(gone);
+        }
     }
 
     /// Where all items stand.

@@ -180,3 +180,34 @@ fn a_changed_list_keeps_positions_and_ends_series() {
     assert_eq!(round.due(0, 150, 600, 86_400), [(-450, 4)], "the others are not due yet");
     assert_eq!(round.due(0, 170, 600, 60), [(-430, 4), (110, 2), (110, 3)], "never more than may be caught up");
 }
+
+#[tokio::test]
+async fn what_arrives_behind_newer_values_is_counted() {
+    let mut tables = tables();
+    tables.now_s = NOW_S / 600 * 600 + 10;
+    let begin_s = tables.now_s - 10;
+    tables.values = vec![];
+    let frontend = Frontend::start(tables).await;
+    let running = Running::start::<HistoryConfig>(config(&frontend), None, begin_s);
+    let late = |r: &Running| r.metrics.counter(&SKIPPED, &["zabbix", "late"]).get();
+    // Time goes by as the frontend tells it.
+    let go = |to_s: i64, values: &[(u8, u64, i64, i64, &'static str)]| {
+        let mut tables = frontend.tables();
+        tables.now_s = to_s;
+        tables.values.extend_from_slice(values);
+    };
+    let first = begin_s + 600;
+    running.until("a list", |r| r.metrics.gauge(&ITEMS, &["zabbix"]).get() == 2.0).await;
+    go(first + 100, &[(0, 11, first + 10, 0, "1"), (0, 11, first + 90, 0, "2"), (3, 12, first + 90, 0, "1")]);
+    running.until("three values", |r| r.recorder.lines().len() == 3).await;
+    go(first + 700, &[(0, 11, first + 20, 0, "3"), (0, 11, first + 30, 0, "4"), (0, 11, first + 650, 0, "5")]);
+    running.until("a fourth", |r| r.recorder.lines().len() == 4).await;
+    assert_eq!(late(&running), 0.0, "a span is counted when the next one is over, too");
+    go(first + 1_250, &[(0, 11, first + 40, 0, "6"), (0, 11, first + 1_240, 0, "7")]);
+    running.until("what is late", |r| late(r) > 0.0).await;
+    assert_eq!(late(&running), 3.0);
+    go(first + 1_850, &[(0, 11, first + 1_840, 0, "8")]);
+    running.until("the last", |r| r.recorder.lines().len() == 6).await;
+    assert_eq!(late(&running), 3.0);
+    running.stop().await;
+}
