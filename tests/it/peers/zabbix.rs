@@ -73,7 +73,8 @@ fn items_are_polled_once_and_context_is_told() {
     let reader = api(READER, SECRET);
     let mut config = format!(
         "detect: {{warmup: 5s}}\nsinks: [{{type: prometheus_exposition}}]\nsources:\n  \
-         - {{type: zabbix_history, name: polled, api: {reader}, interval: 1s, refresh: 10s}}\n  \
+         - {{type: zabbix_history, name: polled, api: {reader}, interval: 1s, refresh: 10s, \
+         labels: {{by: password}}}}\n  \
          - {{type: zabbix_problems, name: problems, api: {reader}, interval: 1s, refresh: 10s}}\n  \
          - {{type: zabbix_maintenance, name: maintenance, api: {reader}, interval: 1s}}\n"
     );
@@ -96,7 +97,7 @@ fn items_are_polled_once_and_context_is_told() {
     let mut last_s = now_s();
     send(&zabbix, "web-1", 30, last_s);
     values(&service, 60);
-    let level = [("metric", "zabbix_level"), ("host", "web-1"), ("key", "level"), ("unit", "B")];
+    let level = [("metric", "zabbix_level"), ("host", "web-1"), ("key", "level"), ("by", "password")];
     wait::until("the last value", || {
         let value = service.score("watchbell_value", &level);
         wait::when(value.is_some_and(|value| value % 1.0 == 0.5), || {
