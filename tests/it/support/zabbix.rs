@@ -84,7 +84,7 @@ impl Zabbix {
              PidFile={folder}/server.pid\nSocketDir={folder}/socket\nExportDir={folder}/export\nAllowRoot=1\n\
              ExportType=events,history,trends\nCacheUpdateFrequency=1\nStartPingers=0\nStartDiscoverers=0\n\
              StartHTTPPollers=0\nStartPollers=2\nStartPollersUnreachable=1\nStartTrappers=3\nStartTimers=1\n\
-             HousekeepingFrequency=0\nTimeout=5\nStartHistoryPollers=1\nStartDBSyncers=2\n",
+             HousekeepingFrequency=0\nTimeout=5\nStartHistoryPollers=1\nStartDBSyncers=2\nCacheSize=128M\n",
             self.server_port
         );
         fs::write(self.path("server.conf"), server).expect("written");
@@ -154,6 +154,13 @@ impl Zabbix {
         let log = self.path(&format!("{name}.log"));
         Process::start(name, command.current_dir(self.folder.path()), &log)
             .unwrap_or_else(|error| panic!("{error}; install what tests need by: .ci/setup test"))
+    }
+
+    /// Runs SQL in its database.
+    pub(crate) fn sql(&self, script: &str) {
+        let mut command = Command::new("psql");
+        command.args(["-qX", "-v", "ON_ERROR_STOP=1", "-U", "zabbix", "-h"]).arg(self.path("cluster"));
+        run(command.args(["-c", script, "zabbix"]));
     }
 
     /// A file in its folder.
