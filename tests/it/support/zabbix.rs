@@ -84,7 +84,8 @@ impl Zabbix {
              PidFile={folder}/server.pid\nSocketDir={folder}/socket\nExportDir={folder}/export\nAllowRoot=1\n\
              ExportType=events,history,trends\nCacheUpdateFrequency=1\nStartPingers=0\nStartDiscoverers=0\n\
              StartHTTPPollers=0\nStartPollers=2\nStartPollersUnreachable=1\nStartTrappers=3\nStartTimers=1\n\
-             HousekeepingFrequency=0\nTimeout=5\nStartHistoryPollers=1\nStartDBSyncers=2\nCacheSize=128M\n",
+             HousekeepingFrequency=0\nTimeout=5\nStartHistoryPollers=1\nStartDBSyncers=2\nCacheSize=128M\n\
+             HistoryCacheSize=64M\nHistoryIndexCacheSize=64M\nTrendCacheSize=64M\n",
             self.server_port
         );
         fs::write(self.path("server.conf"), server).expect("written");
