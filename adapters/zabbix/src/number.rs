@@ -32,7 +32,7 @@ fn factor(suffix: char) -> Option<f64> {
 /// where there is no usual one.
 pub(crate) fn interval_s(delay: &str) -> Option<i64> {
     let usual = with_suffix(delay.split(';').next()?.trim())?;
-    (usual >= 1.0 && usual <= 86_400.0 * 366.0).then_some(usual as i64)
+    (1.0..=86_400.0 * 366.0).contains(&usual).then_some(usual as i64)
 }
 
 #[cfg(test)]

@@ -26,7 +26,9 @@ fn turn(service: &Watchbell, hosts: &[&str], level: f64, noise: &mut Noise) -> i
     let now_ms = SystemClock.now_ms();
     let mut batch = Vec::new();
     for host in hosts {
-        for (key, value) in [(KEY, level), ("test.calm", 50.0)] {
+        // One of them is unusual in all it has.
+        let calm = if *host == "out-2" { level } else { 50.0 };
+        for (key, value) in [(KEY, level), ("test.calm", calm)] {
             batch.push(Series::new(&series(host, key), &[(now_ms, value + noise.next())]));
         }
     }
@@ -168,8 +170,12 @@ sinks:
     wait::until("a problem of the host", || {
         turn(&service, &hosts, 500.0, &mut noise);
         let found = problems(&zabbix, &ids[1]);
-        let named = |name: &String| name.contains("unusual as a whole: ") && name.contains("test.level[a");
-        wait::when(found.iter().any(named), || format!("{found:?}"))
+        let named =
+            |name: &String| name.contains("unusual as a whole: ") && name.contains("2 of 2 series anomalous: test.");
+        wait::when(found.iter().any(named), || {
+            let scores = item(&zabbix, &ids[1], "anomaly.host.score").map(|id| history(&zabbix, &id));
+            format!("{found:?}; {scores:?}")
+        })
     });
 
     // Items made one by one are filled too, and have their own triggers.
