@@ -7,4 +7,5 @@ mod nagios;
 mod prometheus;
 mod three_tools;
 mod zabbix;
+mod zabbix_many;
 mod zabbix_out;

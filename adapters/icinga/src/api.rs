@@ -96,7 +96,7 @@ struct Actions {
     peer: Peer,
     ttl_s: u64,
     context: Option<SinkContext>,
-    said: watchbell_checks::seldom::Seldom,
+    said: watchbell_adapter_api::seldom::Seldom,
 }
 
 /// What became of one result.

@@ -4,11 +4,9 @@
 //! when its lines were judged, and kept over restarts. Lines of long ago are learned from without alerts. Never
 //! waits for a writer, and never holds one up.
 
-mod follow;
 pub(crate) mod line;
 mod lines;
 mod pipe;
-mod positions;
 mod run;
 mod spool;
 #[cfg(test)]

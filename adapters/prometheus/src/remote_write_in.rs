@@ -9,7 +9,6 @@
 //! replica label. With `replica_label` one of the pair is taken, see [`replicas`]; without they are judged as two.
 
 mod answer;
-mod auth;
 mod body;
 mod metrics;
 mod negotiate;
@@ -23,12 +22,12 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use watchbell_adapter_api::guard::Guard;
 use watchbell_adapter_api::http::{Authorization, BasicAuth};
 use watchbell_adapter_api::{
     BoxFuture, MetricDef, Problems, Resource, Source, SourceConfig, SourceContext, SourceError, Span,
 };
 
-use self::auth::Guard;
 use self::receiver::Receiver;
 use self::replicas::Replicas;
 use crate::proto::Limits;

@@ -15,16 +15,22 @@
 //! | [`http`] | HTTP client settings shared by all adapters: TLS, basic and bearer auth |
 //! | [`secret`] | secrets that never show |
 //! | [`duration`] | durations as Prometheus writes them, `15s`, `5m` |
+//! | [`follow`] | a file that grows and is rotated, read from where reading stood |
+//! | [`guard`] | who may push to a source |
+//! | [`seldom`] | saying the same thing once in a while only |
 //! | [`runtime`] | clock and shutdown as adapters see them |
 
 pub mod context;
 pub mod duration;
+pub mod follow;
+pub mod guard;
 pub mod history;
 pub mod http;
 pub mod metrics;
 pub mod problem;
 pub mod runtime;
 pub mod secret;
+pub mod seldom;
 pub mod sink;
 pub mod source;
 

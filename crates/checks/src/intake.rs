@@ -9,7 +9,7 @@ use watchbell_series::{Mode, RawBatch};
 
 use crate::feed::{Origin, Writer, text};
 use crate::limits::Limits;
-use crate::seldom::Seldom;
+use watchbell_adapter_api::seldom::Seldom;
 
 /// Own metric: values handed on.
 pub const VALUES: MetricDef = MetricDef {

@@ -12,14 +12,12 @@
 //! | [`intake`] | from batches to judged samples, counting and naming what is bad |
 //! | [`limits`] | thresholds of performance data as known limits |
 //! | [`passive`] | what becomes a passive result, and when it is sent |
-//! | [`seldom`] | saying the same thing once in a while only |
 
 pub mod feed;
 pub mod grammar;
 pub mod intake;
 pub mod limits;
 pub mod passive;
-pub mod seldom;
 pub mod state;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

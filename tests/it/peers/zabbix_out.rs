@@ -10,11 +10,11 @@ use watchbell_adapter_api::Clock;
 use crate::support::load::{Noise, Series};
 use crate::support::wait;
 use crate::support::watchbell::{Home, Watchbell, command};
-use crate::support::zabbix::Zabbix;
+use crate::support::zabbix::{PASSWORD, USER, Zabbix};
 
-const KEY: &str = "test.level[a,\"b c\"]";
+const KEY: &str = "test.level[a,\"b,c\"]";
 /// As low-level discovery quotes it.
-const SCORE: &str = r#"anomaly.score["test.level[a,\"b c\"]"]"#;
+const SCORE: &str = r#"anomaly.score["test.level[a,\"b,c\"]"]"#;
 const CALM: &str = "anomaly.score[test.calm]";
 
 fn series<'a>(host: &'a str, key: &'a str) -> [(&'a str, &'a str); 4] {
@@ -26,12 +26,21 @@ fn turn(service: &Watchbell, hosts: &[&str], level: f64, noise: &mut Noise) -> i
     let now_ms = SystemClock.now_ms();
     let mut batch = Vec::new();
     for host in hosts {
-        for (key, value) in [(KEY, level), ("test.calm", 50.0)] {
+        // One of them is unusual in all it has.
+        let calm = if *host == "out-2" { level } else { 50.0 };
+        for (key, value) in [(KEY, level), ("test.calm", calm)] {
             batch.push(Series::new(&series(host, key), &[(now_ms, value + noise.next())]));
         }
     }
     assert_eq!(service.write(&batch).status, 204, "{}", service.log());
     now_ms
+}
+
+/// Values of the item of `out-3`, one for each second.
+fn measured(zabbix: &Zabbix, seconds: std::ops::Range<i64>, level: f64, noise: &mut Noise) {
+    let texts: Vec<(i64, String)> = seconds.map(|second| (second, (level + noise.next()).to_string())).collect();
+    let values: Vec<_> = texts.iter().map(|(second, text)| ("out-3", KEY, text.as_str(), *second)).collect();
+    zabbix.send_all(&values);
 }
 
 /// Runs `watchbell zabbix setup` and gives what it says.
@@ -71,18 +80,18 @@ fn problems(zabbix: &Zabbix, hostid: &str) -> Vec<String> {
 fn scores_make_problems_in_zabbix() {
     let zabbix = Zabbix::start();
     let ids = ["out-1", "out-2", "out-3"].map(|name| zabbix.host(name, "Verdicts"));
-    // Of these hosts only single items are to be told of, until the end.
-    let edge =
-        zabbix.call("usermacro.create", json!({"hostid": ids[0], "macro": "{$ANOMALY.HOST.SCORE}", "value": "99"}));
+    // Of one host single items are to be told of: they are silent while the host is unusual as a whole.
+    zabbix.call("usermacro.create", json!({"hostid": ids[0], "macro": "{$ANOMALY.HOST.SCORE}", "value": "1000000"}));
     zabbix.trapper(&ids[2], KEY, 0, json!({"units": "%"}));
-    let address = format!("127.0.0.1:{}", zabbix.server_port);
+    let (address, url) = (format!("127.0.0.1:{}", zabbix.server_port), zabbix.url());
     let home = Home::new(&format!(
         "sources:
   - type: prometheus_remote_write_in
+  - {{type: zabbix_history, name: polled, api: {{url: '{url}', user: {USER}, password: {PASSWORD}}}, select: {{hosts: [out-3]}}, interval: 1s, refresh: 10s}}
 detect: {{warmup: 30s, tick: 1s}}
 sinks:
   - {{type: prometheus_exposition}}
-  - {{type: zabbix_trapper, name: packed, servers: ['{address}'], items: {{hosts: 'out-1|nowhere', interval: 1s, heartbeat: 2s}}}}
+  - {{type: zabbix_trapper, name: packed, servers: ['{address}'], items: {{hosts: 'out-1|out-2|nowhere', interval: 1s, heartbeat: 2s}}}}
   - {{type: zabbix_trapper, name: plain, servers: ['{address}'], compress: false, items: {{hosts: out-3, keys: plain, interval: 1s}}}}
 "
     ));
@@ -100,14 +109,17 @@ sinks:
     assert!(said.contains("out-3") && !said.contains("out-1"), "{said}");
     let plain = ["--plain", "--host", "out-3", "--keys", "test.*"];
     let said = set_up(&zabbix, &home, &[&plain[..], &["--apply"]].concat()).expect("done");
-    assert!(said.contains("create item `anomaly.lower.test.level[a,\"b c\"]`"), "{said}");
+    assert!(said.contains("create item `anomaly.lower.test.level[a,\"b,c\"]`"), "{said}");
     assert!(set_up(&zabbix, &home, &plain).expect("asked").contains("nothing is missing"));
     let error = set_up(&zabbix, &home, &["--host", "OUT-1"]).expect_err("unknown");
     assert!(error.contains("no host `OUT-1`"), "{error}");
 
     // Discovery makes the items, and scores come into them.
     let service = home.start();
-    let (hosts, mut noise) = (["out-1", "out-3", "nowhere"], Noise(7));
+    let (hosts, mut noise) = (["out-1", "out-2", "nowhere"], Noise(7));
+    // What Zabbix has by itself is polled from it.
+    let begin_s = SystemClock.now_ms() / 1_000;
+    measured(&zabbix, begin_s - 300..begin_s, 50.0, &mut noise);
     let score = wait::until("items made by low-level discovery", || {
         turn(&service, &hosts, 50.0, &mut noise);
         item(&zabbix, &ids[0], SCORE).map_err(|error| format!("{error}; {}", service.log()))
@@ -154,20 +166,28 @@ sinks:
     assert!(history(&zabbix, &score).iter().any(|(_, score)| *score >= 1.0));
     assert!(history(&zabbix, &calm).iter().all(|(_, score)| *score < 1.0), "{:?}", history(&zabbix, &calm));
 
-    // The host as a whole, with its reasons in the name of the problem.
-    zabbix.call("usermacro.update", json!({"hostmacroid": edge["hostmacroids"][0], "value": "0"}));
+    // The other host is unusual as a whole, with its reasons in the name of the problem.
     wait::until("a problem of the host", || {
         turn(&service, &hosts, 500.0, &mut noise);
-        let found = problems(&zabbix, &ids[0]);
-        let named = |name: &String| name.contains("unusual as a whole: ") && name.contains("test.level[a");
-        wait::when(found.iter().any(named), || format!("{found:?}"))
+        let found = problems(&zabbix, &ids[1]);
+        let named =
+            |name: &String| name.contains("unusual as a whole: ") && name.contains("2 of 2 series anomalous: test.");
+        wait::when(found.iter().any(named), || {
+            let scores = item(&zabbix, &ids[1], "anomaly.host.score").map(|id| history(&zabbix, &id));
+            format!("{found:?}; {scores:?}")
+        })
     });
 
     // Items made one by one are filled too, and have their own triggers.
     let plain = item(&zabbix, &ids[2], &format!("anomaly.{KEY}")).expect("made by the command");
     assert!(!history(&zabbix, &plain).is_empty());
+    let mut sent_s = begin_s;
     wait::until("a problem of an item made by itself", || {
-        turn(&service, &hosts, 500.0, &mut noise);
+        let now_s = SystemClock.now_ms() / 1_000;
+        if now_s > sent_s {
+            measured(&zabbix, now_s..now_s + 1, 500.0, &mut noise);
+            sent_s = now_s;
+        }
         let found = problems(&zabbix, &ids[2]);
         wait::when(found.contains(&format!("Anomaly: {KEY} is unusual")), || format!("{found:?}"))
     });

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use tokio::net::unix::pipe;
 
-use super::follow::CHUNK;
+use watchbell_adapter_api::follow::CHUNK;
 
 /// Opens the pipe at `path`, which is made where there is none.
 ///

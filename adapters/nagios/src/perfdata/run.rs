@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use watchbell_adapter_api::follow::{CHUNK, Follow, Found, Positions};
 use watchbell_adapter_api::{BoxFuture, Shutdown, SourceContext, SourceError};
 use watchbell_checks::feed::Writer;
 use watchbell_checks::intake::{Intake, Stopped};
 
-use super::follow::{CHUNK, Follow, Found};
 use super::lines::Lines;
-use super::positions::Positions;
 use super::spool::Spool;
 use super::{ERRORS, FILES, PerfdataConfig, pipe};
 

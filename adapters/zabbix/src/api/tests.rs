@@ -126,9 +126,10 @@ async fn a_session_that_ended_is_made_anew_once() {
     frontend.lock().expect("ok").session = "two".into();
     call(&api).await.expect("answered after another login");
     // The frontend was upgraded: the version is asked again, and the session goes another way.
-    let mut locked = frontend.lock().expect("ok");
-    (locked.version, locked.session) = ("7.4.0", "three".into());
-    drop(locked);
+    {
+        let mut locked = frontend.lock().expect("ok");
+        (locked.version, locked.session) = ("7.4.0", "three".into());
+    }
     call(&api).await.expect("answered after an upgrade");
     api.log_out().await;
     let frontend = frontend.lock().expect("ok");

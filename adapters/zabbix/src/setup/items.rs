@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{Step, call};
 use crate::api::{Api, Version};
+use crate::key::Key;
 use crate::verdicts::key::{HOST_RATE, HOST_REASONS, HOST_SCORE, HOST_SERIES, KeyStyle, Part};
 
 /// Value types of Zabbix.
@@ -78,12 +79,14 @@ pub(super) async fn missing(
     trigger("Anomaly: no verdicts from Watchbell".to_owned(), HOST_SERIES, "nodata 5m", "=1", 2);
     for judged in &items {
         let numeric = matches!(judged.value_type.as_str(), FLOAT | UNSIGNED);
-        let own = judged.key_.starts_with("anomaly.");
+        let own = Key::read(&judged.key_).is_own();
         if !numeric || own || judged.status != "0" || !keys.is_match(&judged.key_) {
             continue;
         }
+        // As the series of the item has it.
+        let judged_key = Key::read(&judged.key_).to_string();
         for part in parts {
-            let key = KeyStyle::Plain.key(*part, &judged.key_);
+            let key = KeyStyle::Plain.key(*part, &judged_key);
             let (name, units) = match part {
                 Part::Score => (format!("Anomaly score of {}", judged.key_), ""),
                 Part::Value => (format!("Judged value of {}", judged.key_), judged.units.as_str()),

@@ -90,6 +90,8 @@ impl Collector {
     /// All that is new, discovery first.
     pub(super) async fn collect(&mut self, plan: &Plan, context: &SinkContext, ledger: &Ledger) -> Vec<ItemValue> {
         let now_ms = context.clock.now_ms();
+        // Hosts before their reasons: what makes the score of a host is then among them.
+        let hosts = context.scores.hosts().await;
         let reasons = reasons(plan, context).await;
         let mut found = Found::default();
         let mut cursor = Some(Cursor::START);
@@ -101,7 +103,7 @@ impl Collector {
             cursor = page.next;
         }
         let mut values = self.discovery(plan, context, ledger, &found.listed, now_ms).await;
-        for host in context.scores.hosts().await {
+        for host in hosts {
             let none = BTreeSet::new();
             let names = found.technical.get(&host.host).unwrap_or(&none);
             let other = names.is_empty().then(|| plan.technical(&host.host)).flatten().map(|name| self.name(name));

@@ -36,6 +36,7 @@ pub(crate) fn reading(ts_ms: i64, score: f32) -> Reading {
         upper: value * 1.5,
         pattern: Pattern::None,
         alarm: false,
+        quiet: false,
         not_ready: None,
         inherited: false,
         quiet: false,

@@ -6,7 +6,7 @@ use watchbell_adapter_api::{BoxFuture, SinkContext, SourceError};
 
 use super::collect::collect;
 use super::{FAILURES, PassiveResult, Plan, RESULTS, SKIPPED, State};
-use crate::seldom::Seldom;
+use watchbell_adapter_api::seldom::Seldom;
 
 /// A way into Nagios.
 pub trait Way: Send {

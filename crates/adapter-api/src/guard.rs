@@ -1,4 +1,4 @@
-//! Who may write: basic or bearer credentials, checked before a body is read.
+//! Who may push to a source: basic or bearer credentials, checked before a body is read.
 //!
 //! A credentials file is read when the config is loaded.
 
@@ -8,12 +8,14 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use watchbell_adapter_api::http::{Authorization, BasicAuth};
-use watchbell_adapter_api::{Problems, Secret};
+
+use crate::http::{Authorization, BasicAuth};
+use crate::problem::Problems;
+use crate::secret::Secret;
 
 /// Checks the `Authorization` header.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub struct Guard {
     expected: Option<Expected>,
 }
 
@@ -26,11 +28,8 @@ struct Expected {
 
 impl Guard {
     /// The guard of a config; notes what is wrong with it.
-    pub(super) fn new(
-        basic: Option<&BasicAuth>,
-        authorization: Option<&Authorization>,
-        problems: &mut Problems,
-    ) -> Self {
+    #[must_use]
+    pub fn new(basic: Option<&BasicAuth>, authorization: Option<&Authorization>, problems: &mut Problems) -> Self {
         if basic.is_some() && authorization.is_some() {
             problems.hint("authorization", "both `basic_auth` and `authorization` are set", "keep one of them");
         }
@@ -48,8 +47,11 @@ impl Guard {
         Self { expected: basic.or(header) }
     }
 
-    /// Whether the sender may write; else the challenge for the answer.
-    pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), String> {
+    /// Whether the sender may write.
+    ///
+    /// # Errors
+    /// The challenge for the header `WWW-Authenticate` of the answer 401.
+    pub fn check(&self, headers: &HeaderMap) -> Result<(), String> {
         let Some(expected) = &self.expected else { return Ok(()) };
         let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let (scheme, credentials) = given.split_once(' ').unwrap_or_default();
@@ -124,8 +126,8 @@ mod tests {
         assert!(problems.is_empty());
         assert_eq!(guard.check(&headers("Bearer t0ken")), Ok(()));
         assert!(guard.check(&HeaderMap::new()).is_err());
-        Guard::new(None, Some(&auth(None)), &mut problems);
-        Guard::new(None, Some(&auth(Some("/nonexistent/token".into()))), &mut problems);
+        let _ = Guard::new(None, Some(&auth(None)), &mut problems);
+        let _ = Guard::new(None, Some(&auth(Some("/nonexistent/token".into()))), &mut problems);
         assert_eq!(problems.len(), 2);
     }
 }

@@ -1,7 +1,9 @@
 //! A file that grows, is renamed away, is cut to nothing, and ends in half a line now and then.
 //!
-//! Blocks; the source calls it on threads that may. Only whole lines are given out, and a position moves only
+//! Blocks; a source calls it on threads that may. Only whole lines are given out, and a position moves only
 //! when the owner says that they were taken, so nothing is lost where reading breaks off.
+
+mod positions;
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
@@ -9,32 +11,43 @@ use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::positions::{Position, Positions};
+pub use self::positions::{Position, Positions};
 
 /// Most bytes of one chunk; a longer line is skipped.
-pub(crate) const CHUNK: usize = 256 * 1024;
+pub const CHUNK: usize = 256 * 1024;
 
 /// What a look at the file gave.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// Whole lines, and where they begin.
-    Lines { from: u64, bytes: Vec<u8> },
+pub enum Found {
+    /// Whole lines.
+    Lines {
+        /// First byte of them.
+        from: u64,
+        /// The lines.
+        bytes: Vec<u8>,
+    },
     /// Nothing new, for now.
     Nothing,
     /// There is no file, which is as it should be right after a rotation.
     Missing,
     /// Another file has the name: the old one is read to its end. The bytes of a last line without an end
     /// are lost, since a cut number is a wrong one.
-    Rotated { lost: u64 },
+    Rotated {
+        /// Bytes lost.
+        lost: u64,
+    },
     /// The file was cut; reading starts at its beginning.
     Truncated,
     /// A line longer than a chunk was skipped.
-    LongLine { at: u64 },
+    LongLine {
+        /// First byte of it.
+        at: u64,
+    },
 }
 
 /// Reads one file.
 #[derive(Debug)]
-pub(crate) struct Follow {
+pub struct Follow {
     path: PathBuf,
     positions: Arc<Positions>,
     /// Whether a file that was never seen is read from its beginning.
@@ -53,11 +66,15 @@ struct Open {
 }
 
 impl Follow {
-    pub(crate) fn new(path: PathBuf, positions: Arc<Positions>, from_start: bool) -> Self {
+    /// Follows `path` from where `positions` says; `from_start` is for a file that was never seen.
+    #[must_use]
+    pub fn new(path: PathBuf, positions: Arc<Positions>, from_start: bool) -> Self {
         Self { path, positions, from_start, open: None }
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
@@ -65,7 +82,7 @@ impl Follow {
     ///
     /// # Errors
     /// The file can not be opened or read, or is no regular file.
-    pub(crate) fn look(&mut self) -> io::Result<Found> {
+    pub fn look(&mut self) -> io::Result<Found> {
         if self.open.is_none() {
             match std::fs::metadata(&self.path) {
                 Ok(about) => self.open = Some(self.opened(&about)?),
@@ -150,7 +167,7 @@ impl Follow {
     ///
     /// # Errors
     /// The position can not be kept; reading goes on all the same.
-    pub(crate) fn taken(&mut self, offset: u64) -> io::Result<()> {
+    pub fn taken(&mut self, offset: u64) -> io::Result<()> {
         let Some(open) = &mut self.open else { return Ok(()) };
         open.at.offset = offset;
         self.positions.note(&self.path, open.at)

@@ -9,17 +9,18 @@ use serde::{Deserialize, Serialize};
 
 /// Where reading stands in one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Position {
+pub struct Position {
     /// Device and inode: a file of the same name is another one after a rotation.
-    pub(crate) device: u64,
-    pub(crate) inode: u64,
+    pub device: u64,
+    /// Number of the file on it.
+    pub inode: u64,
     /// First byte that is not read yet; the beginning of a line.
-    pub(crate) offset: u64,
+    pub offset: u64,
 }
 
 /// The positions of all files of a source.
 #[derive(Debug)]
-pub(crate) struct Positions {
+pub struct Positions {
     file: Option<PathBuf>,
     known: Mutex<BTreeMap<PathBuf, Position>>,
 }
@@ -27,7 +28,8 @@ pub(crate) struct Positions {
 impl Positions {
     /// Reads what was kept in `folder`. A file that can not be read means that reading starts anew, which costs
     /// nothing but time: what is known already changes nothing.
-    pub(crate) fn open(folder: Option<&Path>) -> Self {
+    #[must_use]
+    pub fn open(folder: Option<&Path>) -> Self {
         let file = folder.map(|folder| folder.join("positions.json"));
         let known = file.as_ref().and_then(|file| match fs::read(file) {
             Ok(bytes) => serde_json::from_slice(&bytes)
@@ -40,12 +42,17 @@ impl Positions {
         Self { file, known: Mutex::new(known.unwrap_or_default()) }
     }
 
-    pub(crate) fn of(&self, path: &Path) -> Option<Position> {
+    /// The position in `path`, if it is known.
+    #[must_use]
+    pub fn of(&self, path: &Path) -> Option<Position> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).get(path).copied()
     }
 
     /// Notes the position in `path` and writes all of them, whole or not at all.
-    pub(crate) fn note(&self, path: &Path, position: Position) -> std::io::Result<()> {
+    ///
+    /// # Errors
+    /// The file can not be written; the position holds all the same until a restart.
+    pub fn note(&self, path: &Path, position: Position) -> std::io::Result<()> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.insert(path.to_owned(), position) == Some(position) {
             return Ok(());

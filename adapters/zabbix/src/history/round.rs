@@ -1,0 +1,233 @@
+//! The items that are read, where each stands, and what values of a page are new.
+
+use std::collections::HashMap;
+
+use watchbell_adapter_api::metrics::Counter;
+use watchbell_series::{RawBatch, RawSample, STALE_NAN_BITS};
+
+use super::discard::carry;
+use super::fetch::Row;
+use super::late::{SPAN_S, Seen, span_of};
+use super::positions::{Last, Positions};
+use crate::api::value::ItemValue;
+use crate::feed::HISTORY_MS;
+use crate::item::Item;
+
+/// An item and where it stands.
+#[derive(Debug)]
+pub(super) struct Tracked {
+    pub(super) item: Item,
+    /// The last value that was judged.
+    pub(super) last: Option<Last>,
+    /// The second up to which the last value was repeated.
+    carried_s: i64,
+    /// Values that were no numbers.
+    texts: u64,
+    /// The second since which all that comes is counted.
+    since_s: i64,
+    pub(super) seen: Seen,
+}
+
+/// How the list of items changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Changes {
+    pub(super) new: usize,
+    pub(super) gone: usize,
+    pub(super) renamed: usize,
+    pub(super) retyped: usize,
+}
+
+/// What a page brought that is new: to be judged, and then noted.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub(super) live: RawBatch,
+    /// Of long ago: learned from, without alerts.
+    pub(super) late: RawBatch,
+    moved: Vec<(u64, Last, Seen)>,
+}
+
+/// Values that are not taken.
+#[derive(Debug, Clone)]
+pub(super) struct Skipped {
+    pub(super) known: Counter,
+    pub(super) text: Counter,
+    pub(super) same_millisecond: Counter,
+}
+
+/// All items.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    pub(super) items: HashMap<u64, Tracked>,
+    /// The span of now, as far as values are counted; see [`super::late`].
+    span: Option<i64>,
+}
+
+impl Round {
+    /// Takes over a new list of items; positions stay. `stale` gets a marker for each series that is no more.
+    pub(super) fn update(&mut self, list: Vec<Item>, kept: &Positions, now_ms: i64, stale: &mut RawBatch) -> Changes {
+        let (mut changes, first) = (Changes::default(), self.items.is_empty());
+        let mut before = std::mem::take(&mut self.items);
+        for item in list {
+            let old = before.remove(&item.id);
+            let last = old.as_ref().map_or_else(|| kept.get(&item.id).copied(), |old| old.last);
+            let (mut carried_s, mut texts) = (0, 0);
+            let (mut since_s, mut seen) = (now_ms.div_euclid(1_000), Seen::default());
+            if let Some(old) = old {
+                (carried_s, texts) = (old.carried_s, old.texts);
+                // Another type is another table, with nothing in it yet.
+                if old.item.value_type == item.value_type {
+                    (since_s, seen) = (old.since_s, old.seen);
+                } else {
+                    changes.retyped += 1;
+                }
+                if old.item.labels != item.labels {
+                    changes.renamed += 1;
+                    end(&old, now_ms, stale);
+                }
+            } else {
+                changes.new += usize::from(!first);
+            }
+            self.items.insert(item.id, Tracked { item, last, carried_s, texts, since_s, seen });
+        }
+        changes.gone = before.len();
+        for old in before.values() {
+            end(old, now_ms, stale);
+        }
+        changes
+    }
+
+    /// Ids of the items of a value type that are due, each with the second from which on it is asked for, the one
+    /// that is furthest behind first.
+    pub(super) fn due(&self, value_type: u8, now_s: i64, lookback_s: i64, catch_up_s: i64) -> Vec<(i64, u64)> {
+        let mut due: Vec<(i64, u64)> = self
+            .items
+            .values()
+            .filter(|tracked| tracked.item.value_type == value_type)
+            .filter_map(|tracked| match tracked.last {
+                Some(last) => {
+                    // Agents are a little early now and then.
+                    let turn = last.0 + tracked.item.interval_s.unwrap_or(0) * 9 / 10;
+                    (turn <= now_s).then_some((last.0.max(now_s - catch_up_s), tracked.item.id))
+                }
+                None => Some((now_s - lookback_s, tracked.item.id)),
+            })
+            .collect();
+        due.sort_unstable();
+        due
+    }
+
+    /// What is new among `rows`, which are sorted by item and time.
+    pub(super) fn news(
+        &mut self,
+        rows: &[Row],
+        now_ms: i64,
+        skipped: &Skipped,
+        mut texts: impl FnMut(&Item, u64),
+    ) -> News {
+        let mut news = News::default();
+        let span = *self.span.get_or_insert(span_of(now_ms / 1_000));
+        let mut samples: Vec<RawSample> = Vec::new();
+        for rows in rows.chunk_by(|a, b| a.item == b.item) {
+            let Some(tracked) = self.items.get_mut(&rows[0].item) else { continue };
+            let (mut last, mut seen) = (tracked.last, Seen::default());
+            samples.clear();
+            for row in rows {
+                if last.is_some_and(|last| row.at() <= last.at()) {
+                    skipped.known.inc();
+                    continue;
+                }
+                seen.count(row.clock, span);
+                let ItemValue::Number(value) = row.value else {
+                    skipped.text.inc();
+                    tracked.texts += 1;
+                    texts(&tracked.item, tracked.texts);
+                    continue;
+                };
+                if last.is_some_and(|last| last.ts_ms() == row.ts_ms()) {
+                    skipped.same_millisecond.inc();
+                } else {
+                    samples.push(RawSample { ts_ms: row.ts_ms(), value });
+                }
+                last = Some(Last(row.clock, row.ns, value));
+            }
+            if let (Some(newest), Some(last)) = (samples.last(), last) {
+                let late = newest.ts_ms < now_ms - HISTORY_MS;
+                let batch = if late { &mut news.late } else { &mut news.live };
+                batch.push(&tracked.item.labels, tracked.item.kind, &samples);
+                news.moved.push((tracked.item.id, last, seen));
+            }
+        }
+        news
+    }
+
+    /// What `news` brought was judged.
+    pub(super) fn judged(&mut self, news: &News) {
+        for (id, last, seen) in &news.moved {
+            if let Some(tracked) = self.items.get_mut(id) {
+                tracked.last = Some(*last);
+                tracked.seen.add(*seen);
+            }
+        }
+    }
+
+    /// Repeats the values that still hold at `at_s`. Gives how many.
+    pub(super) fn carry(&mut self, at_s: i64, batch: &mut RawBatch) -> usize {
+        let mut count = 0;
+        for tracked in self.items.values_mut() {
+            let Some(last) = &tracked.last else { continue };
+            if let Some(sample) = carry(&tracked.item, last, tracked.carried_s, at_s) {
+                batch.push(&tracked.item.labels, tracked.item.kind, &[sample]);
+                tracked.carried_s = at_s;
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// The first second of the span that is to be counted again at `now_s`, if one is over.
+    pub(super) fn over(&self, now_s: i64) -> Option<i64> {
+        self.span.filter(|span| *span < span_of(now_s)).map(|span| (span - 1) * SPAN_S)
+    }
+
+    /// Items of a value type of which all was counted since second `begin_s`, and that were read at all.
+    pub(super) fn counted(&self, value_type: u8, begin_s: i64) -> Vec<u64> {
+        let counted = |tracked: &&Tracked| {
+            tracked.item.value_type == value_type && tracked.last.is_some() && tracked.since_s <= begin_s
+        };
+        let mut ids: Vec<u64> = self.items.values().filter(counted).map(|tracked| tracked.item.id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// How many values of these items were read of the span that is over.
+    pub(super) fn seen(&self, ids: &[u64]) -> u64 {
+        ids.iter().filter_map(|id| Some(u64::from(self.items.get(id)?.seen.0[0]))).sum()
+    }
+
+    /// Counting goes on in the span of `now_s`.
+    pub(super) fn next_span(&mut self, now_s: i64) {
+        let now = span_of(now_s);
+        let gone = now - self.span.replace(now).unwrap_or(now);
+        for tracked in self.items.values_mut().filter(|_| gone > 0) {
+            tracked.seen.shift(gone);
+        }
+    }
+
+    /// Where all items stand.
+    pub(super) fn positions(&self) -> Positions {
+        self.items.iter().filter_map(|(id, tracked)| Some((*id, tracked.last?))).collect()
+    }
+
+    /// The newest value that was judged, milliseconds since the Unix epoch.
+    pub(super) fn newest_ms(&self) -> Option<i64> {
+        self.items.values().filter_map(|tracked| Some(tracked.last?.ts_ms())).max()
+    }
+}
+
+/// Ends the series of an item that has one.
+fn end(old: &Tracked, now_ms: i64, stale: &mut RawBatch) {
+    if let Some(last) = old.last {
+        let ts_ms = now_ms.max(last.ts_ms().max(old.carried_s * 1_000) + 1);
+        stale.push(&old.item.labels, old.item.kind, &[RawSample { ts_ms, value: f64::from_bits(STALE_NAN_BITS) }]);
+    }
+}

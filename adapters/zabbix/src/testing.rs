@@ -1,0 +1,215 @@
+//! What tests share: a frontend made of tables, an ingest that writes down, a running source.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use watchbell_adapter_api::context::Told;
+use watchbell_adapter_api::{
+    BoxFuture, Clock, Ingest, IngestError, Metrics, Problems, Receipt, Shutdown, Source, SourceConfig, SourceContext,
+};
+use watchbell_series::labels::read_canonical;
+use watchbell_series::{Mode, RawBatch};
+
+/// A clock that stands at this time.
+#[derive(Debug)]
+pub(crate) struct Standing(pub(crate) i64);
+
+impl Clock for Standing {
+    fn now_ms(&self) -> i64 {
+        self.0
+    }
+}
+
+/// Writes every series down as `labels kind value @milliseconds`.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    seen: Mutex<Vec<(String, Mode)>>,
+}
+
+impl Recorder {
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(line, _)| line.clone()).collect()
+    }
+
+    pub(crate) fn modes(&self) -> Vec<Mode> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(_, mode)| *mode).collect()
+    }
+}
+
+impl Ingest for Recorder {
+    fn submit(&self, batch: RawBatch) -> BoxFuture<'_, Result<Receipt, IngestError>> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for series in &batch.series {
+            let labels = read_canonical(batch.label_bytes(series)).expect("labels");
+            assert_eq!(labels.id().0, series.key, "labels in order");
+            for sample in batch.samples_of(series) {
+                seen.push((format!("{labels} {} {} @{}", series.kind, sample.value, sample.ts_ms), batch.mode));
+            }
+        }
+        Box::pin(async { Ok(Receipt::default()) })
+    }
+}
+
+/// A source that runs until this is stopped.
+pub(crate) struct Running {
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) told: Arc<Told>,
+    pub(crate) metrics: Metrics,
+    pub(crate) routes: Option<Router>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    pub(crate) fn start<C: SourceConfig>(config: Value, state: Option<PathBuf>, now_s: i64) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (recorder, told, metrics) = (Arc::<Recorder>::default(), Arc::<Told>::default(), Metrics::default());
+        let mut source = prepared::<C>(config).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let (stop, shutdown) = Shutdown::channel();
+        let context = SourceContext {
+            name: "zabbix".into(),
+            ingest: Arc::clone(&recorder) as Arc<dyn Ingest>,
+            context: Arc::clone(&told) as Arc<dyn watchbell_adapter_api::ContextSink>,
+            clock: Arc::new(Standing(now_s * 1_000)),
+            shutdown,
+            metrics: metrics.clone(),
+            state,
+        };
+        let routes = source.routes(&context);
+        let task = tokio::spawn(async move { source.run(context).await.expect("runs") });
+        Self { recorder, told, metrics, routes, stop, task }
+    }
+
+    /// Waits until `holds`.
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        for _ in 0..3_000 {
+            if holds(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never: {what}; seen: {:#?}", self.recorder.lines());
+    }
+
+    pub(crate) async fn stop(self) -> Vec<String> {
+        self.stop.send_replace(true);
+        self.task.await.expect("ends");
+        self.recorder.lines()
+    }
+}
+
+/// The source of a config, or its problems.
+pub(crate) fn prepared<C: SourceConfig>(config: Value) -> Result<Box<dyn Source>, Vec<String>> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config: C = serde_json::from_value(config).expect("the shape is right");
+    let mut problems = Problems::default();
+    let source = config.prepare(&mut problems);
+    assert_eq!(source.is_none(), !problems.is_empty());
+    source.ok_or_else(|| problems.into_vec().iter().map(ToString::to_string).collect())
+}
+
+/// Tables behind a frontend, by method; `history` and `trends` are asked by time and item.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    pub(crate) version: &'static str,
+    /// What `get` methods answer, whatever they are asked.
+    pub(crate) lists: HashMap<&'static str, Value>,
+    /// `(value type, item, clock, ns, value)`.
+    pub(crate) values: Vec<(u8, u64, i64, i64, &'static str)>,
+    /// Answers of status 500 to give first.
+    pub(crate) broken: u32,
+    pub(crate) requests: Vec<Value>,
+    /// What its clock says, in seconds since the Unix epoch.
+    pub(crate) now_s: i64,
+}
+
+/// A frontend that answers from tables.
+#[derive(Debug, Clone)]
+pub(crate) struct Frontend {
+    tables: Arc<Mutex<Tables>>,
+    address: std::net::SocketAddr,
+}
+
+impl Frontend {
+    pub(crate) async fn start(tables: Tables) -> Self {
+        let tables = Arc::new(Mutex::new(tables));
+        let routes = Router::new().route("/api_jsonrpc.php", post(answer)).with_state(Arc::clone(&tables));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async { axum::serve(listener, routes).await.expect("serves") });
+        Self { tables, address }
+    }
+
+    pub(crate) fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a config says of it.
+    pub(crate) fn api(&self) -> Value {
+        json!({"url": format!("http://{}", self.address), "token": "t", "max_requests_per_second": 100})
+    }
+}
+
+async fn answer(State(tables): State<Arc<Mutex<Tables>>>, body: String) -> Response {
+    let mut tables = tables.lock().unwrap_or_else(PoisonError::into_inner);
+    let body: Value = serde_json::from_str(&body).expect("JSON");
+    let (method, params) = (body["method"].as_str().expect("a method"), &body["params"]);
+    let date = jiff::Timestamp::from_second(tables.now_s).expect("a time").strftime("%a, %d %b %Y %H:%M:%S GMT");
+    let date = [("date", date.to_string())];
+    if method == "apiinfo.version" {
+        return (date, axum::Json(json!({"jsonrpc": "2.0", "result": tables.version, "id": 1}))).into_response();
+    }
+    tables.requests.push(body.clone());
+    if tables.broken > 0 {
+        tables.broken -= 1;
+        return axum::http::StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    let result = match method {
+        "history.get" => {
+            let asked =
+                |id: &u64| params["itemids"].as_array().expect("ids").iter().any(|known| known.as_u64() == Some(*id));
+            let from = params["time_from"].as_i64().unwrap_or(0);
+            let till = params["time_till"].as_i64().unwrap_or(i64::MAX);
+            let rows = tables.values.iter().filter(|(kind, id, clock, ..)| {
+                params["history"] == *kind && asked(id) && (from..=till).contains(clock)
+            });
+            let mut rows: Vec<_> = rows.collect();
+            rows.sort_by_key(|row| row.2);
+            if params["countOutput"] == true {
+                let count = json!(rows.len().to_string());
+                return (date, axum::Json(json!({"jsonrpc": "2.0", "result": count, "id": 1}))).into_response();
+            }
+            let limit = params["limit"].as_u64().unwrap_or(u64::MAX) as usize;
+            rows.iter()
+                .take(limit)
+                .map(|(_, id, clock, ns, value)| {
+                    json!({"itemid": id.to_string(), "clock": clock.to_string(), "ns": ns.to_string(), "value": value})
+                })
+                .collect()
+        }
+        _ => tables.lists.get(method).cloned().unwrap_or(json!([])),
+    };
+    (date, axum::Json(json!({"jsonrpc": "2.0", "result": result, "id": 1}))).into_response()
+}
+
+/// A host of a list.
+pub(crate) fn host(id: u64, name: &str) -> Value {
+    json!({"hostid": id.to_string(), "host": name, "name": name, "tags": []})
+}
+
+/// An item of a list.
+pub(crate) fn item(id: u64, host: u64, key: &str, value_type: u8, more: Value) -> Value {
+    let mut item = json!({"itemid": id.to_string(), "hostid": host.to_string(), "name": key, "key_": key,
+        "value_type": value_type.to_string(), "delay": "1s", "units": "", "preprocessing": [], "tags": []});
+    item.as_object_mut().expect("a map").extend(more.as_object().expect("a map").clone());
+    item
+}
