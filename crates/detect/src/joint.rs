@@ -329,8 +329,12 @@ fn rollup(channels: &[ChannelTick]) -> f32 {
 }
 
 /// `x` scales, squashed: as it is up to some, then like its logarithm, so that one channel does not drown
-/// all others.
+/// all others. What is not known stays so.
 pub(crate) fn squash(x: f32) -> f32 {
+    // The smaller of NaN and a number is the number: a missing channel would look like the largest there is.
+    if x.is_nan() {
+        return x;
+    }
     let a = x.abs().min(1e12) / SQUASH;
     (SQUASH * ln(a + (a * a + 1.0).sqrt())).copysign(x)
 }

@@ -72,6 +72,12 @@ impl Model for Correlations {
         (!pairs.is_empty()).then_some(Self { pairs })
     }
 
+    fn seen(&self, z: &[f32], _usable: usize) -> f32 {
+        let is_seen =
+            |pair: &&Pair| !z[usize::from(pair.channels.0)].is_nan() && !z[usize::from(pair.channels.1)].is_nan();
+        self.pairs.iter().filter(is_seen).count() as f32 / self.pairs.len().max(1) as f32
+    }
+
     fn additions(&self, z: &[f32], out: &mut [f32]) {
         let rests = |pair: &Pair| {
             let (a, b) = (usize::from(pair.channels.0), usize::from(pair.channels.1));

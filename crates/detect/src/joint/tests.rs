@@ -217,7 +217,13 @@ fn each_method_alone_gives_numbers_and_goes_on_to_the_bit() {
         let mut host = JointHost::load(&bytes, config).expect("saved");
         let rest = run(&mut host, 405..420, 410);
         assert!(all[405..].iter().zip(&rest).all(|(a, b)| bits(a) == bits(b)), "{method}");
-        assert_eq!(host, whole, "{method}");
+        // To the bit: numbers that are not known differ from themselves.
+        let saved = |host: &JointHost| {
+            let mut bytes = Vec::new();
+            host.save(&mut bytes);
+            bytes
+        };
+        assert!(saved(&host) == saved(&whole), "{method}");
     }
 }
 
