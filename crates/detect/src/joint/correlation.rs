@@ -15,6 +15,9 @@ pub(crate) const PAIRS: usize = 4;
 const FLOOR: f32 = 0.1;
 /// A rest counts at most so many times the usual one.
 const CLIP: f32 = 30.0;
+/// Rows in which one of a pair is further out, scales, tell nothing of it: a few far outliers would hide what goes
+/// together.
+const MOST: f32 = 3.0;
 /// Rows in which both of a pair must be known.
 const LEAST_ROWS: f32 = 50.0;
 
@@ -35,7 +38,10 @@ pub(crate) struct Correlations {
 
 /// The pair of the channels `a` and `b`, and its correlation; `None` where it is under [`LEAST`].
 fn pair(rows: &[f32], d: usize, a: usize, b: usize) -> Option<(f32, Pair)> {
-    let both = || rows.chunks_exact(d).map(|row| (row[a], row[b])).filter(|(x, y)| !x.is_nan() && !y.is_nan());
+    let both = || {
+        let both = rows.chunks_exact(d).map(|row| (row[a], row[b])).filter(|(x, y)| !x.is_nan() && !y.is_nan());
+        both.filter(|(x, y)| x.abs() <= MOST && y.abs() <= MOST)
+    };
     let n = both().count() as f32;
     if n < LEAST_ROWS {
         return None;
