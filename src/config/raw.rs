@@ -142,14 +142,14 @@ pub struct JointConfig {
     /// first, spread over their metrics.
     #[schemars(range(min = 2, max = 512))]
     pub channels: u32,
-    /// Machines with a model, at most: each takes about 160 KB for 40 series. Further ones have no joint score.
+    /// Machines with a model, at most: each takes up to 128 KB. Further ones have no joint score.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_hosts: u32,
     /// A machine has no joint score before it was watched for this long, and the share of its series that is
     /// anomalous makes no alert before most of them were.
     pub warmup: Span,
     /// What machines are judged by; at least one. Each is a part of the score of a machine. The last four take
-    /// 40 KB more of a machine of 40 series together, and `isolation_forest` another 49 KB.
+    /// 20 KB more of a machine of 40 series together, and `isolation_forest` another 49 KB.
     #[schemars(length(min = 1))]
     pub methods: Vec<JointMethod>,
 }

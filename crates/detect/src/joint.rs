@@ -76,7 +76,7 @@ const FIT_DAYS: [f32; 4] = [0.125, 0.375, 0.625, 1.0];
 /// Beyond this age only the time since the last fit counts: without a bound a tick would at last be lost in rounding.
 const MOST_AGE_S: f32 = 4e6;
 /// Channels that the change head and the level head model; later ones count as single verdicts only.
-pub const MAX_MODELLED: usize = 64;
+pub const MAX_MODELLED: usize = 40;
 /// Channels of a host that are looked at.
 pub const MAX_CHANNELS: usize = 4096;
 /// Squashing begins at about this many scales.
@@ -329,8 +329,12 @@ fn rollup(channels: &[ChannelTick]) -> f32 {
 }
 
 /// `x` scales, squashed: as it is up to some, then like its logarithm, so that one channel does not drown
-/// all others.
+/// all others. What is not known stays so.
 pub(crate) fn squash(x: f32) -> f32 {
+    // The smaller of NaN and a number is the number: a missing channel would look like the largest there is.
+    if x.is_nan() {
+        return x;
+    }
     let a = x.abs().min(1e12) / SQUASH;
     (SQUASH * ln(a + (a * a + 1.0).sqrt())).copysign(x)
 }

@@ -15,6 +15,9 @@ pub(crate) const PAIRS: usize = 4;
 const FLOOR: f32 = 0.1;
 /// A rest counts at most so many times the usual one.
 const CLIP: f32 = 30.0;
+/// Rows in which one of a pair is further out, scales, tell nothing of it: a few far outliers would hide what goes
+/// together.
+const MOST: f32 = 3.0;
 /// Rows in which both of a pair must be known.
 const LEAST_ROWS: f32 = 50.0;
 
@@ -35,7 +38,10 @@ pub(crate) struct Correlations {
 
 /// The pair of the channels `a` and `b`, and its correlation; `None` where it is under [`LEAST`].
 fn pair(rows: &[f32], d: usize, a: usize, b: usize) -> Option<(f32, Pair)> {
-    let both = || rows.chunks_exact(d).map(|row| (row[a], row[b])).filter(|(x, y)| !x.is_nan() && !y.is_nan());
+    let both = || {
+        let both = rows.chunks_exact(d).map(|row| (row[a], row[b])).filter(|(x, y)| !x.is_nan() && !y.is_nan());
+        both.filter(|(x, y)| x.abs() <= MOST && y.abs() <= MOST)
+    };
     let n = both().count() as f32;
     if n < LEAST_ROWS {
         return None;
@@ -70,6 +76,12 @@ impl Model for Correlations {
             }
         }
         (!pairs.is_empty()).then_some(Self { pairs })
+    }
+
+    fn seen(&self, z: &[f32], _usable: usize) -> f32 {
+        let is_seen =
+            |pair: &&Pair| !z[usize::from(pair.channels.0)].is_nan() && !z[usize::from(pair.channels.1)].is_nan();
+        self.pairs.iter().filter(is_seen).count() as f32 / self.pairs.len().max(1) as f32
     }
 
     fn additions(&self, z: &[f32], out: &mut [f32]) {

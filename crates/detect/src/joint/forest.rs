@@ -4,8 +4,11 @@
 //! a balanced one. A cut that leaves `m` of `n` rows on the side of the row tells `log2(n / m)` bits of it,
 //! where an even cut tells one. What all cuts on the way tell beyond one bit each adds up to
 //! `log2(sample) - (depth + log2(rows left))`: by how much the path is shorter than that of a balanced tree.
+//! A row beyond all of the sample in the channel that is cut is alone at once (the range check of Liu, Ting and Zhou
+//! 2010), or one odd channel of many, however far out, would look like the outermost row of the sample.
 //! So the bits are an exact division of the forest's verdict by the channels that were cut.
 
+use super::MAX_Z;
 use super::named::Model;
 use super::state::{JointStateError, Reader, Writer};
 use crate::math::{dither, log10};
@@ -18,6 +21,10 @@ const DEPTH: usize = SUBSAMPLE.ilog2() as usize;
 const NODES: usize = 2 * SUBSAMPLE - 1;
 /// Channels that are tried for a cut before a node stays whole.
 const TRIES: u64 = 8;
+/// By how much of a channel's range a row must be beyond it to be alone.
+const SPARE: f32 = 0.1;
+/// Bits that being beyond all rows tells more than being alone among them.
+const ALONE: f32 = 1.0;
 /// No cut.
 const LEAF: u16 = u16::MAX;
 
@@ -38,6 +45,10 @@ impl Node {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Forest {
     nodes: Vec<Node>,
+    /// Where the rows of the whole sample end, of each channel: beyond, a row is alone.
+    ends: Vec<(f32, f32)>,
+    /// What the cuts of each channel usually tell of a row.
+    usual: Vec<f32>,
     /// `log2(n)` for each number of rows.
     bits: Vec<f32>,
 }
@@ -109,10 +120,23 @@ impl Model for Forest {
             }
             grow(tree, rows, d, &mut order[..subsample], 0, &mut chance);
         }
-        Some(Self { nodes, bits: bits() })
+        let ends = |c: usize| {
+            let known = rows.iter().skip(c).step_by(d).filter(|x| !x.is_nan());
+            let (low, high) = known.fold((MAX_Z, -MAX_Z), |(low, high), x| (x.min(low), x.max(high)));
+            let spare = SPARE * (high - low).max(0.0);
+            (low - spare, high + spare)
+        };
+        let mut forest = Self { nodes, ends: (0..d).map(ends).collect(), usual: vec![0.0; d], bits: bits() };
+        let mut told = vec![0.0; d];
+        rows.chunks_exact(d).for_each(|row| forest.additions(row, &mut told));
+        forest.usual = told.iter().map(|told| told / count as f32).collect();
+        Some(forest)
     }
 
     fn additions(&self, z: &[f32], out: &mut [f32]) {
+        for ((out, usual), _) in out.iter_mut().zip(&self.usual).zip(z).filter(|(_, x)| !x.is_nan()) {
+            *out -= usual;
+        }
         for tree in self.nodes.chunks_exact(NODES) {
             let mut at = 0;
             for _ in 0..DEPTH {
@@ -127,6 +151,12 @@ impl Model for Forest {
                     at = if tree[low].rows >= tree[high].rows { low } else { high };
                     continue;
                 }
+                let (least, most) = self.ends[usize::from(node.channel)];
+                if x < least || x > most {
+                    // This cut leaves it alone: the rest of the way is saved.
+                    out[usize::from(node.channel)] += (self.bits[usize::from(node.rows)] + ALONE) / TREES as f32;
+                    break;
+                }
                 at = if x < node.at { low } else { high };
                 let told = self.bits[usize::from(node.rows)] - self.bits[usize::from(tree[at].rows)];
                 out[usize::from(node.channel)] += (told - 1.0) / TREES as f32;
@@ -135,6 +165,8 @@ impl Model for Forest {
     }
 
     fn write(&self, w: &mut Writer<'_>) {
+        self.ends.iter().for_each(|(low, high)| w.slice(&[*low, *high]));
+        w.slice(&self.usual);
         for node in &self.nodes {
             w.bytes(&node.channel.to_le_bytes());
             w.bytes(&node.rows.to_le_bytes());
@@ -143,6 +175,8 @@ impl Model for Forest {
     }
 
     fn read(r: &mut Reader<'_>, d: usize) -> Result<Self, JointStateError> {
+        let ends = r.slice("trees", 2 * d)?.chunks_exact(2).map(|ends| (ends[0], ends[1])).collect();
+        let usual = r.slice("trees", d)?;
         let mut nodes = Vec::with_capacity(TREES * NODES);
         for i in 0..TREES * NODES {
             let (channel, rows, at) = (r.u16()?, r.u16()?, r.within("trees", f32::MIN, f32::MAX)?);
@@ -152,7 +186,7 @@ impl Model for Forest {
             }
             nodes.push(Node { channel, rows, at });
         }
-        Ok(Self { nodes, bits: bits() })
+        Ok(Self { nodes, ends, usual, bits: bits() })
     }
 }
 
@@ -175,7 +209,12 @@ mod tests {
         assert!(odd.iter().sum::<f32>() > usual.iter().sum::<f32>() + 0.5, "{odd:?} {usual:?}");
         assert!(odd[1] > odd[0] && odd[1] > odd[2], "{odd:?}");
         // By hand, for the first tree.
-        let one = Forest { nodes: forest.nodes[..NODES].to_vec(), bits: bits() };
+        let one = Forest {
+            nodes: forest.nodes[..NODES].to_vec(),
+            ends: vec![(-9.0, 9.0); 3],
+            usual: vec![0.0; 3],
+            bits: bits(),
+        };
         let (mut told, mut at, mut depth) = ([0.0; 3], 0, 0);
         one.additions(&[0.1, 3.0, -0.2], &mut told);
         while one.nodes[at].channel != LEAF {

@@ -49,6 +49,11 @@ impl Inputs {
         self.age[c] == 0
     }
 
+    /// Least value that channel `c` was seen with.
+    pub(crate) fn low(&self, c: usize) -> f32 {
+        self.low[c]
+    }
+
     /// Range of values that channel `c` was seen in; 0 while it never changed.
     pub(crate) fn range(&self, c: usize) -> f32 {
         (self.high[c] - self.low[c]).max(0.0)

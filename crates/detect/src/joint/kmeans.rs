@@ -8,6 +8,8 @@ use crate::math::dither;
 
 /// Centres.
 pub(crate) const CENTRES: usize = 8;
+/// Share of rows that make a place: a few odd rows of the past do not.
+const LEAST: f32 = 0.03;
 /// Most iterations.
 const ROUNDS: usize = 20;
 
@@ -66,7 +68,10 @@ impl Model for Centres {
             }
             before = mine;
         }
-        Some(fitted)
+        let least = (rows.len() as f32 * LEAST) as usize;
+        let is_place = |k: &usize| before.iter().filter(|mine| *mine == k).count() >= least;
+        let places = (0..CENTRES).filter(is_place).flat_map(|k| fitted.centres[k * d..(k + 1) * d].to_vec());
+        Some(Self { centres: places.collect() })
     }
 
     fn additions(&self, z: &[f32], out: &mut [f32]) {
@@ -78,11 +83,16 @@ impl Model for Centres {
     }
 
     fn write(&self, w: &mut Writer<'_>) {
+        w.u32(self.centres.len() as u32);
         w.slice(&self.centres);
     }
 
     fn read(r: &mut Reader<'_>, d: usize) -> Result<Self, JointStateError> {
-        Ok(Self { centres: r.slice("centres", CENTRES * d)? })
+        let count = r.count("centres", CENTRES * d)?;
+        if count < d || !count.is_multiple_of(d.max(1)) {
+            return Err(JointStateError::Damaged("centres"));
+        }
+        Ok(Self { centres: r.slice("centres", count)? })
     }
 }
 

@@ -26,7 +26,13 @@ pub(crate) trait Model: Sized {
     /// Fits it to `rows` of `d` channels each, NaN where not known; `None` where they do not suffice.
     fn fit(rows: &[f32], d: usize, seed: u64) -> Option<Self>;
 
-    /// What each channel of the row `z` adds to its strangeness.
+    /// Which part of it the row `z` lets it see, 0..=1, where `usable` channels are usually there.
+    fn seen(&self, z: &[f32], usable: usize) -> f32 {
+        let known = z.iter().filter(|x| !x.is_nan()).count();
+        (known as f32 / usable.max(1) as f32).min(1.0)
+    }
+
+    /// What each channel of the row `z` adds to its strangeness: to the mean of what is seen.
     fn additions(&self, z: &[f32], out: &mut [f32]);
 
     fn write(&self, w: &mut Writer<'_>);
@@ -53,10 +59,23 @@ impl<M: Model> Rated<M> {
         if M::SQUARE { sum.max(0.0).sqrt() } else { sum }
     }
 
+    /// How strange the row `z` is beside the usual. What is not seen counts as usual: the mean of a few channels or
+    /// pairs is far from it more often than that of all, and the past that it is measured by saw all.
+    fn ratio(&self, model: &M, z: &[f32], usable: usize) -> Option<f32> {
+        let seen = Some(model.seen(z, usable)).filter(|seen| *seen > 0.0)?;
+        let now = Self::strangeness(model, z);
+        let (taken, unit) = self.usual;
+        let now = if M::SQUARE {
+            (seen * now * now + (1.0 - seen) * unit * unit).sqrt()
+        } else {
+            taken + seen * (now - taken)
+        };
+        Some(((now - taken) / unit).max(0.0))
+    }
+
     /// Powers of ten of the row `z`, which is learned then.
-    fn tick(&mut self, z: &[f32]) -> f32 {
-        let Some(model) = self.model.as_ref().filter(|_| z.iter().any(|x| !x.is_nan())) else { return f32::NAN };
-        let ratio = ((Self::strangeness(model, z) - self.usual.0) / self.usual.1).max(0.0);
+    fn tick(&mut self, z: &[f32], usable: usize) -> f32 {
+        let Some(ratio) = self.model.as_ref().and_then(|model| self.ratio(model, z, usable)) else { return f32::NAN };
         let decades = self.tail.decades(ratio, 0.0);
         self.tail.learn(ratio, 0.0);
         decades
@@ -129,17 +148,17 @@ impl Named {
     /// Powers of ten of each model at this tick, which is learned then; NaN where there is none.
     pub(crate) fn tick(&mut self, inputs: &Inputs, cadence_s: f32) -> [f32; 4] {
         self.reservoir.follow(inputs);
-        let z = &self.reservoir.z;
+        let (z, usable) = (&self.reservoir.z, self.reservoir.usable());
         let decades = [
-            self.forest.as_mut().map_or(f32::NAN, |it| it.tick(z)),
-            self.components.as_mut().map_or(f32::NAN, |it| it.tick(z)),
-            self.centres.as_mut().map_or(f32::NAN, |it| it.tick(z)),
-            self.correlations.as_mut().map_or(f32::NAN, |it| it.tick(z)),
+            self.forest.as_mut().map_or(f32::NAN, |it| it.tick(z, usable)),
+            self.components.as_mut().map_or(f32::NAN, |it| it.tick(z, usable)),
+            self.centres.as_mut().map_or(f32::NAN, |it| it.tick(z, usable)),
+            self.correlations.as_mut().map_or(f32::NAN, |it| it.tick(z, usable)),
         ];
         let odd = decades.iter().any(|x| *x > ODD_DECADES);
         self.odd_s = (self.odd_s + if odd { cadence_s } else { -cadence_s }).clamp(0.0, 2.0 * QUARANTINE_S);
         // What is odd for as long as that is no incident but how the host is now.
-        self.reservoir.draw(cadence_s, self.odd_s >= QUARANTINE_S);
+        self.reservoir.draw(inputs, cadence_s, self.odd_s >= QUARANTINE_S);
         decades
     }
 

@@ -7,7 +7,7 @@ use crate::math::{exp, ln};
 /// Weight of the change head in the geometric mean; the rest of 1 is the single verdicts'.
 pub(crate) const CHANGE_WEIGHT: f32 = 0.6;
 /// Weight of the two together among all that decide.
-pub(crate) const PAIR_WEIGHT: f32 = 0.5;
+pub(crate) const PAIR_WEIGHT: f32 = 0.6;
 /// What the level adds to the decision.
 pub(crate) const LEVEL_WEIGHT: f32 = 0.1;
 /// What the level counts for in the rank of a tick.
@@ -16,7 +16,7 @@ pub(crate) const RANKED_LEVEL: f32 = 1.5;
 const LEVEL_SHARE: f32 = 0.6;
 /// By how much less [`VOICES`] need than one,
 pub(crate) const AGREED: f32 = 0.1;
-/// which is what the voices of the default amount to: `1 / (0.5^2 + 0.3^2 + 0.2^2)`.
+/// equal ones; those of the default amount to 2.2: `1 / (0.6^2 + 0.3^2 + 0.1^2)`.
 const VOICES: f32 = 2.63;
 /// No model known by name counts for more: one that was fitted to a sample can be surprised without end.
 pub(crate) const MOST_NAMED: f32 = 2.0;
@@ -150,8 +150,8 @@ impl Parts {
 fn named_weight(method: Method) -> f32 {
     match method {
         Method::CorrelationBreak => 0.3,
-        Method::RobustPca | Method::Kmeans => 0.2,
-        Method::IsolationForest => 0.1,
+        Method::Kmeans => 0.2,
+        Method::RobustPca | Method::IsolationForest => 0.1,
         Method::Change | Method::Singles | Method::Level => 0.0,
     }
 }

@@ -1,8 +1,8 @@
 //! Robust principal components: is the row rebuilt by what the channels usually share?
 //!
-//! Components are fitted to the sample, rows that they rebuild worst are set aside, and again: outliers of the past
-//! do not bend them (least trimmed squares, as in ROBPCA of Hubert, Rousseeuw and Vanden Branden 2005, with
-//! squashed numbers in place of projection pursuit). The strangeness is what is left of each channel after rebuilding,
+//! Components are fitted to the half of the sample that is nearest to the usual values, then to the rows that they
+//! rebuild best, and again: outliers of the past do not bend them, not even many of a kind (least trimmed squares, as in
+//! ROBPCA of Hubert, Rousseeuw and Vanden Branden 2005, with squashed numbers in place of projection pursuit). The strangeness is what is left of each channel after rebuilding,
 //! squared, in units of what is usually left.
 
 use super::matrix::eigenpairs;
@@ -15,6 +15,8 @@ pub(crate) const HELD: f64 = 0.9;
 const MOST: usize = 16;
 /// Share of rows that the components are fitted to.
 pub(crate) const KEPT: f32 = 0.8;
+/// Share of rows, those nearest to the usual values of all channels, that they are fitted to first.
+const FIRST: f32 = 0.5;
 /// Fits, each to the rows that the one before rebuilt best.
 const ROUNDS: usize = 3;
 /// Rounds in which missing channels are filled in.
@@ -60,17 +62,25 @@ impl Components {
     }
 
     fn fit_to(rows: &[&[f32]], d: usize) -> Self {
-        let n = rows.len() as f64;
-        let known = |x: f32| if x.is_nan() { 0.0 } else { f64::from(x) };
-        let mean: Vec<f64> = (0..d).map(|c| rows.iter().map(|row| known(row[c])).sum::<f64>() / n).collect();
+        // Of each pair of channels the rows in which both are known.
+        let mut counts = vec![0.0; d * d];
         let mut covariance = vec![0.0; d * d];
-        let mut off = vec![0.0; d];
+        let known = |c: usize| rows.iter().map(move |row| row[c]).filter(|x| !x.is_nan());
+        let mean = |c: usize| known(c).map(f64::from).sum::<f64>() / known(c).count().max(1) as f64;
+        let mean: Vec<f64> = (0..d).map(mean).collect();
+        let (mut off, mut is_known) = (vec![0.0; d], vec![0.0; d]);
         for row in rows {
-            off.iter_mut().zip(*row).zip(&mean).for_each(|((off, x), mean)| *off = known(*x) - mean);
-            for (i, out) in covariance.chunks_exact_mut(d).enumerate() {
-                out.iter_mut().zip(&off).for_each(|(x, y)| *x += off[i] * y / n);
+            for c in 0..d {
+                is_known[c] = if row[c].is_nan() { 0.0 } else { 1.0 };
+                off[c] = if row[c].is_nan() { 0.0 } else { f64::from(row[c]) - mean[c] };
+            }
+            for i in (0..d).filter(|i| is_known[*i] > 0.0) {
+                let row = i * d..(i + 1) * d;
+                covariance[row.clone()].iter_mut().zip(&off).for_each(|(x, y)| *x += off[i] * y);
+                counts[row].iter_mut().zip(&is_known).for_each(|(n, y)| *n += y);
             }
         }
+        covariance.iter_mut().zip(&counts).for_each(|(x, n)| *x /= f64::max(*n, 1.0));
         let (values, vectors) = eigenpairs(covariance, d);
         let total: f64 = values.iter().map(|x| x.max(0.0)).sum();
         let mut sum = 0.0;
@@ -84,34 +94,42 @@ impl Components {
         let mut fitted = Self { mean: mean.iter().map(|x| *x as f32).collect(), components, rest: vec![1.0; d] };
         let rests: Vec<Vec<f32>> = rows.iter().map(|row| fitted.rest(row)).collect();
         for c in 0..d {
-            let square: f32 = rests.iter().map(|rest| rest[c] * rest[c]).sum::<f32>() / rests.len() as f32;
-            fitted.rest[c] = square.sqrt().max(FLOOR);
+            // What was not known rests 0 and does not count.
+            let square: f32 = rests.iter().map(|rest| rest[c] * rest[c]).sum();
+            let count = rows.iter().filter(|row| !row[c].is_nan()).count().max(1);
+            fitted.rest[c] = (square / count as f32).sqrt().max(FLOOR);
         }
         fitted
     }
+}
+
+/// Mean square of what is known of a row, in whose units the usual value of each channel is 0.
+fn mean_square(row: &[f32]) -> f32 {
+    let known = row.iter().filter(|x| !x.is_nan());
+    let (sum, count) = known.fold((0.0, 0.0), |(sum, n), x| (sum + x * x, n + 1.0));
+    sum / f32::max(count, 1.0)
 }
 
 impl Model for Components {
     const SQUARE: bool = true;
 
     fn fit(rows: &[f32], d: usize, _seed: u64) -> Option<Self> {
-        let mut kept: Vec<&[f32]> = rows.chunks_exact(d).collect();
-        let all = kept.clone();
-        let mut fitted = Self::fit_to(&kept, d);
-        for _ in 1..ROUNDS {
-            let mut ranked: Vec<(f32, usize)> = all
-                .iter()
-                .enumerate()
-                .map(|(i, row)| {
-                    let mut out = vec![0.0; d];
-                    fitted.additions(row, &mut out);
-                    (out.iter().sum(), i)
-                })
-                .collect();
+        let all: Vec<&[f32]> = rows.chunks_exact(d).collect();
+        let least_by = |strange: &dyn Fn(&[f32]) -> f32, share: f32| -> Vec<&[f32]> {
+            let mut ranked: Vec<(f32, usize)> = all.iter().zip(0..).map(|(row, i)| (strange(row), i)).collect();
             ranked.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            ranked.truncate((all.len() as f32 * KEPT) as usize);
-            kept = ranked.iter().map(|(_, i)| all[*i]).collect();
-            fitted = Self::fit_to(&kept, d);
+            ranked.truncate((all.len() as f32 * share).ceil() as usize);
+            ranked.iter().map(|(_, i)| all[*i]).collect()
+        };
+        // The first fit must not be bent either, or what bends it is rebuilt well and stays.
+        let mut fitted = Self::fit_to(&least_by(&mean_square, FIRST), d);
+        for _ in 1..ROUNDS {
+            let strange = |row: &[f32]| {
+                let mut out = vec![0.0; d];
+                fitted.additions(row, &mut out);
+                out.iter().sum()
+            };
+            fitted = Self::fit_to(&least_by(&strange, KEPT), d);
         }
         Some(fitted)
     }

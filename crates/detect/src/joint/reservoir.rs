@@ -19,6 +19,12 @@ const ANEW_S: f32 = 0.5 * 86_400.0;
 pub(crate) const SPAN: f32 = 2.0;
 /// Rows before the first model.
 pub(crate) const LEAST_ROWS: usize = 100;
+/// Code of what is not known. A row's values are kept in steps of a 65,534th of a range that holds all that was seen:
+/// no channel's scale is less than a 100th of what was seen, so that a scale is some 300 steps wide at the least.
+const NONE: u16 = u16::MAX;
+const STEPS: f32 = 65_534.0;
+/// By how much the range of codes is made wider than what was seen, so that it seldom changes.
+const SPARE: f32 = 0.5;
 /// Floor of a channel's scale, as a part of the range it was seen in.
 const FLOOR: f32 = 0.01;
 
@@ -26,8 +32,10 @@ const FLOOR: f32 = 0.01;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Reservoir {
     channels: usize,
-    /// Rows, one after another; NaN where a channel was not there.
-    rows: Vec<f32>,
+    /// Rows, one after another, as codes of their channels' ranges.
+    rows: Vec<u16>,
+    /// Least value that has a code and the width of a step, of each channel; a step of 0 = nothing has.
+    codes: Vec<(f32, f32)>,
     seen: u64,
     smooth: Vec<f32>,
     /// Centre and scale of each channel as of the last fit; scale 0 = not known.
@@ -40,7 +48,16 @@ pub(crate) struct Reservoir {
 impl Reservoir {
     pub(crate) fn new() -> Self {
         let empty = Vec::new;
-        Self { channels: 0, rows: empty(), seen: 0, smooth: empty(), centre: empty(), scale: empty(), z: empty() }
+        Self {
+            channels: 0,
+            rows: Vec::new(),
+            codes: Vec::new(),
+            seen: 0,
+            smooth: empty(),
+            centre: empty(),
+            scale: empty(),
+            z: empty(),
+        }
     }
 
     /// Makes room for `count` channels.
@@ -48,9 +65,10 @@ impl Reservoir {
         let mut rows = Vec::with_capacity(self.len() * count);
         for row in self.rows.chunks_exact(self.channels.max(1)) {
             rows.extend_from_slice(row);
-            rows.resize(rows.len() + count - self.channels, f32::NAN);
+            rows.resize(rows.len() + count - self.channels, NONE);
         }
         (self.rows, self.channels) = (rows, count);
+        self.codes.resize(count, (0.0, 0.0));
         self.smooth.resize(count, f32::NAN);
         self.z.resize(count, f32::NAN);
         self.centre.resize(count, 0.0);
@@ -59,6 +77,40 @@ impl Reservoir {
 
     fn len(&self) -> usize {
         self.rows.len() / self.channels.max(1)
+    }
+
+    /// Channels that are known well enough to be told.
+    pub(crate) fn usable(&self) -> usize {
+        self.scale.iter().filter(|scale| **scale > 0.0).count()
+    }
+
+    /// The value of a code of channel `c`; NaN where there is none.
+    fn value(&self, c: usize, code: u16) -> f32 {
+        let (low, step) = self.codes[c];
+        if code == NONE { f32::NAN } else { low + step * f32::from(code) }
+    }
+
+    fn code(&self, c: usize, value: f32) -> u16 {
+        let (low, step) = self.codes[c];
+        if step > 0.0 { ((value - low) / step).round().clamp(0.0, STEPS) as u16 } else { 0 }
+    }
+
+    /// Makes the codes of channel `c` reach its present value.
+    fn reach(&mut self, c: usize, inputs: &Inputs) {
+        let (low, step) = self.codes[c];
+        let value = self.smooth[c];
+        if value >= low && value <= low + step * STEPS {
+            return;
+        }
+        let (least, range) = (inputs.low(c), inputs.range(c));
+        let column: Vec<f32> =
+            self.rows.iter().skip(c).step_by(self.channels).map(|code| self.value(c, *code)).collect();
+        let step = range * (1.0 + 2.0 * SPARE) / STEPS;
+        // A channel that never changed has one code.
+        self.codes[c] = if step.is_normal() { (least - SPARE * range, step) } else { (least, 0.0) };
+        for (row, value) in column.into_iter().enumerate().filter(|(_, value)| !value.is_nan()) {
+            self.rows[row * self.channels + c] = self.code(c, value);
+        }
     }
 
     /// A number that decides how often something was drawn; models take their chance from it.
@@ -82,18 +134,29 @@ impl Reservoir {
     }
 
     /// Draws the present tick, or not; far more often where the host is to be learned `anew`.
-    pub(crate) fn draw(&mut self, cadence_s: f32, anew: bool) {
+    pub(crate) fn draw(&mut self, inputs: &Inputs, cadence_s: f32, anew: bool) {
         let (count, chance) = (self.len(), self.seed());
         self.seen += 1;
         if count < ROWS {
-            self.rows.extend_from_slice(&self.smooth);
+            self.rows.resize(self.rows.len() + self.channels, NONE);
+            self.put(count, inputs);
             return;
         }
         let memory_s = if anew { ANEW_S } else { MEMORY_S };
         let share = (ROWS as f32 / self.seen as f32).max(ROWS as f32 * cadence_s / memory_s);
         if dither(chance) < share {
-            let at = ((dither(chance + 1) * ROWS as f32) as usize).min(ROWS - 1) * self.channels;
-            self.rows[at..at + self.channels].copy_from_slice(&self.smooth);
+            self.put(((dither(chance + 1) * ROWS as f32) as usize).min(ROWS - 1), inputs);
+        }
+    }
+
+    /// Puts the present tick in the place of row `row`.
+    fn put(&mut self, row: usize, inputs: &Inputs) {
+        for c in 0..self.channels {
+            let value = self.smooth[c];
+            if !value.is_nan() {
+                self.reach(c, inputs);
+            }
+            self.rows[row * self.channels + c] = if value.is_nan() { NONE } else { self.code(c, value) };
         }
     }
 
@@ -105,7 +168,8 @@ impl Reservoir {
         let mut column = Vec::with_capacity(ROWS);
         for c in 0..self.channels {
             column.clear();
-            column.extend(self.rows.iter().skip(c).step_by(self.channels).filter(|x| x.is_finite()));
+            let of_channel = self.rows.iter().skip(c).step_by(self.channels);
+            column.extend(of_channel.map(|code| self.value(c, *code)).filter(|x| x.is_finite()));
             (self.centre[c], self.scale[c]) = (0.0, 0.0);
             let range = inputs.range(c);
             if column.len() >= LEAST_ROWS / 2 && range > 0.0 {
@@ -118,16 +182,18 @@ impl Reservoir {
                 (self.centre[c], self.scale[c]) = (at(0.5), if scale.is_normal() { scale } else { 0.0 });
             }
         }
-        let units = self.centre.iter().zip(&self.scale).cycle();
-        let in_units = |(x, (centre, scale)): (&f32, (&f32, &f32))| {
-            if *scale > 0.0 { squash((x - centre) / scale) } else { f32::NAN }
+        let in_units = |(i, code): (usize, &u16)| {
+            let c = i % self.channels;
+            let off = self.value(c, *code) - self.centre[c];
+            if self.scale[c] > 0.0 { squash(off / self.scale[c]) } else { f32::NAN }
         };
-        Some(self.rows.iter().zip(units).map(in_units).collect())
+        Some(self.rows.iter().enumerate().map(in_units).collect())
     }
 
     pub(crate) fn write(&self, w: &mut Writer<'_>) {
         w.u32(self.len() as u32);
-        w.slice(&self.rows);
+        self.rows.iter().for_each(|code| w.bytes(&code.to_le_bytes()));
+        self.codes.iter().for_each(|(low, step)| w.slice(&[*low, *step]));
         w.bytes(&self.seen.to_le_bytes());
         w.slice(&self.smooth);
         w.slice(&self.centre);
@@ -137,15 +203,20 @@ impl Reservoir {
 
     pub(crate) fn read(r: &mut Reader<'_>, channels: usize) -> Result<Self, JointStateError> {
         let rows = r.count("rows", ROWS)?;
-        let rows = r.slice_or_nan("rows", rows * channels)?;
+        let rows = r.byte_slice(2 * rows * channels)?;
+        let rows = rows.chunks_exact(2).map(|code| u16::from_le_bytes([code[0], code[1]])).collect();
+        let codes = r.slice("rows", 2 * channels)?.chunks_exact(2).map(|code| (code[0], code[1])).collect::<Vec<_>>();
         let seen = u64::from_le_bytes(r.take()?);
         let smooth = r.slice_or_nan("rows", channels)?;
         let (centre, scale) = (r.slice("rows", channels)?, r.slice("rows", channels)?);
         let z = r.slice_or_nan("rows", channels)?;
-        if scale.iter().any(|x| *x < 0.0) || z.iter().any(|x| x.abs() > MAX_Z) {
+        if codes.iter().any(|(_, step)| *step < 0.0)
+            || scale.iter().any(|x| *x < 0.0)
+            || z.iter().any(|x| x.abs() > MAX_Z)
+        {
             return Err(JointStateError::Damaged("rows"));
         }
-        Ok(Self { channels, rows, seen, smooth, centre, scale, z })
+        Ok(Self { channels, rows, codes, seen, smooth, centre, scale, z })
     }
 }
 
@@ -161,9 +232,11 @@ mod tests {
         let mut tick = |reservoir: &mut Reservoir, at: u32, cadence_s: f32| {
             inputs.take([at as f32].into_iter());
             reservoir.follow(&inputs);
-            reservoir.draw(cadence_s, false);
+            reservoir.draw(&inputs, cadence_s, false);
         };
-        let mean = |reservoir: &Reservoir| reservoir.rows.iter().sum::<f32>() / reservoir.rows.len() as f32;
+        let mean = |reservoir: &Reservoir| {
+            reservoir.rows.iter().map(|code| reservoir.value(0, *code)).sum::<f32>() / reservoir.rows.len() as f32
+        };
         for at in 0..10_000 {
             tick(&mut reservoir, at, 60.0);
         }

@@ -20,7 +20,7 @@ impl Spread {
 
     /// For sizes of changes: any number there is, coarsely.
     pub(crate) fn of_sizes() -> Self {
-        Self { low: -28.0, step: 0.5, seen: 0.0, bins: vec![0.0; 128] }
+        Self { low: -24.0, step: 0.6, seen: 0.0, bins: vec![0.0; 96] }
     }
 
     /// Values seen.

@@ -194,11 +194,11 @@ fn a_host_of_forty_channels_stays_small() {
     }
     let mut bytes = Vec::new();
     host.save(&mut bytes);
-    assert!(bytes.len() < 168 * 1024, "{}", bytes.len());
+    assert!(bytes.len() < 120 * 1024, "{}", bytes.len());
     let heads = JointHost::load(&bytes, by([Method::Change, Method::Singles, Method::Level])).expect("saved");
     bytes.clear();
     heads.save(&mut bytes);
-    assert!(bytes.len() < 128 * 1024, "{}", bytes.len());
+    assert!(bytes.len() < 100 * 1024, "{}", bytes.len());
 }
 
 #[test]
@@ -217,14 +217,19 @@ fn each_method_alone_gives_numbers_and_goes_on_to_the_bit() {
         let mut host = JointHost::load(&bytes, config).expect("saved");
         let rest = run(&mut host, 405..420, 410);
         assert!(all[405..].iter().zip(&rest).all(|(a, b)| bits(a) == bits(b)), "{method}");
-        assert_eq!(host, whole, "{method}");
+        // To the bit: numbers that are not known differ from themselves.
+        let saved = |host: &JointHost| {
+            let mut bytes = Vec::new();
+            host.save(&mut bytes);
+            bytes
+        };
+        assert!(saved(&host) == saved(&whole), "{method}");
     }
 }
 
 #[test]
 fn each_method_names_the_channel_that_leaves_its_usual_place() {
-    // One odd channel of twelve is nothing to a forest that cuts them at random.
-    for method in Method::ALL.into_iter().filter(|method| *method != Method::IsolationForest) {
+    for method in Method::ALL {
         let mut host = JointHost::new(by([method]));
         run(&mut host, 0..1000, u64::MAX);
         let mut shares = Vec::new();
