@@ -88,7 +88,7 @@ fn scores_make_problems_in_zabbix() {
         "sources:
   - type: prometheus_remote_write_in
   - {{type: zabbix_history, name: polled, api: {{url: '{url}', user: {USER}, password: {PASSWORD}}}, select: {{hosts: [out-3]}}, interval: 1s, refresh: 10s}}
-detect: {{warmup: 30s, tick: 1s}}
+detect: {{warmup: 30s, tick: 1s, joint: {{warmup: 30s}}}}
 sinks:
   - {{type: prometheus_exposition}}
   - {{type: zabbix_trapper, name: packed, servers: ['{address}'], items: {{hosts: 'out-1|out-2|nowhere', interval: 1s, heartbeat: 2s}}}}
