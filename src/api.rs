@@ -200,7 +200,7 @@ async fn reload(State(api): State<Api>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
     match outcome.await {
-        Ok(Ok(changes)) if changes.is_empty() => "reloaded: nothing changed\n".into_response(),
+        Ok(Ok(changes)) if changes.is_empty() => "reloaded: rules read anew, the config is as before\n".into_response(),
         Ok(Ok(changes)) => format!("reloaded:\n{}\n", changes.join("\n")).into_response(),
         Ok(Err(problems)) => {
             let text = format!("not reloaded, the old config stays in force:\n{}\n", problems.join("\n"));

@@ -34,7 +34,7 @@ fn sources_and_sinks_come_and_go() {
     let service = home.start();
     let scraped = |job: &str| service.metric("watchbell_scrape_samples_total", &[("source", job)]);
     let reloads = |result: &str| service.metric("watchbell_reloads_total", &[("result", result)]);
-    assert_eq!(service.reload().text, "reloaded: nothing changed\n");
+    assert_eq!(service.reload().text, "reloaded: rules read anew, the config is as before\n");
 
     home.configure(&format!("{PUSHED}{}", job("one", &server)));
     service.signal("HUP");

@@ -156,6 +156,8 @@ struct Facts<'a> {
     called: bool,
     /// Source and label of those that write it so.
     places: BTreeSet<(u32, &'a str)>,
+    /// What a row took for it with a domain: it stands for a host of that one.
+    full: BTreeSet<String>,
 }
 
 impl<'a> Facts<'a> {
@@ -163,6 +165,12 @@ impl<'a> Facts<'a> {
         self.decided |= other.decided;
         self.called |= other.called;
         self.places.extend(&other.places);
+        self.full.extend(other.full.iter().cloned());
+    }
+
+    /// Whether a row says of which domain this host is, and that is not the one of `name`.
+    fn is_of_another_domain(&self, name: &str) -> bool {
+        !self.full.is_empty() && name.contains('.') && !self.full.contains(&name.to_lowercase())
     }
 }
 
@@ -174,6 +182,9 @@ pub fn resolve(names: &[HostName], guesses: &Guesses) -> HostTable {
         let known = facts.entry(&name.name).or_default();
         known.decided |= name.decided;
         known.called |= !name.address;
+        if let Some(full) = name.decided.then(|| full_name(name)).flatten() {
+            known.full.insert(full);
+        }
         if name.source != 0 {
             known.places.insert((name.source, &name.label));
         }
@@ -272,6 +283,8 @@ fn join(
             let (short, long) = (pair[0].to_lowercase(), pair[1].to_lowercase());
             long.strip_prefix(&short).is_some_and(|rest| rest.starts_with('.'))
         });
+        let other = |known: &Facts<'_>| names.iter().any(|name| known.is_of_another_domain(name));
+        let chain = chain && !names.iter().any(|name| other(&facts[name]));
         let apart = side_by_side(names.iter().map(|name| &facts[name]));
         if chain && !apart {
             let common = called(&names, facts).unwrap_or(names[0]);
@@ -285,6 +298,14 @@ fn join(
         }
     }
     joined
+}
+
+/// The name with its domain that a row gave a name without one for.
+fn full_name(name: &HostName) -> Option<String> {
+    let carried = name.carried.to_lowercase();
+    let full = carried.split(':').next().unwrap_or_default();
+    let domain = full.strip_prefix(&name.name.to_lowercase())?;
+    domain.starts_with('.').then(|| full.to_owned())
 }
 
 /// The name that all use who call the host by one, others reaching it under an address only.

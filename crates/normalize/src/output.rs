@@ -1,5 +1,6 @@
 //! What normalising one batch gives, to be reused from batch to batch.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use watchbell_series::{Sample, SeriesSpec};
@@ -49,6 +50,28 @@ pub struct Normalized {
 }
 
 impl Normalized {
+    /// Drops what is said of slots that end up released: each was another series' until then, and one that was
+    /// admitted in this call, too, is no news to anybody.
+    pub(crate) fn settle(&mut self) {
+        if self.released.is_empty() {
+            return;
+        }
+        let gone: HashSet<u32> = self.released.iter().copied().collect();
+        self.restarted.retain(|slot| !gone.contains(slot));
+        self.ended.retain(|(slot, _)| !gone.contains(slot));
+        self.respecified.retain(|(slot, _)| !gone.contains(slot));
+        self.rehomed.retain(|(slot, _)| !gone.contains(slot));
+        let mut unheard = HashSet::new();
+        self.admitted.retain(|admission| {
+            let stays = !gone.contains(&admission.slot);
+            if !stays {
+                unheard.insert(admission.slot);
+            }
+            stays
+        });
+        self.released.retain(|slot| !unheard.contains(slot));
+    }
+
     /// Empties it, keeping its memory.
     pub fn clear(&mut self) {
         self.samples.clear();

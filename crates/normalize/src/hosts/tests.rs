@@ -131,6 +131,20 @@ fn what_a_row_decided_stays_and_others_may_join_it() {
 }
 
 #[test]
+fn a_row_about_one_domain_says_nothing_of_the_others() {
+    let eu = HostName { carried: "web1.eu.example.org:9100".into(), ..decided(PROMETHEUS, "instance", "web1") };
+    let us = name(PROMETHEUS + 9, "instance", "web1.us.example.org");
+    let table = resolve(&[eu.clone(), us.clone()], &guesses());
+    assert_eq!((table.host("web1"), table.host("web1.us.example.org")), ("web1", "web1.us.example.org"));
+    assert_eq!(table.conflicts().len(), 1, "{:?}", table.conflicts());
+    // The same domain under another source's name is the same host.
+    let again = name(ZABBIX, "host", "web1.eu.example.org");
+    let table = resolve(&[eu, again], &guesses());
+    assert_eq!(table.host("web1"), table.host("web1.eu.example.org"));
+    assert!(table.conflicts().is_empty());
+}
+
+#[test]
 fn a_host_is_renamed_only_as_a_whole() {
     let full = name(PROMETHEUS, "instance", "web1.example.org");
     let before = resolve(&[full.clone()], &guesses());

@@ -146,9 +146,6 @@ impl Normalizer {
             self.entities.release(self.cold[raw].entity);
             self.cold[raw].entity = NONE;
             out.released.push(link);
-            // What was said of the slot in this batch was about the series that leaves it.
-            out.restarted.retain(|slot| *slot != link);
-            out.ended.retain(|(slot, _)| *slot != link);
         } else if role.grouped() {
             let group = &mut self.groups[link];
             if role == Role::Part {

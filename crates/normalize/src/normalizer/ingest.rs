@@ -43,6 +43,7 @@ impl Normalizer {
         if !self.fed.is_empty() {
             self.feed_groups(batch.mode, out);
         }
+        out.settle();
     }
 
     /// The record known under `key`: most often the next one, or the one after it where every series has a
