@@ -29,7 +29,7 @@ const CLOSED: u8 = 128 + 13;
 #[error("{}", .0.join("\n"))]
 pub struct ConfigProblems(pub Vec<String>);
 
-/// Streaming anomaly detection beside the monitoring you have: Prometheus and Nagios today.
+/// Streaming anomaly detection beside the monitoring you have: Prometheus, Zabbix, Nagios and Icinga 2.
 #[derive(Debug, Parser)]
 #[command(name = "watchbell", version, arg_required_else_help = true, max_term_width = 100)]
 struct Arguments {
