@@ -274,9 +274,9 @@ impl Book {
         self.fleet.renumber(&renumber(&old.fleet, &self.rules.fleet), now_ms, out);
     }
 
-    /// The episodes that fire now, of series, hosts and the fleet.
+    /// The episodes that fire now, of series, hosts and the fleet; none that a quiet window mutes.
     pub fn open(&self) -> impl Iterator<Item = &Episode> {
-        self.entries().filter_map(Entry::episode)
+        self.entries().filter_map(Entry::open_episode)
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {

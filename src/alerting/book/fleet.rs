@@ -110,11 +110,11 @@ impl Fleet {
                 self.entries.swap_remove(at);
                 continue;
             }
-            if self.entries[at].episode().is_some() {
+            if self.entries[at].open_episode().is_some() {
                 self.mad.extend(mad.into_iter().map(|host| host.host.clone()));
             }
         }
-        if !self.entries.iter().any(|entry| entry.episode().is_some()) {
+        if !self.entries.iter().any(|entry| entry.open_episode().is_some()) {
             self.mad.clear();
         }
     }

@@ -26,7 +26,7 @@ impl Hosts {
 
     /// Whether an alert about `host` fires.
     pub(super) fn fires(&self, host: &str) -> bool {
-        self.0.get(host).is_some_and(|entries| entries.iter().any(|entry| entry.episode().is_some()))
+        self.0.get(host).is_some_and(|entries| entries.iter().any(|entry| entry.open_episode().is_some()))
     }
 
     pub(super) fn restore(&mut self, rule: usize, life: Life, episode: Episode) {

@@ -81,6 +81,15 @@ impl Entry {
         Self { rule, life, stage: Stage::Open(Box::new(episode)), worst, worse: false, noted, fact: None }
     }
 
+    /// The episode that sinks know of.
+    pub(super) fn open_episode(&self) -> Option<&Episode> {
+        match &self.stage {
+            Stage::Open(episode) => Some(episode),
+            Stage::Pending | Stage::Held | Stage::Suppressed(..) | Stage::Muted(_) => None,
+        }
+    }
+
+    /// The same, or the one that a quiet window keeps from them.
     pub(super) fn episode(&self) -> Option<&Episode> {
         match &self.stage {
             Stage::Open(episode) | Stage::Muted(episode) => Some(episode),

@@ -60,7 +60,7 @@ fn an_alert_that_a_window_comes_over_resolves_at_sinks() {
     bench.book.set_quiet(of_host(15, 100));
     let said = bench.feed(&load, 20, 2.0);
     assert_eq!(said, ["MetricAnomalous load resolved", "MetricAnomalous load suppressed: muted"]);
-    assert_eq!(bench.book.load.firing, 0);
+    assert_eq!((bench.book.load.firing, bench.book.open().count()), (0, 0), "a sink that is new is told of no alert");
     let resolved = &bench.said[bench.said.len() - 2].episode;
     assert_eq!((resolved.ends_ms, resolved.annotations.last().map(|(n, _)| n.as_str())), (Some(20 * S), Some("muted")));
     bench.book.set_quiet(Arc::default());
@@ -109,6 +109,7 @@ fn a_host_at_work_is_muted_and_no_part_of_a_mad_fleet() {
     let mad = [reading("web-1", 3.0, 40)];
     let said: Vec<String> = (0..60).flat_map(|t| bench.tick(t, &mad)).collect();
     assert_eq!(said, ["HostAnomalous web-1 suppressed: muted"]);
+    assert!(!bench.book.hosts.fires("web-1") && bench.book.open().count() == 0, "it speaks for nobody");
     let said: Vec<String> = (101..110).flat_map(|t| bench.tick(t, &mad)).collect();
     assert_eq!(said, ["HostAnomalous web-1 over", "HostAnomalous web-1 firing"]);
     bench.book.set_quiet(of_host(100, 200));
