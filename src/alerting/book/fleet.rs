@@ -41,8 +41,8 @@ impl Fleet {
         self.mad.contains(host)
     }
 
-    pub(super) fn restore(&mut self, rule: usize, life: Life, episode: Episode) {
-        self.entries.push(Entry::restored(rule, life, episode));
+    pub(super) fn restore(&mut self, entry: Entry) {
+        self.entries.push(entry);
     }
 
     /// Carries rules over to their new numbers; alerts of rules that are gone resolve.

@@ -29,8 +29,8 @@ impl Hosts {
         self.0.get(host).is_some_and(|entries| entries.iter().any(|entry| entry.open_episode().is_some()))
     }
 
-    pub(super) fn restore(&mut self, rule: usize, life: Life, episode: Episode) {
-        self.0.entry(episode.host.clone()).or_default().push(Entry::restored(rule, life, episode));
+    pub(super) fn restore(&mut self, host: String, entry: Entry) {
+        self.0.entry(host).or_default().push(entry);
     }
 
     /// One look at all hosts.

@@ -142,6 +142,12 @@ impl Book {
         if let Stage::Muted(mut episode) = std::mem::replace(&mut entry.stage, Stage::Pending) {
             episode.ends_ms = Some(at_ms.max(episode.starts_ms));
             out.push(at_ms, Change::Over(Reason::Muted), &episode);
+            if watched.about.is_none() {
+                // One from before a restart, of which the last texts are known: the series did not come back.
+                let mut episode = Episode { starts_ms: at_ms, ends_ms: None, ..*episode };
+                episode.annotations.retain(|(name, _)| name != MUTED);
+                return self.fire_as(id, watched, rule, episode, at_ms, out);
+            }
         }
         if let Some(verdict) = now {
             (entry.worst, entry.noted) = (*verdict, 0.0);

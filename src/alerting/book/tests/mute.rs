@@ -119,3 +119,26 @@ fn a_host_at_work_is_muted_and_no_part_of_a_mad_fleet() {
     let left: Vec<&str> = bench.book.at_work(150 * S, &hosts).map(|host| host.host.as_str()).collect();
     assert_eq!(left, ["web-2"]);
 }
+
+#[test]
+fn a_muted_missing_series_fires_after_its_window_even_over_a_restart() {
+    let mut before = Bench::new();
+    let load = about("web-1", "load");
+    before.book.set_quiet(of_host(0, 1000));
+    before.feed(&load, 0, 0.1);
+    let gone = input(&load, 1, 10, f32::NAN, Pattern::Missing);
+    before.with(|book, out| book.observe(gone, 10 * S, out));
+    for ts_s in 11..400 {
+        before.tick(ts_s, &[]);
+    }
+    let muted = before.said.last().expect("muted").episode.clone();
+    let mut bench = Bench::new();
+    bench.book.set_quiet(of_host(0, 1000));
+    bench.with(|book, out| book.restore_muted(vec![muted.clone()], 500 * S, out));
+    assert_eq!((bench.book.load.firing, bench.book.open().count()), (0, 0));
+    assert!(bench.tick(999, &[]).is_empty());
+    assert_eq!(bench.tick(1001, &[]), ["SeriesMissing load over", "SeriesMissing load firing"]);
+    let fired = &bench.said.last().expect("fired").episode;
+    assert_eq!((&fired.labels, fired.starts_ms, bench.book.load.firing), (&muted.labels, 1001 * S, 1));
+    assert!(fired.annotations.iter().all(|(name, _)| name != "muted"));
+}
