@@ -77,9 +77,10 @@ impl Quiet {
         about.map(|window| (window.starts_ms, window.ends_ms)).collect()
     }
 
-    /// The window that mutes an alert with these labels at `ts_ms`: of this host, about this series if about one.
+    /// The window that mutes an alert with these labels at `ts_ms`: of this host, about the series with these labels
+    /// and this common name if about one.
     #[must_use]
-    pub fn mutes(&self, ts_ms: i64, alert: &Labels, host: &str, series: Option<&Labels>) -> Option<&Window> {
+    pub fn mutes(&self, ts_ms: i64, alert: &Labels, host: &str, series: Option<(&Labels, &str)>) -> Option<&Window> {
         self.0.iter().find(|window| window.covers(ts_ms) && window.target.is_about_alert(alert, host, series))
     }
 

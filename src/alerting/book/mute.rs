@@ -39,7 +39,7 @@ impl Book {
             (None, Stage::Open(episode) | Stage::Muted(episode)) => episode.labels.clone(),
             (None, Stage::Pending | Stage::Held | Stage::Suppressed(..)) => return None,
         };
-        let series = watched.about.as_ref().map(|about| &about.labels);
+        let series = watched.about.as_ref().map(|about| (&about.labels, about.common.as_str()));
         let at = |at_ms: i64| self.quiet.mutes(at_ms, &labels, &watched.host, series);
         at(at_ms).or_else(|| at(self.clock_ms)).map(Window::words)
     }
