@@ -99,8 +99,10 @@ impl Book {
         match self.muted(watched, rule, verdict.ts_ms) {
             Some(why) if open => self.mute(id, watched, rule, verdict.ts_ms, &why, out),
             None if muted => {
-                let level = self.rules.series[rule].terms.level(verdict.score, verdict.edge, verdict.alarm);
-                if level == Level::Hit {
+                let row = &self.rules.series[rule];
+                let level = row.terms.level(verdict.score, verdict.edge, verdict.alarm);
+                // Another kind of anomaly than the rule begins with is none of its alerts.
+                if level == Level::Hit && row.wants(verdict.pattern) {
                     self.unmute(id, watched, rule, Some(verdict), verdict.ts_ms, out);
                 }
             }
