@@ -13,7 +13,7 @@ use super::{Book, Changes};
 use crate::alerting::annotate::Facts;
 use crate::alerting::episode::{Change, Episode};
 use crate::alerting::identity;
-use crate::alerting::lifecycle::{Level, Life, Step};
+use crate::alerting::lifecycle::{Level, Step};
 use crate::alerting::rules::Rule;
 
 /// Fewer anomalous hosts are told of one by one.

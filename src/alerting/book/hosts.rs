@@ -12,7 +12,7 @@ use crate::alerting::annotate::{Facts, link, selector};
 use crate::alerting::budget::Reason;
 use crate::alerting::episode::{Change, Episode};
 use crate::alerting::identity;
-use crate::alerting::lifecycle::{Level, Life, Step};
+use crate::alerting::lifecycle::{Level, Step};
 use crate::alerting::rules::Rule;
 
 /// The alerts about hosts, by host.

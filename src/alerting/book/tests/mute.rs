@@ -142,3 +142,18 @@ fn a_muted_missing_series_fires_after_its_window_even_over_a_restart() {
     assert_eq!((&fired.labels, fired.starts_ms, bench.book.load.firing), (&muted.labels, 1001 * S, 1));
     assert!(fired.annotations.iter().all(|(name, _)| name != "muted"));
 }
+
+#[test]
+fn another_kind_of_anomaly_than_the_rule_begins_with_fires_nothing_after_a_window() {
+    let mut rules = Rules::builtin();
+    rules.series.iter_mut().for_each(|rule| rule.patterns.retain(|pattern| *pattern != Pattern::Flatline));
+    let mut bench = Bench::new();
+    bench.book = Book::new(rules, "http://w");
+    let load = about("web-1", "load");
+    bench.book.set_quiet(of_host(0, 100));
+    bench.feed(&load, 0, 2.0);
+    bench.feed(&load, 10, 3.0);
+    let other = input(&load, 7, 110, 3.0, Pattern::Flatline);
+    assert!(bench.with(|book, out| book.observe(other, 110 * S, out)).is_empty());
+    assert_eq!(bench.feed(&load, 120, 2.0), ["MetricAnomalous load over", "MetricAnomalous load firing"]);
+}
