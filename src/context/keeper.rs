@@ -588,7 +588,7 @@ mod tests {
             keeper.windows.insert((PEOPLE.to_owned(), i.to_string()), window("", 0, Some(9)));
         }
         assert!(keeper.add(window("", 0, None)).await.is_ok());
-        for (_, window) in &mut keeper.windows {
+        for window in keeper.windows.values_mut() {
             window.ends_ms = None;
         }
         assert!(matches!(keeper.add(window("", 0, None)).await, Err(Refused::Full)));
