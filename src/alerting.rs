@@ -38,6 +38,8 @@ use crate::context::limits::SeriesLimit;
 pub struct About {
     /// Its labels.
     pub labels: Labels,
+    /// Its name in common words.
+    pub common: String,
     /// The host it belongs to; empty for none.
     pub entity: String,
     /// Unit of its judged values.

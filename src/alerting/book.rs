@@ -130,6 +130,15 @@ impl Book {
     /// Takes over the episodes that were open before a restart: same labels, same start. They resolve when
     /// their series turns out to be fine or does not come back. Those of rules that are gone resolve now.
     pub fn restore(&mut self, episodes: Vec<Episode>, now_ms: i64, out: &mut Changes) {
+        self.take_over(episodes, false, now_ms, out);
+    }
+
+    /// The same of those that a quiet window muted: what still stands after it fires then.
+    pub fn restore_muted(&mut self, episodes: Vec<Episode>, now_ms: i64, out: &mut Changes) {
+        self.take_over(episodes, true, now_ms, out);
+    }
+
+    fn take_over(&mut self, episodes: Vec<Episode>, muted: bool, now_ms: i64, out: &mut Changes) {
         for episode in episodes {
             let missing = episode.pattern == Pattern::Missing;
             let life = Life::restored(episode.starts_ms, missing, now_ms);
@@ -141,18 +150,21 @@ impl Book {
             };
             let Some(rule) = rules.iter().position(|rule| rule.name == episode.rule) else {
                 let episode = Episode { ends_ms: Some(now_ms.max(episode.starts_ms)), ..episode };
-                out.push(now_ms, Change::Resolved, &episode);
+                out.push(now_ms, if muted { Change::Over(Reason::Muted) } else { Change::Resolved }, &episode);
                 continue;
             };
-            match episode.series {
-                None if of_fleet => self.fleet.restore(rule, life, episode),
-                None => self.hosts.restore(rule, life, episode),
+            let (series, host) = (episode.series, episode.host.clone());
+            let entry = Entry::restored(rule, life, episode, muted);
+            match series {
+                None if of_fleet => self.fleet.restore(entry),
+                None => self.hosts.restore(host, entry),
                 Some(id) => {
                     out.track.push(Track { id, place: None, on: true });
-                    let host = episode.host.clone();
-                    self.load.change(&host, |firing, _| *firing += 1);
+                    if !muted {
+                        self.load.change(&host, |firing, _| *firing += 1);
+                    }
                     let watched = self.watched.entry(id).or_insert_with(|| Watched::restored(host));
-                    watched.entries.push(Entry::restored(rule, life, episode));
+                    watched.entries.push(entry);
                 }
             }
         }
@@ -274,9 +286,9 @@ impl Book {
         self.fleet.renumber(&renumber(&old.fleet, &self.rules.fleet), now_ms, out);
     }
 
-    /// The episodes that fire now, of series, hosts and the fleet.
+    /// The episodes that fire now, of series, hosts and the fleet; none that a quiet window mutes.
     pub fn open(&self) -> impl Iterator<Item = &Episode> {
-        self.entries().filter_map(Entry::episode)
+        self.entries().filter_map(Entry::open_episode)
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {
@@ -340,6 +352,18 @@ impl Book {
 
     fn fire(&mut self, id: SeriesId, watched: &mut Watched, rule: usize, at_ms: i64, out: &mut Changes) {
         let Some(episode) = self.episode(id, watched, rule, at_ms) else { return };
+        self.fire_as(id, watched, rule, episode, at_ms, out);
+    }
+
+    fn fire_as(
+        &mut self,
+        id: SeriesId,
+        watched: &mut Watched,
+        rule: usize,
+        episode: Episode,
+        at_ms: i64,
+        out: &mut Changes,
+    ) {
         out.push(at_ms, Change::Fired, &episode);
         watched.set_stage(rule, Stage::Open(Box::new(episode)));
         self.load.change(&watched.host, |firing, _| *firing += 1);

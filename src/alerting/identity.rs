@@ -12,7 +12,7 @@ use super::About;
 use super::rules::Rule;
 
 /// Name given to a label of the series that collides.
-const PREFIX: &str = "exported_";
+pub(crate) const PREFIX: &str = "exported_";
 
 /// Identity of the alert of `rule` about one series.
 #[must_use]
@@ -75,7 +75,13 @@ mod tests {
 
     fn about(pairs: &[(&str, &str)]) -> About {
         let labels = Labels::series(pairs.iter().copied()).expect("labels");
-        About { labels, entity: "web-1".to_owned(), unit: Unit::None, limits: Default::default() }
+        About {
+            labels,
+            common: String::new(),
+            entity: "web-1".to_owned(),
+            unit: Unit::None,
+            limits: Default::default(),
+        }
     }
 
     #[test]
@@ -113,6 +119,7 @@ mod tests {
             pairs[126].1 = last.to_owned();
             About {
                 labels: Labels::series(pairs).expect("labels"),
+                common: String::new(),
                 entity: "h".to_owned(),
                 unit: Unit::None,
                 limits: Default::default(),

@@ -1,6 +1,6 @@
 //! What other tools know, as the service heard it: quiet windows, known limits, problems; and windows that people state.
 
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{delete, get};
@@ -109,7 +109,7 @@ async fn plan(State(desk): State<Desk>, body: Result<Json<Planning>, JsonRejecti
     let Json(planning) = body?;
     let subject = match (planning.selector, planning.host, planning.everything) {
         (Some(selector), None, false) => {
-            let selector = selector.parse::<Selector>().map_err(|e| bad(format!("`match`: {e}")))?;
+            let selector = text("match", selector)?.parse::<Selector>().map_err(|e| bad(format!("`match`: {e}")))?;
             Subject::Series(selector.matchers().to_vec())
         }
         (None, Some(host), false) if !host.is_empty() => Subject::Host(text("host", host)?.into()),
@@ -164,7 +164,8 @@ impl Listing {
     }
 }
 
-async fn limits(State(desk): State<Desk>, Query(listing): Query<Listing>) -> Answer {
+async fn limits(State(desk): State<Desk>, listing: Result<Query<Listing>, QueryRejection>) -> Answer {
+    let Query(listing) = listing?;
     let told = desk.known.told_limits.load_full();
     let all = told.iter().filter(|(source, _)| listing.is_of(source));
     let all = all.flat_map(|(source, limits)| limits.iter().map(move |limit| (source, limit))).take(listing.limit());
@@ -178,7 +179,8 @@ async fn limits(State(desk): State<Desk>, Query(listing): Query<Listing>) -> Ans
     Ok(success(StatusCode::OK, shown.collect()))
 }
 
-async fn problems(State(desk): State<Desk>, Query(listing): Query<Listing>) -> Answer {
+async fn problems(State(desk): State<Desk>, listing: Result<Query<Listing>, QueryRejection>) -> Answer {
+    let Query(listing) = listing?;
     let at = |name: &str, given: &Option<String>, otherwise: i64| {
         given.as_ref().map_or(Ok(otherwise), |text| words::read_time(text).map_err(|e| bad(format!("`{name}`: {e}"))))
     };

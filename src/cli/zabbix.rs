@@ -9,6 +9,8 @@ use watchbell_zabbix::api::{Api, ApiConfig};
 use watchbell_zabbix::setup::{self, Step, Wish};
 use watchbell_zabbix::verdicts::key::Part;
 
+use crate::console;
+
 /// Steps of one kind that are shown one by one.
 const SHOWN: usize = 20;
 
@@ -93,21 +95,21 @@ async fn set_up(args: &SetupArgs) -> anyhow::Result<()> {
 async fn look_and_apply(api: &Api, wish: &Wish, args: &SetupArgs) -> anyhow::Result<()> {
     let steps = setup::missing(api, wish).await.map_err(|error| anyhow!(error))?;
     if wish.hosts.is_empty() && wish.groups.is_empty() {
-        eprintln!("no hosts are named: with --host NAME or --group NAME they are set up too");
+        console::note(format_args!("no hosts are named: with --host NAME or --group NAME they are set up too"));
     }
     if steps.is_empty() {
-        println!("nothing is missing");
-        return Ok(());
+        return console::line(format_args!("nothing is missing"));
     }
-    show(&steps);
+    show(&steps)?;
     if !args.apply {
-        println!("{} to do; nothing was changed: add --apply to do it", count(steps.len()));
-        return Ok(());
+        let to_do = count(steps.len());
+        return console::line(format_args!("{to_do} to do; nothing was changed: add --apply to do it"));
     }
     let mut done = 0;
     let result = setup::apply(api, &steps, |so_far| done = so_far).await;
-    println!("{} of {} done", done, count(steps.len()));
-    result.map_err(|error| anyhow!(error))
+    let told = console::line(format_args!("{} of {} done", done, count(steps.len())));
+    result.map_err(|error| anyhow!(error))?;
+    told
 }
 
 fn count(steps: usize) -> String {
@@ -115,17 +117,20 @@ fn count(steps: usize) -> String {
 }
 
 /// The steps, of a long row of the same kind the first ones only.
-fn show(steps: &[Step]) {
+fn show(steps: &[Step]) -> anyhow::Result<()> {
     let mut rest = steps;
     while let Some(first) = rest.first() {
         let alike = |step: &&Step| std::mem::discriminant(*step) == std::mem::discriminant(first);
         let (now, later) = rest.split_at(rest.iter().take_while(alike).count());
-        now.iter().take(SHOWN).for_each(|step| println!("{step}"));
+        for step in now.iter().take(SHOWN) {
+            console::line(format_args!("{step}"))?;
+        }
         if now.len() > SHOWN {
-            println!("... and {} more of this kind", now.len() - SHOWN);
+            console::line(format_args!("... and {} more of this kind", now.len() - SHOWN))?;
         }
         rest = later;
     }
+    Ok(())
 }
 
 fn wish(args: &SetupArgs) -> anyhow::Result<Wish> {

@@ -26,6 +26,8 @@ pub struct Told {
     pub windows: Option<Arc<[QuietWindow]>>,
     /// Its problems that nobody took yet.
     pub problems: Vec<ForeignProblem>,
+    /// Whether it is gone; problems that it told then are over. It may be back since.
+    pub gone: bool,
 }
 
 impl std::fmt::Debug for Board {
@@ -50,7 +52,7 @@ impl Board {
     /// The source `name` is gone, and with it what it knew.
     pub fn forget(&self, name: &str) {
         self.say(name, |told| {
-            *told = Told { limits: Some([].into()), windows: Some([].into()), problems: Vec::new() };
+            *told = Told { limits: Some([].into()), windows: Some([].into()), problems: Vec::new(), gone: true };
             true
         });
     }
@@ -129,5 +131,7 @@ mod tests {
         one.problems(Vec::new());
         assert!(board.changed().now_or_never().is_none(), "it said nothing");
         assert_eq!(board.take()["one"], Told::default());
+        board.forget("one");
+        assert!(board.take()["one"].gone && !board.take()["one"].gone, "it is said once");
     }
 }

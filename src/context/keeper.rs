@@ -31,7 +31,7 @@ pub const ORDERS: usize = 16;
 const ROUND: Duration = Duration::from_secs(60);
 /// Windows are kept so long after their end, for history that is read back.
 const WINDOW_MS: i64 = 15 * 86_400_000;
-/// Windows in force at most: each is tried on each new series.
+/// Windows in force at most, and those that people may have: each is tried on each new series.
 pub const MAX_WINDOWS: usize = 5_000;
 /// Problems held for whoever relates them: those of the last days, at most so many.
 const PROBLEM_MS: i64 = 2 * 86_400_000;
@@ -51,7 +51,7 @@ pub enum Refused {
     #[error("window `{0}` is over")]
     Over(String),
     /// Too many.
-    #[error("there are {MAX_WINDOWS} quiet windows; delete some")]
+    #[error("people have {MAX_WINDOWS} quiet windows that are not over; delete some")]
     Full,
     /// The journal failed.
     #[error(transparent)]
@@ -87,12 +87,15 @@ pub struct Keeper {
     /// How long problems are kept.
     pub retention_ms: i64,
     windows: BTreeMap<(String, String), QuietWindow>,
+    problems: BTreeMap<(String, String), ForeignProblem>,
     limits: BTreeMap<String, Arc<[KnownLimit]>>,
     alerts: AlertRules,
     /// Windows that the last look left out, because there are too many.
     left_out: usize,
     /// Sources whose windows were shown.
     shown: BTreeSet<String>,
+    /// Panics of each shard at the last look: one that begins anew knows no limits.
+    panics: Vec<u64>,
 }
 
 impl std::fmt::Debug for Keeper {
@@ -128,10 +131,12 @@ impl Keeper {
             metrics,
             retention_ms,
             windows: BTreeMap::new(),
+            problems: BTreeMap::new(),
             limits: BTreeMap::new(),
             alerts,
             left_out: 0,
             shown: BTreeSet::new(),
+            panics: Vec::new(),
         };
         let is_there = |source: &str| source == PEOPLE || sources.iter().any(|known| known == source);
         let mut gone = HashSet::new();
@@ -151,9 +156,17 @@ impl Keeper {
                 keeper.limits.insert(source, limits::kept(&bytes).into());
             }
         }
-        keeper.resolve_windows();
-        keeper.resolve_limits();
-        keeper.resolve_problems().await?;
+        let now_ms = keeper.clock.now_ms();
+        for source in keeper.journal.sources_of_open_problems().await? {
+            if !is_there(&source) {
+                keeper.journal.end_problems(&source, now_ms).await?;
+            }
+        }
+        let since_ms = now_ms.saturating_sub(PROBLEM_MS);
+        for KeptProblem { source, problem } in keeper.journal.problems(since_ms, i64::MAX, MAX_PROBLEMS).await? {
+            keeper.problems.insert((source, problem.id.clone()), problem);
+        }
+        keeper.resolve();
         Ok(keeper)
     }
 
@@ -165,6 +178,9 @@ impl Keeper {
         mut orders: mpsc::Receiver<Order>,
         mut shutdown: Shutdown,
     ) {
+        // Names of hosts are known by now.
+        self.resolve();
+        self.began_anew(&shards);
         self.hand_out(&shards, true).await;
         let mut rounds = tokio::time::interval_at(tokio::time::Instant::now() + ROUND, ROUND);
         let board = self.board.clone();
@@ -187,7 +203,8 @@ impl Keeper {
                         self.alerts = alerts;
                     }
                     self.forget().await;
-                    self.hand_out(&shards, false).await;
+                    let anew = self.began_anew(&shards);
+                    self.hand_out(&shards, anew).await;
                 }
                 () = shutdown.wait() => return,
             }
@@ -201,6 +218,11 @@ impl Keeper {
             let failed = |error: JournalError, what: &str| {
                 tracing::error!(%error, source, "{what} not kept; a restart forgets what was told of them");
             };
+            if told.gone
+                && let Err(error) = self.end_problems(&source).await
+            {
+                failed(error, "ends of problems");
+            }
             if let Some(windows) = told.windows
                 && let Err(error) = self.take_windows(&source, &windows).await
             {
@@ -233,9 +255,8 @@ impl Keeper {
                 if window.starts_ms > now_ms { removed.push(id.clone()) } else { ended.push(window) }
             }
         }
-        for id in removed {
+        for id in &removed {
             self.windows.remove(&(source.to_owned(), id.clone()));
-            self.journal.remove_window(source, &id).await?;
         }
         for window in told.iter().chain(&ended) {
             let before = self.windows.insert((source.to_owned(), window.id.clone()), window.clone());
@@ -245,7 +266,11 @@ impl Keeper {
                 changed.push(KeptWindow { source: source.to_owned(), window: window.clone() });
             }
         }
+        // In force whether it can be kept or not.
         self.resolve_windows();
+        for id in removed {
+            self.journal.remove_window(source, &id).await?;
+        }
         if changed.is_empty() { Ok(()) } else { self.journal.keep_windows(&changed).await }
     }
 
@@ -264,12 +289,29 @@ impl Keeper {
         let kept: Vec<KeptProblem> =
             told.into_iter().map(|problem| KeptProblem { source: source.to_owned(), problem }).collect();
         self.metrics.counter(&metrics::PROBLEMS_TOLD, &[source]).inc_by(kept.len() as f64);
-        self.journal.keep_problems(&kept).await?;
-        self.resolve_problems().await
+        for KeptProblem { source, problem } in &kept {
+            self.problems.insert((source.clone(), problem.id.clone()), problem.clone());
+        }
+        self.resolve_problems();
+        self.journal.keep_problems(&kept).await
+    }
+
+    /// Nobody tells of the problems of a source that is gone any more, so they are over.
+    async fn end_problems(&mut self, source: &str) -> Result<(), JournalError> {
+        let now_ms = self.clock.now_ms();
+        let open = self.problems.iter_mut().filter(|((of, _), problem)| of == source && problem.ends_ms.is_none());
+        open.for_each(|(_, problem)| problem.ends_ms = Some(now_ms.max(problem.starts_ms)));
+        self.resolve_problems();
+        self.journal.end_problems(source, now_ms).await
     }
 
     async fn add(&mut self, window: QuietWindow) -> Result<QuietWindow, Refused> {
-        if self.windows.len() >= MAX_WINDOWS {
+        let now_ms = self.clock.now_ms();
+        let lasting = self
+            .windows
+            .iter()
+            .filter(|((source, _), window)| source == PEOPLE && window.ends_ms.is_none_or(|end| end > now_ms));
+        if lasting.count() >= MAX_WINDOWS {
             return Err(Refused::Full);
         }
         let last = self.windows.keys().filter(|(source, _)| source == PEOPLE).filter_map(|(_, id)| id.parse().ok());
@@ -308,10 +350,27 @@ impl Keeper {
         if let Err(error) = self.journal.prune_known(old, now_ms.saturating_sub(self.retention_ms)).await {
             tracing::warn!(%error, "old windows and problems are not removed");
         }
+        let (recent_ms, kept_ms) = (now_ms.saturating_sub(PROBLEM_MS), now_ms.saturating_sub(self.retention_ms));
+        self.problems.retain(|_, problem| match problem.ends_ms {
+            Some(end) => end >= recent_ms,
+            None => problem.starts_ms >= kept_ms,
+        });
         self.resolve_windows();
-        if let Err(error) = self.resolve_problems().await {
-            tracing::warn!(%error, "problems can not be read");
-        }
+        self.resolve_problems();
+    }
+
+    /// Whether a shard panicked since the last look.
+    fn began_anew(&mut self, shards: &[ShardHandle]) -> bool {
+        let panics: Vec<u64> = shards.iter().map(ShardHandle::panics).collect();
+        let changed = self.panics != panics;
+        self.panics = panics;
+        changed
+    }
+
+    fn resolve(&mut self) {
+        self.resolve_windows();
+        self.resolve_limits();
+        self.resolve_problems();
     }
 
     fn target(&self, subject: &Subject) -> Target {
@@ -324,13 +383,14 @@ impl Keeper {
         if over > self.left_out {
             tracing::warn!(
                 windows = self.windows.len(),
-                "more than {MAX_WINDOWS} quiet windows; those that end first are left out"
+                "more than {MAX_WINDOWS} quiet windows; those that are over are left out first, then those that begin last"
             );
         }
         self.left_out = over;
         let mut all: Vec<_> = self.windows.iter().collect();
         if over > 0 {
-            all.sort_by_key(|(_, window)| std::cmp::Reverse(window.ends_ms.unwrap_or(i64::MAX)));
+            let now_ms = self.clock.now_ms();
+            all.sort_by_key(|(_, window)| urgency(window, now_ms));
             all.truncate(MAX_WINDOWS);
         }
         let window = |((source, id), window): (&(String, String), &QuietWindow)| Window {
@@ -360,13 +420,22 @@ impl Keeper {
         self.known.told_limits.store(Arc::new(self.limits.clone()));
     }
 
-    async fn resolve_problems(&self) -> Result<(), JournalError> {
-        let now_ms = self.clock.now_ms();
-        let kept = self.journal.problems(now_ms.saturating_sub(PROBLEM_MS), i64::MAX, MAX_PROBLEMS).await?;
-        let problem =
-            |KeptProblem { source, problem }| Problem { target: self.target(&problem.subject), source, told: problem };
-        self.known.problems.store(Arc::new(kept.into_iter().map(problem).collect()));
-        Ok(())
+    /// The newest ones are shown, and those that are in the journal only are not.
+    fn resolve_problems(&mut self) {
+        let over = self.problems.len().saturating_sub(MAX_PROBLEMS as usize);
+        if over > 0 {
+            let mut by_age: Vec<_> = self.problems.iter().map(|(key, it)| (it.starts_ms, key.clone())).collect();
+            by_age.sort_unstable();
+            by_age.iter().take(over).for_each(|(_, key)| drop(self.problems.remove(key)));
+        }
+        let problem = |((source, _), told): (&(String, String), &ForeignProblem)| Problem {
+            target: self.target(&told.subject),
+            source: source.clone(),
+            told: told.clone(),
+        };
+        let mut all: Vec<Problem> = self.problems.iter().map(problem).collect();
+        all.sort_by_key(|problem| std::cmp::Reverse(problem.told.starts_ms));
+        self.known.problems.store(Arc::new(all));
     }
 
     /// Tells the shards, and shows how much there is.
@@ -420,5 +489,125 @@ impl Keeper {
         self.metrics.gauge(&metrics::LIMITED_SERIES, &[]).set(limited as f64);
         let open = self.known.problems.load().iter().filter(|problem| problem.told.ends_ms.is_none()).count();
         self.metrics.gauge(&metrics::PROBLEMS, &[]).set(open as f64);
+    }
+}
+
+/// Which windows matter most, least first: active ones by how long they last, planned ones by how soon they begin, ones
+/// that are over by how late they ended.
+fn urgency(window: &QuietWindow, now_ms: i64) -> (u8, i64) {
+    match window.ends_ms {
+        Some(end) if end < now_ms => (2, end.saturating_neg()),
+        _ if window.starts_ms > now_ms => (1, window.starts_ms),
+        end => (0, end.unwrap_or(i64::MAX).saturating_neg()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct At(i64);
+
+    impl Clock for At {
+        fn now_ms(&self) -> i64 {
+            self.0
+        }
+    }
+
+    const DAY: i64 = 86_400_000;
+
+    async fn keeper(journal: &Arc<Journal>, known: &Known, now_ms: i64, sources: &[String]) -> Keeper {
+        let mapping = Arc::new(Mapping::load::<&str, &str>(&[], &[]).expect("valid"));
+        let naming: Naming = Arc::new(move || (Arc::clone(&mapping), Arc::default()));
+        let (journal, known, clock) = (Arc::clone(journal), known.clone(), Arc::new(At(now_ms)));
+        let (board, alerts, metrics) = (Board::default(), AlertRules::builtin(), Metrics::default());
+        let kept = Duration::from_secs(86_400 * 30);
+        Keeper::restore(board, journal, known, naming, alerts, clock, metrics, kept, sources).await.expect("restored")
+    }
+
+    fn problem(id: &str, starts_ms: i64) -> ForeignProblem {
+        ForeignProblem {
+            id: id.to_owned(),
+            subject: Subject::All,
+            starts_ms,
+            ends_ms: None,
+            name: String::new(),
+            severity: 4,
+            acknowledged: false,
+        }
+    }
+
+    fn window(id: &str, starts_ms: i64, ends_ms: Option<i64>) -> QuietWindow {
+        QuietWindow { id: id.to_owned(), subject: Subject::All, starts_ms, ends_ms, reason: String::new() }
+    }
+
+    #[tokio::test]
+    async fn what_is_told_is_in_force_even_where_it_can_not_be_kept() {
+        let temp = tempfile::tempdir().expect("temp dir");
+        let journal = Arc::new(Journal::open(temp.path()).await.expect("open"));
+        let known = Known::default();
+        let mut keeper = keeper(&journal, &known, DAY, &["zabbix".to_owned()]).await;
+        journal.close().await;
+        let sink = keeper.board.sink("zabbix");
+        sink.windows(vec![window("1", 0, None)]);
+        sink.problems(vec![problem("7", DAY)]);
+        keeper.take().await;
+        keeper.forget().await;
+        assert!(known.quiet.load().rests(DAY, "web-1"));
+        assert_eq!(known.problems.load().iter().map(|it| it.told.id.as_str()).collect::<Vec<_>>(), ["7"]);
+        sink.windows(Vec::new());
+        keeper.take().await;
+        assert!(!known.quiet.load().rests(DAY + 1, "web-1"));
+    }
+
+    #[tokio::test]
+    async fn problems_of_a_source_that_is_gone_are_over() {
+        let temp = tempfile::tempdir().expect("temp dir");
+        let journal = Arc::new(Journal::open(temp.path()).await.expect("open"));
+        let known = Known::default();
+        let ends = |known: &Known| known.problems.load().iter().map(|it| it.told.ends_ms).collect::<Vec<_>>();
+        let mut first = keeper(&journal, &known, DAY, &["zabbix".to_owned(), "nagios".to_owned()]).await;
+        first.board.sink("zabbix").problems(vec![problem("1", 5)]);
+        first.board.sink("nagios").problems(vec![problem("1", 4)]);
+        first.take().await;
+        assert_eq!(ends(&known), [None, None]);
+        first.board.forget("zabbix");
+        first.take().await;
+        assert_eq!(ends(&known), [Some(DAY), None]);
+        keeper(&journal, &known, DAY + 1, &[]).await;
+        assert_eq!(ends(&known), [Some(DAY), Some(DAY + 1)], "gone while the service was down");
+    }
+
+    #[tokio::test]
+    async fn windows_of_sources_and_those_that_are_over_leave_room_for_people() {
+        let temp = tempfile::tempdir().expect("temp dir");
+        let journal = Arc::new(Journal::open(temp.path()).await.expect("open"));
+        let mut keeper = keeper(&journal, &Known::default(), DAY, &[]).await;
+        for i in 0..MAX_WINDOWS {
+            keeper.windows.insert(("zabbix".to_owned(), i.to_string()), window("", 0, None));
+            keeper.windows.insert((PEOPLE.to_owned(), i.to_string()), window("", 0, Some(9)));
+        }
+        assert!(keeper.add(window("", 0, None)).await.is_ok());
+        for window in keeper.windows.values_mut() {
+            window.ends_ms = None;
+        }
+        assert!(matches!(keeper.add(window("", 0, None)).await, Err(Refused::Full)));
+    }
+
+    #[test]
+    fn windows_that_are_over_are_left_out_first_then_those_that_begin_last() {
+        let window = |starts_ms: i64, ends_ms: Option<i64>| window("", starts_ms, ends_ms);
+        let mut all = [
+            window(0, Some(10)),
+            window(0, Some(90)),
+            window(900, None),
+            window(0, Some(200)),
+            window(200, Some(300)),
+            window(0, None),
+        ];
+        all.sort_by_key(|window| urgency(window, 100));
+        let order: Vec<_> = all.iter().map(|window| (window.starts_ms, window.ends_ms)).collect();
+        let wanted = [(0, None), (0, Some(200)), (200, Some(300)), (900, None), (0, Some(90)), (0, Some(10))];
+        assert_eq!(order, wanted);
     }
 }

@@ -7,6 +7,7 @@ use watchbell_series::labels::NAME;
 use watchbell_series::{Labels, MatchOp, Matcher, Subject};
 
 use crate::alerting::Rules as AlertRules;
+use crate::alerting::identity::PREFIX;
 
 /// Labels that the alerts of this service have and no series.
 const OF_ALERTS: [&str; 2] = ["alertname", "severity"];
@@ -72,26 +73,35 @@ impl Target {
             Self::All => true,
             Self::Host(names) => names.iter().any(|name| name == series.host),
             Self::Matching { matchers, of_alerts } => {
-                let all = |matchers: &[Matcher]| matchers.iter().all(|matcher| series.passes(matcher));
-                all(matchers) || of_alerts.iter().any(|matchers| all(matchers))
+                let of_alert = |matchers: &Vec<Matcher>| matchers.iter().all(|matcher| series.alert_passes(matcher));
+                matchers.iter().all(|matcher| series.passes(matcher)) || of_alerts.iter().any(of_alert)
             }
         }
     }
 
-    /// Whether it is about the alert with these labels, of this host, about this series if it is about one.
+    /// Whether it is about the alert with these labels, of this host, about the series with these labels and this
+    /// common name if it is about one.
     #[must_use]
-    pub fn is_about_alert(&self, alert: &Labels, host: &str, series: Option<&Labels>) -> bool {
+    pub fn is_about_alert(&self, alert: &Labels, host: &str, series: Option<(&Labels, &str)>) -> bool {
         match self {
             Self::All => true,
             Self::Host(names) => !host.is_empty() && names.iter().any(|name| name == host),
             Self::Matching { matchers, .. } => {
-                let of = |labels: &Labels| {
-                    matchers.iter().all(|matcher| match (matcher.name(), labels.get(matcher.name())) {
-                        (HOST, None) => matcher.matches(host),
-                        (_, value) => matcher.matches(value.unwrap_or_default()),
-                    })
+                let common = series.map_or("", |(_, common)| common);
+                let carried = series.and_then(|(labels, _)| labels.get(HOST)).unwrap_or_default();
+                let metric = alert.get(NAME).or(alert.get(METRIC)).unwrap_or_default();
+                let of_alert = |matcher: &Matcher| match (matcher.name(), alert.get(matcher.name())) {
+                    (NAME | METRIC, _) => is_either(matcher, metric, common),
+                    (HOST, value) if is_positive(matcher) => matcher.matches(value.unwrap_or(host)),
+                    (HOST, value) => is_either(matcher, value.unwrap_or(host), carried),
+                    (_, value) => matcher.matches(value.unwrap_or_default()),
                 };
-                of(alert) || series.is_some_and(of)
+                let of_series = |(labels, common): (&Labels, &str)| {
+                    let label = |name: &str| labels.get(name).unwrap_or_default();
+                    let facts = Facts { label: &label, mapped: &|| common.to_owned(), host };
+                    matchers.iter().all(|matcher| facts.passes(matcher))
+                };
+                matchers.iter().all(of_alert) || series.is_some_and(of_series)
             }
         }
     }
@@ -136,19 +146,48 @@ impl Facts<'_> {
         match matcher.name() {
             NAME => self.is_named(matcher),
             METRIC if own.is_empty() => self.is_named(matcher),
-            HOST if own.is_empty() => matcher.matches(self.host),
+            HOST => is_either(matcher, self.host, own),
             name if OF_ALERTS.contains(&name) && own.is_empty() && matcher.matches("") => false,
             _ => matcher.matches(own),
         }
     }
 
-    /// By its own name or the common one; what must not be must be neither.
-    fn is_named(&self, matcher: &Matcher) -> bool {
-        let own = matcher.matches((self.label)(NAME));
-        match matcher.op() {
-            MatchOp::Equal | MatchOp::Regex => own || matcher.matches(&(self.mapped)()),
-            MatchOp::NotEqual | MatchOp::NotRegex => own && matcher.matches(&(self.mapped)()),
+    /// The same on the labels of an alert about the series: there a name that was taken got a prefix.
+    fn alert_passes(&self, matcher: &Matcher) -> bool {
+        let mut name = matcher.name();
+        if name == HOST {
+            return matcher.matches(self.host);
         }
+        while let Some(bare) = name.strip_prefix(PREFIX).filter(|_| (self.label)(name).is_empty()) {
+            name = bare;
+        }
+        if name == matcher.name() { self.passes(matcher) } else { matcher.matches((self.label)(name)) }
+    }
+
+    /// By its own name or the common one.
+    fn is_named(&self, matcher: &Matcher) -> bool {
+        let own = (self.label)(NAME);
+        // The common one takes work.
+        if matcher.matches(own) == is_positive(matcher) {
+            return is_positive(matcher);
+        }
+        is_either(matcher, own, &(self.mapped)())
+    }
+}
+
+fn is_positive(matcher: &Matcher) -> bool {
+    matches!(matcher.op(), MatchOp::Equal | MatchOp::Regex)
+}
+
+/// Compares what goes by two names, the second of which may be empty: to be something, one of them is it; not to be
+/// something, none of them is.
+pub(crate) fn is_either(matcher: &Matcher, one: &str, other: &str) -> bool {
+    if other.is_empty() {
+        matcher.matches(one)
+    } else if is_positive(matcher) {
+        matcher.matches(one) || matcher.matches(other)
+    } else {
+        matcher.matches(one) && matcher.matches(other)
     }
 }
 
@@ -302,5 +341,36 @@ mod tests {
         assert!(own.is_about_alert(&labels("MetricAnomalous"), "web-1", None));
         assert!(!own.is_about_alert(&labels("HostAnomalous"), "web-1", None));
         assert!(target(&Subject::Host("web-1".into())).is_about_alert(&labels("HostAnomalous"), "web-1", None));
+    }
+
+    #[test]
+    fn alerts_are_found_as_their_series_are() {
+        use MatchOp::{Equal, NotEqual};
+        let alert = Labels::new([("alertname", "MetricAnomalous"), ("host", "web-1"), ("metric", "node_load1")]);
+        let series = Labels::series([(NAME, "node_load1"), ("host", "web-01"), ("instance", "web-1:9100")]);
+        let (alert, series) = (alert.expect("labels"), series.expect("labels"));
+        for (all, wanted) in [
+            (&[(NAME, Equal, "load")][..], true),
+            (&[("metric", Equal, "load")], true),
+            (&[(NAME, NotEqual, "load")], false),
+            (&[("metric", NotEqual, "node_load1")], false),
+            (&[("host", Equal, "web-01")], true),
+            (&[("host", Equal, "web-1")], true),
+            (&[("host", NotEqual, "web-01")], false),
+            (&[("host", NotEqual, "web-1")], false),
+            (&[("host", NotEqual, "web-2")], true),
+            (&[("alertname", Equal, "MetricAnomalous"), ("exported_host", Equal, "web-01")], true),
+            (&[("alertname", Equal, "MetricAnomalous"), ("exported_host", Equal, "web-02")], false),
+            (&[("alertname", Equal, "MetricAnomalous"), ("host", Equal, "web-01")], false),
+        ] {
+            let target = matching(all);
+            let label = |name: &str| series.get(name).unwrap_or_default();
+            let facts = Facts { label: &label, mapped: &|| "load".to_owned(), host: "web-1" };
+            assert_eq!(target.is_about(&facts), wanted, "{all:?} of the series");
+            let mut words = alert.iter().collect::<Vec<_>>();
+            words.push(("exported_host", "web-01"));
+            let alert = Labels::new(words).expect("labels");
+            assert_eq!(target.is_about_alert(&alert, "web-1", Some((&series, "load"))), wanted, "{all:?} of the alert");
+        }
     }
 }

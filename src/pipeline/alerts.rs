@@ -273,6 +273,7 @@ impl Stage {
         }
         let mut changes = Changes::default();
         self.book.restore(open, now_ms, &mut changes);
+        self.book.restore_muted(self.journal.muted_episodes().await?, now_ms, &mut changes);
         self.apply(changes).await;
         self.restore_budgets(now_ms).await?;
         Ok(())

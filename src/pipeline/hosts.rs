@@ -21,6 +21,8 @@ use crate::telemetry::metrics;
 const PERIOD: Duration = Duration::from_secs(1);
 /// Conflicts that are told in the log one by one; the API has all.
 const TOLD: usize = 5;
+/// Hosts with another name that are held for whoever asks; where nobody does, the oldest are dropped.
+const MAX_RENAMED: usize = 100_000;
 
 /// What one shard said last.
 #[derive(Debug, Default)]
@@ -130,7 +132,11 @@ impl HostBook {
         self.metrics.gauge(&metrics::HOST_CONFLICTS, &[]).set(table.conflicts().len() as f64);
         let before = self.table.swap(Arc::clone(table));
         let renamed = table.renamed(&before);
-        self.renamed.lock().unwrap_or_else(PoisonError::into_inner).extend(renamed);
+        let mut waiting = self.renamed.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.extend(renamed);
+        let over = waiting.len().saturating_sub(MAX_RENAMED);
+        waiting.drain(..over);
+        drop(waiting);
         let new: Vec<_> = table.conflicts().iter().filter(|conflict| !before.conflicts().contains(conflict)).collect();
         for conflict in new.iter().take(TOLD) {
             let (hosts, advice) = (conflict.hosts.join(", "), conflict.advice());

@@ -9,6 +9,7 @@ use watchbell_series::{MetricKind, Selector, SeriesId, SeriesSpec, Unit, labels}
 use super::alerts::Question;
 use super::shard::Shard;
 use crate::alerting::{About, Probe};
+use crate::context::subject::is_either;
 
 /// Slots that one call looks at, at most.
 const SLOTS: usize = 8192;
@@ -68,9 +69,11 @@ impl Shard {
             let host = || normalizer.entity(slot).map_or("", |entity| normalizer.entity_name(entity));
             // A host is selected by its own name and by the one that the series carries.
             let carried = |name: &str| normalizer.label(raw, name);
-            let of_host = |name: &str| if name == "host" { host() } else { carried(name) };
             let selects = |selector: &Selector| {
-                selector.matches_by(of_host) || (!carried("host").is_empty() && selector.matches_by(carried))
+                selector.matchers().iter().all(|matcher| match matcher.name() {
+                    "host" => is_either(matcher, host(), carried("host")),
+                    name => matcher.matches(carried(name)),
+                })
             };
             if !selectors.iter().any(selects) {
                 continue;
@@ -84,6 +87,7 @@ impl Shard {
             normalizer.labels(raw, &mut bytes);
             let about = About {
                 labels: labels::read_canonical(&bytes).unwrap_or_default(),
+                common: info.metric.clone(),
                 entity: host().to_owned(),
                 unit: info.unit,
                 limits: self.limits_of(slot),

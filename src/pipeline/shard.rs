@@ -281,7 +281,11 @@ impl Shard {
             let changed: Vec<u32> = new.iter().copied().chain(changed).collect();
             changed.into_iter().for_each(|slot| self.match_limits_of(slot));
         }
-        self.find_quiet_of(new.into_iter());
+        // Another host or another common name may be what a window is about.
+        let other = self.normalized.rehomed.iter().map(|(slot, _)| *slot);
+        let other = other.chain(self.normalized.respecified.iter().map(|(slot, _)| *slot));
+        let asked: Vec<u32> = new.into_iter().chain(other).collect();
+        self.find_quiet_of(asked.into_iter());
     }
 
     fn new_hosts(&mut self) -> Vec<(String, String)> {

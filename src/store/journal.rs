@@ -20,7 +20,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{SqlSafeStr, SqlStr};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::alerting::{Episode, Transition};
+use crate::alerting::{Episode, Reason, Transition};
 pub use known::{KeptProblem, KeptWindow};
 pub use taught::{Feedback, Kept, Strike, StrikeState, alert_id};
 use writer::{Command, Shared};
@@ -183,6 +183,19 @@ impl Journal {
     pub async fn open_episodes(&self) -> Result<Vec<Episode>, JournalError> {
         let rows =
             sqlx::query("SELECT * FROM episodes WHERE ends_ms IS NULL AND suppressed IS NULL ORDER BY starts_ms, id")
+                .fetch_all(&self.pool)
+                .await;
+        self.episodes(rows)
+    }
+
+    /// Episodes that a quiet window mutes and that are not over, oldest first.
+    ///
+    /// # Errors
+    /// The database can not be read.
+    pub async fn muted_episodes(&self) -> Result<Vec<Episode>, JournalError> {
+        let rows =
+            sqlx::query("SELECT * FROM episodes WHERE ends_ms IS NULL AND suppressed = ? ORDER BY starts_ms, id")
+                .bind(Reason::Muted.as_str())
                 .fetch_all(&self.pool)
                 .await;
         self.episodes(rows)

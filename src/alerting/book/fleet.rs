@@ -13,7 +13,7 @@ use super::{Book, Changes};
 use crate::alerting::annotate::Facts;
 use crate::alerting::episode::{Change, Episode};
 use crate::alerting::identity;
-use crate::alerting::lifecycle::{Level, Life, Step};
+use crate::alerting::lifecycle::{Level, Step};
 use crate::alerting::rules::Rule;
 
 /// Fewer anomalous hosts are told of one by one.
@@ -41,8 +41,8 @@ impl Fleet {
         self.mad.contains(host)
     }
 
-    pub(super) fn restore(&mut self, rule: usize, life: Life, episode: Episode) {
-        self.entries.push(Entry::restored(rule, life, episode));
+    pub(super) fn restore(&mut self, entry: Entry) {
+        self.entries.push(entry);
     }
 
     /// Carries rules over to their new numbers; alerts of rules that are gone resolve.
@@ -110,11 +110,11 @@ impl Fleet {
                 self.entries.swap_remove(at);
                 continue;
             }
-            if self.entries[at].episode().is_some() {
+            if self.entries[at].open_episode().is_some() {
                 self.mad.extend(mad.into_iter().map(|host| host.host.clone()));
             }
         }
-        if !self.entries.iter().any(|entry| entry.episode().is_some()) {
+        if !self.entries.iter().any(|entry| entry.open_episode().is_some()) {
             self.mad.clear();
         }
     }

@@ -12,7 +12,7 @@ use crate::alerting::annotate::{Facts, link, selector};
 use crate::alerting::budget::Reason;
 use crate::alerting::episode::{Change, Episode};
 use crate::alerting::identity;
-use crate::alerting::lifecycle::{Level, Life, Step};
+use crate::alerting::lifecycle::{Level, Step};
 use crate::alerting::rules::Rule;
 
 /// The alerts about hosts, by host.
@@ -26,11 +26,11 @@ impl Hosts {
 
     /// Whether an alert about `host` fires.
     pub(super) fn fires(&self, host: &str) -> bool {
-        self.0.get(host).is_some_and(|entries| entries.iter().any(|entry| entry.episode().is_some()))
+        self.0.get(host).is_some_and(|entries| entries.iter().any(|entry| entry.open_episode().is_some()))
     }
 
-    pub(super) fn restore(&mut self, rule: usize, life: Life, episode: Episode) {
-        self.0.entry(episode.host.clone()).or_default().push(Entry::restored(rule, life, episode));
+    pub(super) fn restore(&mut self, host: String, entry: Entry) {
+        self.0.entry(host).or_default().push(entry);
     }
 
     /// One look at all hosts.

@@ -39,7 +39,7 @@ impl Book {
             (None, Stage::Open(episode) | Stage::Muted(episode)) => episode.labels.clone(),
             (None, Stage::Pending | Stage::Held | Stage::Suppressed(..)) => return None,
         };
-        let series = watched.about.as_ref().map(|about| &about.labels);
+        let series = watched.about.as_ref().map(|about| (&about.labels, about.common.as_str()));
         let at = |at_ms: i64| self.quiet.mutes(at_ms, &labels, &watched.host, series);
         at(at_ms).or_else(|| at(self.clock_ms)).map(Window::words)
     }
@@ -99,8 +99,10 @@ impl Book {
         match self.muted(watched, rule, verdict.ts_ms) {
             Some(why) if open => self.mute(id, watched, rule, verdict.ts_ms, &why, out),
             None if muted => {
-                let level = self.rules.series[rule].terms.level(verdict.score, verdict.edge, verdict.alarm);
-                if level == Level::Hit {
+                let row = &self.rules.series[rule];
+                let level = row.terms.level(verdict.score, verdict.edge, verdict.alarm);
+                // Another kind of anomaly than the rule begins with is none of its alerts.
+                if level == Level::Hit && row.wants(verdict.pattern) {
                     self.unmute(id, watched, rule, Some(verdict), verdict.ts_ms, out);
                 }
             }
@@ -142,6 +144,12 @@ impl Book {
         if let Stage::Muted(mut episode) = std::mem::replace(&mut entry.stage, Stage::Pending) {
             episode.ends_ms = Some(at_ms.max(episode.starts_ms));
             out.push(at_ms, Change::Over(Reason::Muted), &episode);
+            if watched.about.is_none() {
+                // One from before a restart, of which the last texts are known: the series did not come back.
+                let mut episode = Episode { starts_ms: at_ms, ends_ms: None, ..*episode };
+                episode.annotations.retain(|(name, _)| name != MUTED);
+                return self.fire_as(id, watched, rule, episode, at_ms, out);
+            }
         }
         if let Some(verdict) = now {
             (entry.worst, entry.noted) = (*verdict, 0.0);

@@ -12,7 +12,13 @@ const S: i64 = 1_000;
 
 fn about(host: &str, metric: &str) -> About {
     let labels = Labels::series([("__name__", metric), ("instance", host), ("job", "node")]).expect("labels");
-    About { labels, entity: host.to_owned(), unit: Unit::Percent, limits: Default::default() }
+    About {
+        labels,
+        common: format!("common_{metric}"),
+        entity: host.to_owned(),
+        unit: Unit::Percent,
+        limits: Default::default(),
+    }
 }
 
 fn input(about: &About, slot: u32, ts_s: i64, score: f32, pattern: Pattern) -> AlertInput {

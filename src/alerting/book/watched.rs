@@ -62,7 +62,8 @@ impl Entry {
         Self { rule, life, stage: Stage::Pending, worst: *verdict, worse: false, noted: 0.0, fact: None }
     }
 
-    pub(super) fn restored(rule: usize, life: Life, episode: Episode) -> Self {
+    /// One from before a restart, which sinks were told of unless it is `muted`.
+    pub(super) fn restored(rule: usize, life: Life, episode: Episode, muted: bool) -> Self {
         let worst = Verdict {
             slot: 0,
             ts_ms: episode.starts_ms,
@@ -78,9 +79,20 @@ impl Entry {
             why: Why::UNKNOWN,
         };
         let noted = worst.score;
-        Self { rule, life, stage: Stage::Open(Box::new(episode)), worst, worse: false, noted, fact: None }
+        let episode = Box::new(episode);
+        let stage = if muted { Stage::Muted(episode) } else { Stage::Open(episode) };
+        Self { rule, life, stage, worst, worse: false, noted, fact: None }
     }
 
+    /// The episode that sinks know of.
+    pub(super) fn open_episode(&self) -> Option<&Episode> {
+        match &self.stage {
+            Stage::Open(episode) => Some(episode),
+            Stage::Pending | Stage::Held | Stage::Suppressed(..) | Stage::Muted(_) => None,
+        }
+    }
+
+    /// The same, or the one that a quiet window keeps from them.
     pub(super) fn episode(&self) -> Option<&Episode> {
         match &self.stage {
             Stage::Open(episode) | Stage::Muted(episode) => Some(episode),

@@ -77,7 +77,13 @@ impl Bench {
             upper: 0.0,
             why: Why::UNKNOWN,
         };
-        let about = Box::new(About { entity: host.to_owned(), unit: Unit::Count, labels, limits: Default::default() });
+        let about = Box::new(About {
+            common: String::new(),
+            entity: host.to_owned(),
+            unit: Unit::Count,
+            labels,
+            limits: Default::default(),
+        });
         let input = AlertInput { shard: 0, id: about.labels.id(), about: Some(about), verdict };
         let mut changes = Changes::default();
         self.book.observe(input, self.now_ms, &mut changes);

@@ -1,5 +1,6 @@
 //! Quiet windows of a shard: which of its series they are about, and their place in its log.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use watchbell_detect::QuietSpan;
@@ -7,6 +8,9 @@ use watchbell_detect::QuietSpan;
 use super::{Phase, Shard};
 use crate::context::quiet::{Quiet, Shared};
 use crate::context::subject::Facts;
+
+/// Milliseconds.
+const DAY_MS: i64 = 86_400_000;
 
 /// What a shard knows of quiet windows.
 #[derive(Debug, Default)]
@@ -70,7 +74,9 @@ impl Shard {
         let slots: Vec<u32> = self.normalizer.slots(0, usize::MAX).collect();
         let mut last: Arc<[QuietSpan]> = Arc::new([]);
         for slot in slots {
-            let spans = self.spans(slot);
+            // No sample of a series is judged that is older than its last one. The day is for what is derived of it.
+            let since_ms = self.normalizer.last_ms(slot).map_or(i64::MIN, |last| last.saturating_sub(DAY_MS));
+            let spans = self.spans(slot, since_ms);
             // Series of one host share their spans.
             if spans[..] != last[..] {
                 last = spans.into();
@@ -85,13 +91,14 @@ impl Shard {
             return;
         }
         for slot in slots {
-            let spans = self.spans(slot);
+            // It may have its history still to come.
+            let spans = self.spans(slot, i64::MIN);
             self.judge.set_quiet(slot, &spans.into());
         }
     }
 
-    fn spans(&self, slot: u32) -> Vec<QuietSpan> {
-        self.facts(slot, |facts| self.quiet.now.spans(facts)).unwrap_or_default()
+    fn spans(&self, slot: u32, since_ms: i64) -> Vec<QuietSpan> {
+        self.facts(slot, |facts| self.quiet.now.spans(facts, since_ms)).unwrap_or_default()
     }
 
     /// Hands what subjects are compared with to `ask`.
@@ -100,7 +107,10 @@ impl Shard {
         let raw = normalizer.slot_raw(slot)?;
         let host = normalizer.entity(slot).map_or("", |entity| normalizer.entity_name(entity));
         let label = |name: &str| normalizer.label(raw, name);
-        let mapped = || normalizer.info(slot).map(|info| info.metric).unwrap_or_default();
+        // Many subjects may ask for it.
+        let metric = OnceCell::new();
+        let mapped =
+            || metric.get_or_init(|| normalizer.info(slot).map(|info| info.metric).unwrap_or_default()).clone();
         Some(ask(&Facts { label: &label, mapped: &mapped, host }))
     }
 }

@@ -58,6 +58,7 @@ impl Shard {
                 let entity = self.normalizer.entity_name(info.entity).to_owned();
                 Box::new(About {
                     labels: self.labels(raw),
+                    common: info.metric,
                     entity,
                     unit: info.spec.unit,
                     limits: self.limits_of(verdict.slot),

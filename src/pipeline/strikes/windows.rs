@@ -7,6 +7,7 @@ use watchbell_normalize::Rules;
 use watchbell_series::labels::{NAME, hash_canonical, iter_canonical};
 use watchbell_series::{Mode, NativeHistogram, RawBatch, RawSample, STALE_NAN_BITS, Selector, SeriesId};
 
+use crate::context::subject::is_either;
 use crate::pipeline::hosts::SharedHosts;
 
 /// What parts of classic histograms and summaries end with, and what tells them apart.
@@ -60,8 +61,7 @@ impl Windows {
             selector.matchers().iter().all(|matcher| match matcher.name() {
                 "host" => {
                     let given = self.rules.host(own).map(|given| given.name).unwrap_or_default();
-                    let carried = own("host");
-                    matcher.matches(self.hosts.load().host(&given)) || (!carried.is_empty() && matcher.matches(carried))
+                    is_either(matcher, self.hosts.load().host(&given), own("host"))
                 }
                 NAME if !matcher.matches(own(NAME)) => {
                     let family = PARTS.iter().find_map(|end| own(NAME).strip_suffix(end)).unwrap_or(own(NAME));
@@ -202,6 +202,18 @@ mod tests {
                 assert!(selects(selector, &labels(part)), "{selector} {part}");
             }
             assert!(!selects("y_seconds:p99", &labels(part)));
+        }
+    }
+
+    #[test]
+    fn what_is_not_to_be_struck_is_kept_by_each_of_its_names() {
+        let load = Labels::series([("__name__", "load"), ("instance", "web-1:9100"), ("host", "web-01")]);
+        let load = load.expect("labels");
+        for selector in [r#"{host="web-1"}"#, r#"{host="web-01"}"#, r#"{host!="web-2"}"#] {
+            assert!(selects(selector, &load), "{selector}");
+        }
+        for selector in [r#"{host!="web-1"}"#, r#"{host!="web-01"}"#, r#"{host!~"web-0.*"}"#] {
+            assert!(!selects(selector, &load), "{selector}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! What other tools know: quiet windows and problems. Rare and small, so it is written directly.
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, query};
+use sqlx::{Row, query, query_scalar};
 use watchbell_series::{ForeignProblem, QuietWindow};
 
 use super::{Journal, JournalError};
@@ -86,6 +86,24 @@ impl Journal {
                 .map_err(|e| self.failed(e))?;
         }
         transaction.commit().await.map_err(|e| self.failed(e))
+    }
+
+    /// The sources of problems that are not over.
+    ///
+    /// # Errors
+    /// The database can not be read.
+    pub async fn sources_of_open_problems(&self) -> Result<Vec<String>, JournalError> {
+        let sources = query_scalar("SELECT DISTINCT source FROM problems WHERE ends_ms IS NULL ORDER BY source");
+        sources.fetch_all(&self.pool).await.map_err(|e| self.failed(e))
+    }
+
+    /// All problems of `source` are over now.
+    ///
+    /// # Errors
+    /// The database can not be written.
+    pub async fn end_problems(&self, source: &str, now_ms: i64) -> Result<(), JournalError> {
+        let done = query("UPDATE problems SET ends_ms = max(starts_ms, ?) WHERE source = ? AND ends_ms IS NULL");
+        done.bind(now_ms).bind(source).execute(&self.pool).await.map(drop).map_err(|e| self.failed(e))
     }
 
     /// At most `limit` problems that began before `before_ms` and lasted at `since_ms` or after, newest first.

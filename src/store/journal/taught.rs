@@ -8,7 +8,7 @@ use sqlx::{Row, query, query_scalar};
 use watchbell_series::{Pattern, Selector, SeriesId};
 
 use super::{Journal, JournalError, row};
-use crate::alerting::{Episode, Judgement};
+use crate::alerting::{Episode, Judgement, Reason};
 
 /// An episode with what the journal knows of it beside.
 #[derive(Debug, Clone, PartialEq)]
@@ -305,13 +305,14 @@ impl Journal {
     }
 
     /// Episodes that were suppressed and went on when the process ended are over: only what sinks were told of goes
-    /// on over a restart.
+    /// on over a restart, and what they are to be told of after a quiet window.
     ///
     /// # Errors
     /// The database can not be written.
     pub async fn end_suppressed(&self, now_ms: i64) -> Result<(), JournalError> {
-        query("UPDATE episodes SET ends_ms = max(starts_ms, ?) WHERE ends_ms IS NULL AND suppressed IS NOT NULL")
+        query("UPDATE episodes SET ends_ms = max(starts_ms, ?) WHERE ends_ms IS NULL AND suppressed <> ?")
             .bind(now_ms)
+            .bind(Reason::Muted.as_str())
             .execute(&self.pool)
             .await
             .map(drop)

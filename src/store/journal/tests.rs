@@ -212,3 +212,42 @@ async fn a_strike_taken_back_stays_so_when_it_comes_to_be_applied() {
         assert_eq!(journal.strikes().await.expect("read")[0].state, is, "{set:?}");
     }
 }
+
+#[tokio::test]
+async fn what_a_window_mutes_goes_on_over_a_restart_and_other_suppressed_episodes_end() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let journal = open(temp.path()).await;
+    let (muted, budget) = (episode("a", 1_000), episode("b", 2_000));
+    for (episode, reason) in [(&muted, Reason::Muted), (&budget, Reason::Budget)] {
+        let change = Change::Suppressed(reason);
+        journal.record(Transition { at_ms: episode.starts_ms, change, episode: episode.clone() });
+    }
+    journal.flush().await;
+    journal.end_suppressed(5_000).await.expect("written");
+    assert_eq!(journal.muted_episodes().await.expect("read"), [muted]);
+    assert!(journal.open_episodes().await.expect("read").is_empty());
+}
+
+#[tokio::test]
+async fn problems_of_a_source_end_together() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let journal = open(temp.path()).await;
+    let problem = |source: &str, id: &str, ends_ms: Option<i64>| KeptProblem {
+        source: source.to_owned(),
+        problem: watchbell_series::ForeignProblem {
+            id: id.to_owned(),
+            subject: watchbell_series::Subject::All,
+            starts_ms: 10,
+            ends_ms,
+            name: "High CPU".to_owned(),
+            severity: 4,
+            acknowledged: false,
+        },
+    };
+    let all = [problem("old", "1", None), problem("old", "2", Some(20)), problem("there", "1", None)];
+    journal.keep_problems(&all).await.expect("kept");
+    assert_eq!(journal.sources_of_open_problems().await.expect("read"), ["old", "there"]);
+    journal.end_problems("old", 99).await.expect("written");
+    let wanted = [problem("old", "1", Some(99)), problem("old", "2", Some(20)), problem("there", "1", None)];
+    assert_eq!(journal.problems(0, i64::MAX, 10).await.expect("read"), wanted);
+}

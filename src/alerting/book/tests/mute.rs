@@ -60,7 +60,7 @@ fn an_alert_that_a_window_comes_over_resolves_at_sinks() {
     bench.book.set_quiet(of_host(15, 100));
     let said = bench.feed(&load, 20, 2.0);
     assert_eq!(said, ["MetricAnomalous load resolved", "MetricAnomalous load suppressed: muted"]);
-    assert_eq!(bench.book.load.firing, 0);
+    assert_eq!((bench.book.load.firing, bench.book.open().count()), (0, 0), "a sink that is new is told of no alert");
     let resolved = &bench.said[bench.said.len() - 2].episode;
     assert_eq!((resolved.ends_ms, resolved.annotations.last().map(|(n, _)| n.as_str())), (Some(20 * S), Some("muted")));
     bench.book.set_quiet(Arc::default());
@@ -109,6 +109,7 @@ fn a_host_at_work_is_muted_and_no_part_of_a_mad_fleet() {
     let mad = [reading("web-1", 3.0, 40)];
     let said: Vec<String> = (0..60).flat_map(|t| bench.tick(t, &mad)).collect();
     assert_eq!(said, ["HostAnomalous web-1 suppressed: muted"]);
+    assert!(!bench.book.hosts.fires("web-1") && bench.book.open().count() == 0, "it speaks for nobody");
     let said: Vec<String> = (101..110).flat_map(|t| bench.tick(t, &mad)).collect();
     assert_eq!(said, ["HostAnomalous web-1 over", "HostAnomalous web-1 firing"]);
     bench.book.set_quiet(of_host(100, 200));
@@ -117,4 +118,42 @@ fn a_host_at_work_is_muted_and_no_part_of_a_mad_fleet() {
     let hosts = [reading("web-1", 3.0, 40), reading("web-2", 3.0, 40)];
     let left: Vec<&str> = bench.book.at_work(150 * S, &hosts).map(|host| host.host.as_str()).collect();
     assert_eq!(left, ["web-2"]);
+}
+
+#[test]
+fn a_muted_missing_series_fires_after_its_window_even_over_a_restart() {
+    let mut before = Bench::new();
+    let load = about("web-1", "load");
+    before.book.set_quiet(of_host(0, 1000));
+    before.feed(&load, 0, 0.1);
+    let gone = input(&load, 1, 10, f32::NAN, Pattern::Missing);
+    before.with(|book, out| book.observe(gone, 10 * S, out));
+    for ts_s in 11..400 {
+        before.tick(ts_s, &[]);
+    }
+    let muted = before.said.last().expect("muted").episode.clone();
+    let mut bench = Bench::new();
+    bench.book.set_quiet(of_host(0, 1000));
+    bench.with(|book, out| book.restore_muted(vec![muted.clone()], 500 * S, out));
+    assert_eq!((bench.book.load.firing, bench.book.open().count()), (0, 0));
+    assert!(bench.tick(999, &[]).is_empty());
+    assert_eq!(bench.tick(1001, &[]), ["SeriesMissing load over", "SeriesMissing load firing"]);
+    let fired = &bench.said.last().expect("fired").episode;
+    assert_eq!((&fired.labels, fired.starts_ms, bench.book.load.firing), (&muted.labels, 1001 * S, 1));
+    assert!(fired.annotations.iter().all(|(name, _)| name != "muted"));
+}
+
+#[test]
+fn another_kind_of_anomaly_than_the_rule_begins_with_fires_nothing_after_a_window() {
+    let mut rules = Rules::builtin();
+    rules.series.iter_mut().for_each(|rule| rule.patterns.retain(|pattern| *pattern != Pattern::Flatline));
+    let mut bench = Bench::new();
+    bench.book = Book::new(rules, "http://w");
+    let load = about("web-1", "load");
+    bench.book.set_quiet(of_host(0, 100));
+    bench.feed(&load, 0, 2.0);
+    bench.feed(&load, 10, 3.0);
+    let other = input(&load, 7, 110, 3.0, Pattern::Flatline);
+    assert!(bench.with(|book, out| book.observe(other, 110 * S, out)).is_empty());
+    assert_eq!(bench.feed(&load, 120, 2.0), ["MetricAnomalous load over", "MetricAnomalous load firing"]);
 }
