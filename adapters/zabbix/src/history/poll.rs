@@ -11,7 +11,7 @@ use watchbell_series::{Mode, RawBatch};
 use super::fetch::{self, PAGE};
 use super::late::{Held, SPAN_S};
 use super::positions::{self, Positions};
-use super::round::{Changes, Round, Skipped};
+use super::round::{Changes, Round, Skipped, together};
 use super::{CARRIED, DISCOVERIES, HistoryConfig, ITEMS, LAG, ROUND, SKIPPED, VALUES};
 use crate::api::{Api, ApiError, ErrorKind};
 use crate::feed::{Stopped, submit};
@@ -88,6 +88,7 @@ pub(super) async fn run(api: Api, config: HistoryConfig, context: SourceContext)
             known: skipped("known"),
             text: skipped("text"),
             same_millisecond: skipped("same_millisecond"),
+            ahead: skipped("refused"),
         },
         late: skipped("late"),
         lag: metrics.gauge(&LAG, &[name]),
@@ -124,10 +125,12 @@ impl Poll {
         for value_type in [3, 0] {
             let (lookback_s, catch_up_s) =
                 (self.config.lookback.millis() / 1_000, self.config.catch_up.millis() / 1_000);
-            let due = self.round.due(value_type, self.now_ms() / 1_000, lookback_s, catch_up_s);
+            let now_s = self.now_ms() / 1_000;
+            let due = self.round.due(value_type, now_s, lookback_s, catch_up_s);
             let mut rest = &due[..];
             while !rest.is_empty() {
-                let (chunk, after) = rest.split_at(self.items.min(rest.len()));
+                let count = together(rest, self.items, self.config.interval.millis() / 1_000, now_s);
+                let (chunk, after) = rest.split_at(count);
                 self.chunk(value_type, chunk).await?;
                 rest = after;
             }

@@ -52,6 +52,18 @@ pub(super) struct Skipped {
     pub(super) known: Counter,
     pub(super) text: Counter,
     pub(super) same_millisecond: Counter,
+    pub(super) ahead: Counter,
+}
+
+/// Values further in the future than this, in seconds, are not taken: the item would be silent until then.
+const AHEAD_S: i64 = 600;
+
+/// How many of `due`, which is sorted, are asked for in one request, from where the first one stands on: up to `most`
+/// that stand near to it. One that is far behind would have all others read again from there, round after round.
+pub(super) fn together(due: &[(i64, u64)], most: usize, interval_s: i64, now_s: i64) -> usize {
+    let Some((first, _)) = due.first() else { return 0 };
+    let spread = (2 * interval_s).max((now_s - first) / 4);
+    due.iter().take(most).take_while(|(from, _)| from - first <= spread).count()
 }
 
 /// All items.
@@ -103,7 +115,7 @@ impl Round {
             .items
             .values()
             .filter(|tracked| tracked.item.value_type == value_type)
-            .filter_map(|tracked| match tracked.last {
+            .filter_map(|tracked| match tracked.last.filter(|last| last.0 <= now_s + AHEAD_S) {
                 Some(last) => {
                     // Agents are a little early now and then.
                     let turn = last.0 + tracked.item.interval_s.unwrap_or(0) * 9 / 10;
@@ -125,15 +137,20 @@ impl Round {
         mut texts: impl FnMut(&Item, u64),
     ) -> News {
         let mut news = News::default();
+        let latest_s = now_ms / 1_000 + AHEAD_S;
         let span = *self.span.get_or_insert(span_of(now_ms / 1_000));
         let mut samples: Vec<RawSample> = Vec::new();
         for rows in rows.chunk_by(|a, b| a.item == b.item) {
             let Some(tracked) = self.items.get_mut(&rows[0].item) else { continue };
-            let (mut last, mut seen) = (tracked.last, Seen::default());
+            let (mut last, mut seen) = (tracked.last.filter(|last| last.0 <= latest_s), Seen::default());
             samples.clear();
             for row in rows {
                 if last.is_some_and(|last| row.at() <= last.at()) {
                     skipped.known.inc();
+                    continue;
+                }
+                if row.clock > latest_s {
+                    skipped.ahead.inc();
                     continue;
                 }
                 seen.count(row.clock, span);
@@ -210,6 +227,10 @@ impl Round {
         let gone = now - self.span.replace(now).unwrap_or(now);
         for tracked in self.items.values_mut().filter(|_| gone > 0) {
             tracked.seen.shift(gone);
+            if gone > 1 {
+                // Of spans further ahead than the next nothing was counted.
+                tracked.since_s = now_s;
+            }
         }
     }
 
