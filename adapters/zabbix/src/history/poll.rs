@@ -26,6 +26,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 /// A clock that is off by so many seconds is told of.
 const SKEW_S: i64 = 60;
+/// How often positions are kept at most, but for the end.
+const KEEP: Duration = Duration::from_secs(30);
 
 /// Why a round did not come to its end.
 enum Halt {
@@ -53,6 +55,8 @@ struct Poll {
     /// What was kept from before the start.
     kept: Positions,
     discovered: Option<Instant>,
+    /// When positions were kept last.
+    written: Option<Instant>,
     /// Items of one request now.
     items: usize,
     failures: u32,
@@ -79,6 +83,7 @@ pub(super) async fn run(api: Api, config: HistoryConfig, context: SourceContext)
         round: Round::default(),
         kept,
         discovered: None,
+        written: None,
         failures: 0,
         said: Seldom::default(),
         values: metrics.counter(&VALUES, &[name]),
@@ -137,7 +142,9 @@ impl Poll {
         }
         self.carry().await?;
         self.count_late().await?;
-        self.keep().await;
+        if self.written.is_none_or(|at| at.elapsed() >= KEEP) {
+            self.keep().await;
+        }
         Ok(())
     }
 
@@ -154,6 +161,7 @@ impl Poll {
         let first = self.discovered.is_none();
         let changes = self.round.update(catalog.items, &self.kept, self.context.clock.now_ms(), &mut stale);
         self.kept = Positions::new();
+        self.round.forget(self.now_ms() / 1_000 - self.config.catch_up.millis() / 1_000);
         self.discovered = Some(Instant::now());
         metrics.gauge(&ITEMS, &[source]).set(items as f64);
         metrics.counter(&SKIPPED, &[source, "invalid"]).inc_by(catalog.invalid as f64);
@@ -218,9 +226,10 @@ impl Poll {
 
     /// Repeats values that still hold. An interval behind now, so that a change that is on its way is not overtaken.
     async fn carry(&mut self) -> Result<(), Stopped> {
-        let at_s = (self.now_ms() - self.config.interval.millis()) / 1_000;
+        let behind_s = self.config.interval.millis() / 1_000;
+        let at_s = self.now_ms() / 1_000 - behind_s;
         let mut batch = RawBatch::default();
-        let count = self.round.carry(at_s, &mut batch);
+        let count = self.round.carry(at_s, behind_s, &mut batch);
         self.carried.inc_by(count as f64);
         self.submit(Mode::Live, batch).await
     }
@@ -274,12 +283,13 @@ impl Poll {
         Ok(())
     }
 
-    /// Keeps where all items stand.
+    /// Keeps where all items stand, if that is news.
     async fn keep(&mut self) {
         let Some(folder) = self.context.state.clone() else { return };
-        if self.discovered.is_none() {
+        if self.discovered.is_none() || !self.round.moved() {
             return;
         }
+        self.written = Some(Instant::now());
         let positions = self.round.positions();
         let kept = tokio::task::spawn_blocking(move || positions::write(&folder, &positions)).await;
         if let Ok(Err(error)) = kept

@@ -242,3 +242,41 @@ fn a_value_from_the_future_does_not_silence_an_item() {
     assert_eq!(news.live.samples.iter().map(|sample| sample.ts_ms).collect::<Vec<_>>(), [990_000]);
     assert_eq!((skipped.ahead.get(), round.positions()[&1].0), (1.0, 990));
 }
+
+#[test]
+fn values_are_repeated_no_longer_than_the_host_lives() {
+    let (mut round, skipped) = (Round::default(), skipped());
+    let constant = |id, host| Item { discard: Discard::Unchanged, ..tracked(id, host, 0) };
+    let alone = Item { host_id: 2, ..constant(3, "b") };
+    round.update(vec![constant(1, "a"), tracked(2, "a2", 0), alone], &Positions::new(), 0, &mut RawBatch::default());
+    let rows = [row(1, 1_000, 0, Some(7.0)), row(2, 1_900, 0, Some(1.0)), row(3, 1_000, 0, Some(8.0))];
+    let news = round.news(&rows, 2_000_000, &skipped, |_, _| ());
+    round.judged(&news);
+    let mut carried = |at_s| {
+        let mut batch = RawBatch::default();
+        round.carry(at_s, 60, &mut batch);
+        let mut times: Vec<_> = batch.samples.iter().map(|sample| (sample.value, sample.ts_ms / 1_000)).collect();
+        times.sort_by(|a, b| a.0.total_cmp(&b.0));
+        times
+    };
+    assert_eq!(carried(1_940), [(7.0, 1_840), (8.0, 1_940)], "the other value of the first host is of 1900");
+    assert_eq!(carried(5_000), [(8.0, 5_000)], "nothing is known of the second host");
+}
+
+#[test]
+fn an_item_that_comes_back_goes_on_where_it_stood() {
+    let (mut round, skipped) = (Round::default(), skipped());
+    let list = |ids: &[u64]| ids.iter().map(|id| tracked(*id, &format!("h{id}"), 0)).collect::<Vec<_>>();
+    let kept = Positions::from([(3, super::positions::Last(90, 0, 1.0))]);
+    round.update(list(&[1, 2]), &kept, 0, &mut RawBatch::default());
+    let news = round.news(&[row(1, 100, 0, Some(1.0)), row(2, 101, 0, Some(1.0))], 103_000, &skipped, |_, _| ());
+    assert!(!round.moved());
+    round.judged(&news);
+    assert!(round.moved() && !round.moved());
+    round.update(list(&[2]), &Positions::new(), 0, &mut RawBatch::default());
+    assert_eq!(round.positions().len(), 3, "of those that are gone, too");
+    round.update(list(&[1, 2]), &Positions::new(), 0, &mut RawBatch::default());
+    assert_eq!(round.due(0, 200, 600, 86_400), [(100, 1), (101, 2)]);
+    round.forget(91);
+    assert!(!round.positions().contains_key(&3));
+}
