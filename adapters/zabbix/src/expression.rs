@@ -75,12 +75,13 @@ pub(crate) fn read(text: &str, value_of: impl Fn(&str, &str) -> Option<String>) 
         return Err(Unread::Function);
     }
     let number = operand_value(operand, |name| value_of(&call.host, name))?;
-    let above = match op {
-        ">" | ">=" => !flipped,
-        "<" | "<=" => flipped,
+    let range = match (op, flipped) {
+        (">", false) | ("<", true) => LimitRange::above(number),
+        ("<", false) | (">", true) => LimitRange::below(number),
+        (">=", false) | ("<=", true) => LimitRange { low: Some(number), high: None, inside: true },
+        ("<=", false) | (">=", true) => LimitRange { low: None, high: Some(number), inside: true },
         _ => return Err(Unread::Operator),
     };
-    let range = if above { LimitRange::above(number) } else { LimitRange::below(number) };
     Ok(ItemLimit { host: call.host, key: call.key, range })
 }
 
@@ -181,7 +182,7 @@ mod tests {
             (
                 "min(/web 1/system.cpu.load[all,\"avg1\"],5m) >= 1.5",
                 "system.cpu.load[all,avg1]",
-                LimitRange::above(1.5),
+                LimitRange { low: Some(1.5), high: None, inside: true },
             ),
             (
                 "max(/web 1/vm.memory.size[available],#3)<20M",
@@ -189,6 +190,7 @@ mod tests {
                 LimitRange::below(20_971_520.0),
             ),
             ("avg(/web 1/k[\"a),b\"],10m:now-1h)>{$MAX:\"/\"}", "k[\"a),b\"]", LimitRange::above(1536.0)),
+            ("5m>=last(/web 1/k)", "k", LimitRange { low: None, high: Some(300.0), inside: true }),
             ("5m<last(/web 1/system.uptime)", "system.uptime", LimitRange::above(300.0)),
             ("{web 1:system.cpu.load[all,avg1].last()}>5", "system.cpu.load[all,avg1]", LimitRange::above(5.0)),
             ("{web 1:agent.value.min(5m)}<-1", "agent.value", LimitRange::below(-1.0)),

@@ -1,7 +1,7 @@
 //! Source `zabbix_maintenance`: maintenances of Zabbix as planned quiet.
 //!
 //! Alerts of hosts in maintenance are muted and their learning is protected, whether Zabbix goes on to collect data or
-//! not. What is told is where periods are in force, a day or two around now, and told anew at each look.
+//! not. What is told is where periods are in force now and in the next half day, anew at each look.
 
 mod periods;
 
@@ -22,6 +22,9 @@ use crate::api::{self, Api, ApiConfig, ApiError};
 use crate::history::check_span;
 use crate::select::{SelectConfig, hosts};
 use crate::watch::{Look, watch};
+
+/// Windows that begin later than so many seconds from now are not told yet.
+const AHEAD_S: i64 = 12 * 3_600;
 
 const WINDOWS: MetricDef = MetricDef {
     name: "watchbell_zabbix_maintenance_windows",
@@ -122,6 +125,19 @@ struct HostId {
 struct Group {
     #[serde(deserialize_with = "id")]
     groupid: u64,
+    #[serde(default)]
+    name: String,
+}
+
+/// Ids of `groups`, and of those within them by their names among `all`: `Linux/web` is in `Linux`.
+fn nested(groups: &[Group], all: &[Group]) -> Vec<u64> {
+    let name = |id| all.iter().find(|group| group.groupid == id).map(|group| format!("{}/", group.name));
+    let outer: Vec<String> = groups.iter().filter_map(|group| name(group.groupid)).collect();
+    let inner = all.iter().filter(|group| outer.iter().any(|outer| group.name.starts_with(outer)));
+    let mut ids: Vec<u64> = groups.iter().chain(inner).map(|group| group.groupid).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
 impl Source for Maintenances {
@@ -145,12 +161,16 @@ impl Look for Maintenances {
         });
         let rows: Vec<Row> = api.call("maintenance.get", &params).await?;
         let now_s = context.clock.now_ms() / 1_000;
+        let all: Vec<Group> = if rows.iter().all(|row| row.groups.is_empty()) {
+            Vec::new()
+        } else {
+            api.call("hostgroup.get", &json!({"output": ["groupid", "name"]})).await?
+        };
         let mut windows = Vec::new();
         for row in rows {
             let mut ids: Vec<u64> = row.hosts.iter().map(|host| host.hostid).collect();
             if !row.groups.is_empty() {
-                let groups: Vec<u64> = row.groups.iter().map(|group| group.groupid).collect();
-                let params = json!({"output": ["hostid"], "groupids": groups});
+                let params = json!({"output": ["hostid"], "groupids": nested(&row.groups, &all)});
                 ids.extend(api.call::<Vec<HostId>>("host.get", &params).await?.iter().map(|host| host.hostid));
             }
             ids.sort_unstable();
@@ -174,7 +194,8 @@ impl Row {
     ) {
         let data = if self.maintenance_type == 1 { "no data collected" } else { "data collected" };
         for period in &self.timeperiods {
-            for (begin, end) in period.around(now_s, (self.active_since, self.active_till), zone) {
+            let found = period.around(now_s, (self.active_since, self.active_till), zone).into_iter();
+            for (begin, end) in found.filter(|(begin, end)| *end > now_s && *begin <= now_s + AHEAD_S) {
                 for (host, name) in ids.iter().filter_map(|id| Some((id, known.get(id)?))) {
                     windows.push(QuietWindow {
                         id: format!("{}/{begin}/{host}", self.maintenanceid),
@@ -217,6 +238,30 @@ mod tests {
             reason: "maintenance `disks` in Zabbix (no data collected)".to_owned(),
         };
         assert_eq!(windows, [window]);
+    }
+
+    #[tokio::test]
+    async fn only_what_is_near_and_hosts_of_nested_groups() {
+        let period = |begin_s: i64| json!({"timeperiod_type": "0", "start_date": begin_s.to_string(), "period": "3600"});
+        let periods = [period(NOW_S - 3_600), period(NOW_S - 3_599), period(NOW_S + 43_200), period(NOW_S + 43_201)];
+        let maintenance = json!({"maintenanceid": "3", "name": "disks", "active_since": "0", "active_till": "2147464800",
+            "hosts": [], "groups": [{"groupid": "5"}], "timeperiods": periods});
+        let group = |id: &str, name: &str| json!({"groupid": id, "name": name});
+        let groups = json!([group("5", "Linux"), group("6", "Linux/web"), group("7", "Linux2"), group("8", "Linux/web/a")]);
+        let lists = [
+            ("host.get", json!([host(1, "web-1")])),
+            ("hostgroup.get", groups),
+            ("maintenance.get", json!([maintenance])),
+        ];
+        let frontend = Frontend::start(Tables { version: "6.0.14", lists: lists.into(), ..Tables::default() }).await;
+        let running = Running::start::<MaintenanceConfig>(json!({"api": frontend.api()}), None, NOW_S);
+        running.until("windows", |r| !r.told.windows.lock().expect("ok").is_empty()).await;
+        let windows = running.told.windows.lock().expect("ok").clone();
+        running.stop().await;
+        let begins: Vec<i64> = windows.iter().map(|window| window.starts_ms / 1_000 - NOW_S).collect();
+        assert_eq!(begins, [-3_599, 43_200]);
+        let asked: Vec<_> = frontend.tables().requests.iter().map(|request| request["params"]["groupids"].clone()).collect();
+        assert!(asked.contains(&json!([5, 6, 8])), "{asked:?}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use watchbell_adapter_api::{
     BoxFuture, MetricDef, Prepared, Problems, ScoreSink, SinkConfig, SinkContext, SourceError,
 };
 
-use crate::api::{self, Api, ApiConfig};
+use crate::api::{self, Api, ApiConfig, ErrorKind};
 use crate::sender::clock;
 use crate::verdicts::{self, Answer, ItemValue, ItemsConfig, Plan, Way};
 
@@ -98,12 +98,21 @@ impl Way for Push {
                 let (clock, ns) = clock(value.time_ms);
                 json!({"host": &*value.host, "key": &*value.key, "value": value.value, "clock": clock, "ns": ns})
             });
-            let pushed: Pushed = self.0.call("history.push", &rows.collect()).await.map_err(|error| {
-                if error.code == Some(NO_METHOD) {
-                    return format!("{error}; it came with Zabbix 7.0: use `zabbix_trapper` here");
+            let pushed: Pushed = match self.0.call("history.push", &rows.collect()).await {
+                Ok(pushed) => pushed,
+                Err(error) if error.code == Some(NO_METHOD) => {
+                    return Err(format!("{error}; it came with Zabbix 7.0: use `zabbix_trapper` here"));
                 }
-                error.to_string()
-            })?;
+                // One value may be the reason, and all others would wait behind it. With the right to call missing, which
+                // has a hint, nothing would be taken however it is grouped.
+                Err(error) if error.kind == ErrorKind::Refused && error.code.is_some() && error.hint.is_none() => {
+                    return Ok(match values.len() {
+                        1 => Answer::Each(vec![Some(error.to_string())]),
+                        all => Answer::Refused(all),
+                    });
+                }
+                Err(error) => return Err(error.to_string()),
+            };
             if pushed.response != "success" || pushed.data.len() != values.len() {
                 let info = pushed.info.map_or_else(String::new, |info| words(&info));
                 let (said, rows) = (pushed.response, pushed.data.len());

@@ -14,9 +14,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use watchbell_adapter_api::seldom::Seldom;
 
 use self::frame::Progress;
-pub(crate) use self::message::{Counts, clock};
+pub(crate) use self::message::{Counts, Said, clock};
 pub(crate) use self::tls::Tls;
 pub use self::tls::TrapperTls;
 use crate::verdicts::ItemValue;
@@ -36,11 +37,12 @@ pub(crate) struct Trapper {
     tls: Option<Tls>,
     timeout: Duration,
     compress: bool,
+    said: Seldom,
 }
 
 impl Trapper {
     pub(crate) fn new(nodes: Vec<String>, tls: Option<Tls>, timeout: Duration, compress: bool) -> Self {
-        Self { nodes, active: 0, tls, timeout, compress }
+        Self { nodes, active: 0, tls, timeout, compress, said: Seldom::default() }
     }
 
     /// How it is called in messages.
@@ -48,13 +50,23 @@ impl Trapper {
         self.nodes.get(self.active).map_or("", String::as_str)
     }
 
-    /// Hands over `values`; at most one connection to each node.
+    /// Hands over `values`; at most one connection to each node. A request that is refused as a whole refuses all of them.
     pub(crate) async fn send(&mut self, values: &[ItemValue], now_ms: i64) -> Result<Counts, String> {
         let frame = frame::encode(&message::request(values, now_ms), self.compress);
         let mut failures = Vec::new();
         for _ in 0..self.nodes.len() {
             match self.exchange(&frame).await {
-                Ok(payload) => return message::reply(&payload),
+                Ok(payload) => {
+                    return Ok(match message::reply(&payload)? {
+                        Said::Counts(counts) => counts,
+                        Said::Refused(why) => {
+                            if self.said.may(&why, now_ms) {
+                                tracing::warn!(values = values.len(), "`{}`: {why}", self.name());
+                            }
+                            Counts { processed: 0, failed: values.len() }
+                        }
+                    });
+                }
                 Err(Failure { message, reached }) => {
                     failures.push(format!("`{}`: {message}", self.name()));
                     // What reached a node may have been taken there: the others must not have it too.

@@ -128,6 +128,8 @@ pub(crate) struct Tables {
     /// Answers of status 500 to give first.
     pub(crate) broken: u32,
     pub(crate) requests: Vec<Value>,
+    /// Values handed out.
+    pub(crate) handed: usize,
     /// What its clock says, in seconds since the Unix epoch.
     pub(crate) now_s: i64,
 }
@@ -189,12 +191,16 @@ async fn answer(State(tables): State<Arc<Mutex<Tables>>>, body: String) -> Respo
                 return (date, axum::Json(json!({"jsonrpc": "2.0", "result": count, "id": 1}))).into_response();
             }
             let limit = params["limit"].as_u64().unwrap_or(u64::MAX) as usize;
-            rows.iter()
-                .take(limit)
+            rows.truncate(limit);
+            let handed = rows.len();
+            let rows = rows
+                .iter()
                 .map(|(_, id, clock, ns, value)| {
                     json!({"itemid": id.to_string(), "clock": clock.to_string(), "ns": ns.to_string(), "value": value})
                 })
-                .collect()
+                .collect();
+            tables.handed += handed;
+            rows
         }
         _ => tables.lists.get(method).cloned().unwrap_or(json!([])),
     };

@@ -71,6 +71,9 @@ pub struct States {
     problems: Vec<ForeignProblem>,
 }
 
+/// A last check that is further in the future, in milliseconds, is not believed.
+const AHEAD_MS: i64 = 60_000;
+
 /// Host, and service or nothing.
 type Name = (Box<[u8]>, Box<[u8]>);
 
@@ -109,11 +112,13 @@ impl States {
             is_new = true;
             first
         });
-        let ran = check.last_check_ms > seen.last_check_ms;
+        // A clock that was ahead for once must not keep out all that comes until then.
+        let ahead = seen.last_check_ms > now_ms.saturating_add(AHEAD_MS) && check.last_check_ms < seen.last_check_ms;
+        let ran = ahead || check.last_check_ms > seen.last_check_ms;
         let marked = is_new || seen.marks != marks;
         seen.round = self.round;
         // An answer that was on its way while an event came is older than what is known.
-        if check.last_check_ms < seen.last_check_ms {
+        if check.last_check_ms < seen.last_check_ms && !ahead {
             return;
         }
         (seen.last_check_ms, seen.marks) = (check.last_check_ms, marks);

@@ -31,8 +31,11 @@ impl Form {
             return Self::Other;
         }
         let range = match op {
-            ">" | ">=" => LimitRange::above(number),
-            "<" | "<=" => LimitRange::below(number),
+            ">" => LimitRange::above(number),
+            "<" => LimitRange::below(number),
+            // The number itself is bad, too.
+            ">=" => LimitRange { low: Some(number), high: None, inside: true },
+            "<=" => LimitRange { low: None, high: Some(number), inside: true },
             "==" => LimitRange { low: Some(number), high: Some(number), inside: true },
             _ => LimitRange { low: Some(number), high: Some(number), inside: false },
         };

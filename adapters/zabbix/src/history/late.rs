@@ -18,16 +18,17 @@ pub(super) fn span_of(clock: i64) -> i64 {
     clock.div_euclid(SPAN_S)
 }
 
-/// How many values of an item were read of the span before this one, and of this one.
+/// How many values of an item were read of the span before this one, of this one, and of the next: the first round in
+/// a new span reads before the spans move on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Seen(pub(super) [u32; 2]);
+pub(super) struct Seen(pub(super) [u32; 3]);
 
 impl Seen {
     /// A value of second `clock` was read while `now` is the span of now.
     pub(super) fn count(&mut self, clock: i64, now: i64) {
-        let ago = now - span_of(clock);
-        if let Ok(ago @ 0..=1) = usize::try_from(ago) {
-            self.0[1 - ago] = self.0[1 - ago].saturating_add(1);
+        let slot = usize::try_from(span_of(clock) - now + 1).ok();
+        if let Some(count) = slot.and_then(|slot| self.0.get_mut(slot)) {
+            *count = count.saturating_add(1);
         }
     }
 
@@ -39,7 +40,12 @@ impl Seen {
 
     /// So many spans have gone by.
     pub(super) fn shift(&mut self, spans: i64) {
-        self.0 = if spans == 1 { [self.0[1], 0] } else { [0, 0] };
+        let [_, this, next] = self.0;
+        self.0 = match spans {
+            1 => [this, next, 0],
+            2 => [next, 0, 0],
+            _ => [0; 3],
+        };
     }
 }
 

@@ -11,7 +11,7 @@ use watchbell_series::{Mode, RawBatch};
 use super::fetch::{self, PAGE};
 use super::late::{Held, SPAN_S};
 use super::positions::{self, Positions};
-use super::round::{Changes, Round, Skipped};
+use super::round::{Changes, Round, Skipped, together};
 use super::{CARRIED, DISCOVERIES, HistoryConfig, ITEMS, LAG, ROUND, SKIPPED, VALUES};
 use crate::api::{Api, ApiError, ErrorKind};
 use crate::feed::{Stopped, submit};
@@ -26,6 +26,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 /// A clock that is off by so many seconds is told of.
 const SKEW_S: i64 = 60;
+/// How often positions are kept at most, but for the end.
+const KEEP: Duration = Duration::from_secs(30);
 
 /// Why a round did not come to its end.
 enum Halt {
@@ -53,6 +55,8 @@ struct Poll {
     /// What was kept from before the start.
     kept: Positions,
     discovered: Option<Instant>,
+    /// When positions were kept last.
+    written: Option<Instant>,
     /// Items of one request now.
     items: usize,
     failures: u32,
@@ -79,6 +83,7 @@ pub(super) async fn run(api: Api, config: HistoryConfig, context: SourceContext)
         round: Round::default(),
         kept,
         discovered: None,
+        written: None,
         failures: 0,
         said: Seldom::default(),
         values: metrics.counter(&VALUES, &[name]),
@@ -88,6 +93,7 @@ pub(super) async fn run(api: Api, config: HistoryConfig, context: SourceContext)
             known: skipped("known"),
             text: skipped("text"),
             same_millisecond: skipped("same_millisecond"),
+            ahead: skipped("refused"),
         },
         late: skipped("late"),
         lag: metrics.gauge(&LAG, &[name]),
@@ -124,17 +130,21 @@ impl Poll {
         for value_type in [3, 0] {
             let (lookback_s, catch_up_s) =
                 (self.config.lookback.millis() / 1_000, self.config.catch_up.millis() / 1_000);
-            let due = self.round.due(value_type, self.now_ms() / 1_000, lookback_s, catch_up_s);
+            let now_s = self.now_ms() / 1_000;
+            let due = self.round.due(value_type, now_s, lookback_s, catch_up_s);
             let mut rest = &due[..];
             while !rest.is_empty() {
-                let (chunk, after) = rest.split_at(self.items.min(rest.len()));
+                let count = together(rest, self.items, self.config.interval.millis() / 1_000, now_s);
+                let (chunk, after) = rest.split_at(count);
                 self.chunk(value_type, chunk).await?;
                 rest = after;
             }
         }
         self.carry().await?;
         self.count_late().await?;
-        self.keep().await;
+        if self.written.is_none_or(|at| at.elapsed() >= KEEP) {
+            self.keep().await;
+        }
         Ok(())
     }
 
@@ -151,6 +161,7 @@ impl Poll {
         let first = self.discovered.is_none();
         let changes = self.round.update(catalog.items, &self.kept, self.context.clock.now_ms(), &mut stale);
         self.kept = Positions::new();
+        self.round.forget(self.now_ms() / 1_000 - self.config.catch_up.millis() / 1_000);
         self.discovered = Some(Instant::now());
         metrics.gauge(&ITEMS, &[source]).set(items as f64);
         metrics.counter(&SKIPPED, &[source, "invalid"]).inc_by(catalog.invalid as f64);
@@ -215,9 +226,10 @@ impl Poll {
 
     /// Repeats values that still hold. An interval behind now, so that a change that is on its way is not overtaken.
     async fn carry(&mut self) -> Result<(), Stopped> {
-        let at_s = (self.now_ms() - self.config.interval.millis()) / 1_000;
+        let behind_s = self.config.interval.millis() / 1_000;
+        let at_s = self.now_ms() / 1_000 - behind_s;
         let mut batch = RawBatch::default();
-        let count = self.round.carry(at_s, &mut batch);
+        let count = self.round.carry(at_s, behind_s, &mut batch);
         self.carried.inc_by(count as f64);
         self.submit(Mode::Live, batch).await
     }
@@ -271,12 +283,13 @@ impl Poll {
         Ok(())
     }
 
-    /// Keeps where all items stand.
+    /// Keeps where all items stand, if that is news.
     async fn keep(&mut self) {
         let Some(folder) = self.context.state.clone() else { return };
-        if self.discovered.is_none() {
+        if self.discovered.is_none() || !self.round.moved() {
             return;
         }
+        self.written = Some(Instant::now());
         let positions = self.round.positions();
         let kept = tokio::task::spawn_blocking(move || positions::write(&folder, &positions)).await;
         if let Ok(Err(error)) = kept

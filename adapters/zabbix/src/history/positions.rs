@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 /// The last value of an item that was judged: its second, its nanosecond and itself.
@@ -41,7 +41,10 @@ pub(super) fn write(folder: &Path, positions: &Positions) -> io::Result<()> {
     let file = file(folder);
     fs::create_dir_all(folder)?;
     let new = file.with_extension("json.new");
-    fs::write(&new, serde_json::to_vec(positions).map_err(io::Error::other)?)?;
+    let mut written = fs::File::create(&new)?;
+    written.write_all(&serde_json::to_vec(positions).map_err(io::Error::other)?)?;
+    // A new name for what is not on disk yet is an empty file after a power cut.
+    written.sync_data()?;
     fs::rename(new, file)
 }
 

@@ -5,7 +5,7 @@
 //! the server's own way: days and weeks since the day of `active_since`.
 
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Span, Timestamp};
 use serde::Deserialize;
 
@@ -54,15 +54,22 @@ impl Period {
                 // Hours of the clock, as the server counts them, also on a day of 23 or 25 hours.
                 let clock = jiff::civil::time(0, 0, 0, 0);
                 let begin = day.to_datetime(clock).checked_add(Span::new().seconds(self.start_time.clamp(0, 86_399)));
-                if let Some(begin) = begin.ok().and_then(|begin| zone.to_zoned(begin).ok()) {
-                    let begin = begin.timestamp().as_second();
+                let Ok(begin) = begin.map(|begin| zone.to_ambiguous_timestamp(begin)) else { continue };
+                // The server skips a time that a change of the clock leaves out.
+                if matches!(begin.offset(), AmbiguousOffset::Gap { .. }) {
+                    continue;
+                }
+                if let Ok(begin) = begin.compatible() {
+                    let begin = begin.as_second();
                     found.push((begin, begin.saturating_add(length)));
                 }
             }
         }
         found.retain_mut(|(begin, end)| {
+            // One that comes again and began before the active time is none at the server.
+            let runs = self.kind == 0 || *begin >= active.0;
             (*begin, *end) = ((*begin).max(active.0), (*end).min(active.1));
-            begin < end
+            runs && begin < end
         });
         found
     }
@@ -159,6 +166,23 @@ mod tests {
         let last = Period { every: 5, ..fourth };
         assert_eq!(around(&last, "2026-11-26T12:00:00Z", "2026-01-01T00:00:00Z"), ["2026-11-26T00:00:00Z"]);
         assert!(around(&Period { every: 3, ..last }, "2026-11-26T12:00:00Z", "2026-01-01T00:00:00Z").is_empty());
+    }
+
+    #[test]
+    fn what_the_server_skips() {
+        let daily = Period { start_time: 7_200, ..period(2) };
+        let found = around(&daily, "2026-11-26T12:00:00Z", "2026-11-26T02:30:00Z");
+        assert_eq!(found, ["2026-11-27T02:00:00Z", "2026-11-28T02:00:00Z"], "the first began before the active time");
+        let zone = TimeZone::get("Europe/Berlin").expect("a zone");
+        let half_past_two = Period { start_time: 9_000, ..period(2) };
+        let found = half_past_two.around(second("2026-03-29T12:00:00Z"), ALWAYS, &zone);
+        let days: Vec<_> =
+            found.iter().map(|(begin, _)| Timestamp::from_second(*begin).expect("a time").to_string()).collect();
+        assert_eq!(
+            days,
+            ["2026-03-27T01:30:00Z", "2026-03-28T01:30:00Z", "2026-03-30T00:30:00Z", "2026-03-31T00:30:00Z"],
+            "there is no half past two on the 29th"
+        );
     }
 
     #[test]

@@ -46,6 +46,15 @@ pub struct Counts {
     pub failed: usize,
 }
 
+/// What a server says of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// It was understood.
+    Counts(Counts),
+    /// It was refused as a whole, for this reason: the same request will be again.
+    Refused(String),
+}
+
 #[derive(Deserialize)]
 struct Reply {
     #[serde(default)]
@@ -64,25 +73,27 @@ struct Redirect {
 /// Reads an answer. `success` says only that the request was understood, so the counts are read from its text.
 ///
 /// # Errors
-/// The server refused the request as a whole, or the answer is none.
-pub fn reply(payload: &[u8]) -> Result<Counts, String> {
+/// The answer is none.
+pub fn reply(payload: &[u8]) -> Result<Said, String> {
     let reply: Reply = serde_json::from_slice(payload).map_err(|error| {
         let shown = String::from_utf8_lossy(&payload[..payload.len().min(100)]);
         format!("the answer `{shown}` is not understood: {error}")
     })?;
     if let Some(redirect) = reply.redirect {
         let to = if redirect.address.is_empty() { "another proxy of its group" } else { &redirect.address };
-        return Err(format!("the proxy sends these hosts to `{to}`: name that one under `servers` too"));
+        return Ok(Said::Refused(format!(
+            "the proxy sends these hosts to `{to}`: name that one under `servers` too"
+        )));
     }
     if reply.response != "success" {
-        return Err(format!("the server refused the request: `{}`", reply.info));
+        return Ok(Said::Refused(format!("the server refused the request: `{}`", reply.info)));
     }
     let count = |name: &str| {
         let mut parts = reply.info.split(';').filter_map(|part| part.split_once(':'));
         parts.find(|(key, _)| key.trim() == name).and_then(|(_, number)| number.trim().parse().ok())
     };
     match (count("processed"), count("failed")) {
-        (Some(processed), Some(failed)) => Ok(Counts { processed, failed }),
+        (Some(processed), Some(failed)) => Ok(Said::Counts(Counts { processed, failed })),
         _ => Err(format!("the answer has no counts of values: `{}`", reply.info)),
     }
 }
@@ -110,19 +121,24 @@ mod tests {
     #[test]
     fn counts_are_read_from_the_text() {
         let info = r#"{"response":"success","info":"processed: 1; failed: 249; total: 250; seconds spent: 0.000055"}"#;
-        assert_eq!(reply(info.as_bytes()), Ok(Counts { processed: 1, failed: 249 }));
+        assert_eq!(reply(info.as_bytes()), Ok(Said::Counts(Counts { processed: 1, failed: 249 })));
         for (text, part) in [
-            (r#"{"response":"failed","info":"cannot parse"}"#, "`cannot parse`"),
             (r#"{"response":"success","info":"done"}"#, "no counts"),
             (r#"{"response":"success"}"#, "no counts"),
-            (
-                r#"{"response":"failed","redirect":{"revision":3,"address":"proxy-2:10051"}}"#,
-                "to `proxy-2:10051`: name that one",
-            ),
             ("<html>", "is not understood"),
         ] {
             let error = reply(text.as_bytes()).expect_err(text);
             assert!(error.contains(part), "{error}");
+        }
+        for (text, part) in [
+            (r#"{"response":"failed","info":"cannot parse"}"#, "`cannot parse`"),
+            (
+                r#"{"response":"failed","redirect":{"revision":3,"address":"proxy-2:10051"}}"#,
+                "to `proxy-2:10051`: name that one",
+            ),
+        ] {
+            let said = reply(text.as_bytes());
+            assert!(matches!(&said, Ok(Said::Refused(why)) if why.contains(part)), "{said:?}");
         }
     }
 }

@@ -112,6 +112,13 @@ async fn failures_say_what_to_do() {
     assert!(trapper.send(&[value("a")], 0).await.expect_err("silent").contains("no answer within 50ms"));
 }
 
+#[tokio::test]
+async fn a_request_refused_as_a_whole_refuses_its_values() {
+    let proxy = Fake::start(vec![answer(r#"{"response":"failed","redirect":{"revision":3,"address":"proxy-2:10051"}}"#)]).await;
+    let counts = trapper(vec![proxy.address.clone()], false).send(&[value("a"), value("b")], 0).await;
+    assert_eq!(counts, Ok(Counts { processed: 0, failed: 2 }));
+}
+
 #[test]
 fn addresses() {
     let ok = |entry: &str| nodes(entry).expect("an address").join(" ");

@@ -9,6 +9,7 @@ use prometheus::{Counter, Gauge, Histogram};
 use watchbell_adapter_api::{Clock, SinkContext, SourceError};
 
 use super::collect::Collector;
+use super::key::DISCOVERY;
 use super::ledger::{Batch, Ledger, News, Noted};
 use super::*;
 
@@ -116,7 +117,14 @@ impl<W: Way> Engine<W> {
         let new = self.collector.collect(&self.plan, context, &self.ledger).await;
         self.pending.extend(new);
         let over = self.pending.len().saturating_sub(self.plan.queue_values);
-        self.pending.drain(..over);
+        // A host without its list gets no items at all, and the list is not made anew for long.
+        let mut left = over;
+        self.pending.retain(|value| {
+            let goes = left > 0 && *value.key != *DISCOVERY;
+            left -= usize::from(goes);
+            !goes
+        });
+        self.pending.drain(..left);
         self.handles.queue_full.inc_by(over as f64);
         if over > 0 && !std::mem::replace(&mut self.full, true) {
             tracing::warn!(sink = %self.name, most = self.plan.queue_values, "too many values wait for Zabbix; the oldest are dropped");

@@ -39,7 +39,6 @@ pub(crate) fn reading(ts_ms: i64, score: f32) -> Reading {
         quiet: false,
         not_ready: None,
         inherited: false,
-        quiet: false,
         peers: None,
         cadence_s: 60.0,
     }

@@ -137,6 +137,26 @@ async fn a_full_queue_drops_the_oldest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_full_queue_keeps_discovery() {
+    let running = Running::new();
+    let (zabbix, task) = start(&running, json!({"values": ["score"], "batch": 3, "queue_values": 3}));
+    zabbix.knows("Web-1", &["anomaly.discovery", "anomaly.score[\"system.cpu.util[,user]\"]"]);
+    zabbix.down(true);
+    for minute in 1..10 {
+        running.pass(60).await;
+        running.scores.set(CPU, reading(minute * 60_000, 0.5));
+    }
+    running.pass(20).await;
+    zabbix.down(false);
+    running.pass(20).await;
+    let took = zabbix.took();
+    assert!(took.len() == 3 && took[0].starts_with("Web-1 anomaly.discovery "), "{took:?}");
+    assert!(took[1].ends_with("@480") && took[2].ends_with("@540"), "{took:?}");
+    running.stop.send_replace(true);
+    task.await.expect("ends");
+}
+
+#[tokio::test(start_paused = true)]
 async fn series_of_other_tools_go_to_the_host_of_that_name() {
     let running = Running::new();
     let config = json!({
