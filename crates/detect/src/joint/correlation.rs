@@ -50,7 +50,7 @@ fn pair(rows: &[f32], d: usize, a: usize, b: usize) -> Option<(f32, Pair)> {
     let moments = both().map(|(p, q)| ((p - x) * (p - x), (p - x) * (q - y), (q - y) * (q - y)));
     let (xx, xy, yy) = moments.fold((0.0, 0.0, 0.0), |sum, it| (sum.0 + it.0 / n, sum.1 + it.1 / n, sum.2 + it.2 / n));
     let correlation = xy / (xx * yy).sqrt();
-    if !(correlation.abs() >= LEAST) {
+    if correlation.is_nan() || correlation.abs() < LEAST {
         return None;
     }
     let rest = yy.sqrt() * (1.0 - correlation * correlation).max(0.0).sqrt().max(FLOOR);

@@ -88,7 +88,10 @@ fn grow(nodes: &mut [Node], rows: &[f32], d: usize, mine: &mut [u16], at: usize,
             continue;
         }
         // Rows of which the channel is not known go with its middle, which is 0.
-        let is_low = |row: u16| !(value(row, c) >= cut) && (!value(row, c).is_nan() || cut > 0.0);
+        let is_low = |row: u16| {
+            let value = value(row, c);
+            if value.is_nan() { cut > 0.0 } else { value < cut }
+        };
         let mut low = 0;
         for i in 0..mine.len() {
             if is_low(mine[i]) {

@@ -32,7 +32,7 @@ fn hosts(names: &[HostName], guesses: &Guesses) -> Vec<(String, String)> {
     names.iter().map(|name| (name.name.to_string(), table.host(&name.name).to_owned())).collect()
 }
 
-fn pairs<'a>(all: &'a [(String, String)]) -> Vec<(&'a str, &'a str)> {
+fn pairs(all: &[(String, String)]) -> Vec<(&str, &str)> {
     all.iter().map(|(name, host)| (name.as_str(), host.as_str())).collect()
 }
 
@@ -50,7 +50,7 @@ fn one_host_in_three_tools() {
 #[test]
 fn a_domain_is_left_off_where_another_source_does() {
     let full = name(PROMETHEUS, "instance", "web1.example.org");
-    assert_eq!(pairs(&hosts(&[full.clone()], &guesses())), [("web1.example.org", "web1.example.org")]);
+    assert_eq!(pairs(&hosts(std::slice::from_ref(&full), &guesses())), [("web1.example.org", "web1.example.org")]);
     let names = [full, name(ZABBIX, "host", "web1"), name(NAGIOS, "host", "web1.example")];
     let table = resolve(&names, &guesses());
     assert_eq!(pairs(&hosts(&names, &guesses())).iter().map(|p| p.1).collect::<Vec<_>>(), ["web1"; 3]);
@@ -147,7 +147,7 @@ fn a_row_about_one_domain_says_nothing_of_the_others() {
 #[test]
 fn a_host_is_renamed_only_as_a_whole() {
     let full = name(PROMETHEUS, "instance", "web1.example.org");
-    let before = resolve(&[full.clone()], &guesses());
+    let before = resolve(std::slice::from_ref(&full), &guesses());
     let bare = name(ZABBIX, "host", "web1");
     let after = resolve(&[full.clone(), bare.clone()], &guesses());
     assert_eq!(after.renamed(&before), [("web1.example.org".to_owned(), "web1".to_owned())]);
