@@ -242,12 +242,14 @@ mod tests {
 
     #[tokio::test]
     async fn only_what_is_near_and_hosts_of_nested_groups() {
-        let period = |begin_s: i64| json!({"timeperiod_type": "0", "start_date": begin_s.to_string(), "period": "3600"});
+        let period =
+            |begin_s: i64| json!({"timeperiod_type": "0", "start_date": begin_s.to_string(), "period": "3600"});
         let periods = [period(NOW_S - 3_600), period(NOW_S - 3_599), period(NOW_S + 43_200), period(NOW_S + 43_201)];
         let maintenance = json!({"maintenanceid": "3", "name": "disks", "active_since": "0", "active_till": "2147464800",
             "hosts": [], "groups": [{"groupid": "5"}], "timeperiods": periods});
         let group = |id: &str, name: &str| json!({"groupid": id, "name": name});
-        let groups = json!([group("5", "Linux"), group("6", "Linux/web"), group("7", "Linux2"), group("8", "Linux/web/a")]);
+        let groups =
+            json!([group("5", "Linux"), group("6", "Linux/web"), group("7", "Linux2"), group("8", "Linux/web/a")]);
         let lists = [
             ("host.get", json!([host(1, "web-1")])),
             ("hostgroup.get", groups),
@@ -260,7 +262,8 @@ mod tests {
         running.stop().await;
         let begins: Vec<i64> = windows.iter().map(|window| window.starts_ms / 1_000 - NOW_S).collect();
         assert_eq!(begins, [-3_599, 43_200]);
-        let asked: Vec<_> = frontend.tables().requests.iter().map(|request| request["params"]["groupids"].clone()).collect();
+        let asked: Vec<_> =
+            frontend.tables().requests.iter().map(|request| request["params"]["groupids"].clone()).collect();
         assert!(asked.contains(&json!([5, 6, 8])), "{asked:?}");
     }
 

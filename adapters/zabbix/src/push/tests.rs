@@ -75,7 +75,8 @@ async fn what_fails_as_a_whole_is_an_error() {
 
 #[tokio::test]
 async fn a_call_that_is_refused_refuses_its_values() {
-    let error = json!({"error": {"code": -32602, "message": "Invalid params.", "data": "Invalid parameter \"/1/value\"."}});
+    let error =
+        json!({"error": {"code": -32602, "message": "Invalid params.", "data": "Invalid parameter \"/1/value\"."}});
     let (mut push, _) = start("7.0.3", error).await;
     assert_eq!(push.send(&values(), 0).await, Ok(Answer::Refused(2)));
     let Ok(Answer::Each(reasons)) = push.send(&values()[..1], 0).await else { panic!("no reason") };

@@ -81,9 +81,7 @@ pub fn reply(payload: &[u8]) -> Result<Said, String> {
     })?;
     if let Some(redirect) = reply.redirect {
         let to = if redirect.address.is_empty() { "another proxy of its group" } else { &redirect.address };
-        return Ok(Said::Refused(format!(
-            "the proxy sends these hosts to `{to}`: name that one under `servers` too"
-        )));
+        return Ok(Said::Refused(format!("the proxy sends these hosts to `{to}`: name that one under `servers` too")));
     }
     if reply.response != "success" {
         return Ok(Said::Refused(format!("the server refused the request: `{}`", reply.info)));

@@ -114,7 +114,8 @@ async fn failures_say_what_to_do() {
 
 #[tokio::test]
 async fn a_request_refused_as_a_whole_refuses_its_values() {
-    let proxy = Fake::start(vec![answer(r#"{"response":"failed","redirect":{"revision":3,"address":"proxy-2:10051"}}"#)]).await;
+    let proxy =
+        Fake::start(vec![answer(r#"{"response":"failed","redirect":{"revision":3,"address":"proxy-2:10051"}}"#)]).await;
     let counts = trapper(vec![proxy.address.clone()], false).send(&[value("a"), value("b")], 0).await;
     assert_eq!(counts, Ok(Counts { processed: 0, failed: 2 }));
 }
