@@ -150,7 +150,7 @@ mod tests {
             ("node_load1 > 4", r#"{__name__="node_load1"} None Some(4.0) false"#),
             ("up == 0", r#"{__name__="up"} Some(0.0) Some(0.0) true"#),
             ("4 < (node_load1{job=\"a\"})", r#"{__name__="node_load1",job="a"} None Some(4.0) false"#),
-            ("(x{a=\"b > c\"} <= 1e-3)", r#"{__name__="x",a="b > c"} Some(0.001) None false"#),
+            ("(x{a=\"b > c\"} <= 1e-3)", r#"{__name__="x",a="b > c"} None Some(0.001) true"#),
             ("x != 1", r#"{__name__="x"} Some(1.0) Some(1.0) false"#),
             ("rate(x_total{a!=\"b\"}[5m]) > 10", r#"{__name__="x_total",a!="b"} None Some(10.0) false"#),
             ("x_total > 10", "Counter"),

@@ -137,3 +137,13 @@ fn downtimes_become_windows() {
     windows.tell(&told);
     assert_eq!(read().len(), 1);
 }
+
+#[test]
+fn a_check_from_the_future_does_not_silence_a_service() {
+    let mut states = States::new(BTreeMap::new(), true);
+    note(&mut states, &check(0, true, 9_000));
+    assert_eq!(note(&mut states, &check(0, true, 8_950)), 0, "an answer that was on its way");
+    assert_eq!(note(&mut states, &check(2, true, 100)), 5, "the clock was ahead");
+    assert_eq!(states.problems().len(), 1);
+    assert_eq!(note(&mut states, &check(2, true, 110)), 5);
+}
