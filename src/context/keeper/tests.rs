@@ -1,0 +1,108 @@
+//! What the keeper goes by.
+
+use super::*;
+
+struct At(i64);
+
+impl Clock for At {
+    fn now_ms(&self) -> i64 {
+        self.0
+    }
+}
+
+const DAY: i64 = 86_400_000;
+
+async fn keeper(journal: &Arc<Journal>, known: &Known, now_ms: i64, sources: &[String]) -> Keeper {
+    let mapping = Arc::new(Mapping::load::<&str, &str>(&[], &[]).expect("valid"));
+    let naming: Naming = Arc::new(move || (Arc::clone(&mapping), Arc::default()));
+    let (journal, known, clock) = (Arc::clone(journal), known.clone(), Arc::new(At(now_ms)));
+    let (board, alerts, metrics) = (Board::default(), AlertRules::builtin(), Metrics::default());
+    let kept = Duration::from_secs(86_400 * 30);
+    Keeper::restore(board, journal, known, naming, alerts, clock, metrics, kept, sources).await.expect("restored")
+}
+
+fn problem(id: &str, starts_ms: i64) -> ForeignProblem {
+    ForeignProblem {
+        id: id.to_owned(),
+        subject: Subject::All,
+        starts_ms,
+        ends_ms: None,
+        name: String::new(),
+        severity: 4,
+        acknowledged: false,
+    }
+}
+
+fn window(id: &str, starts_ms: i64, ends_ms: Option<i64>) -> QuietWindow {
+    QuietWindow { id: id.to_owned(), subject: Subject::All, starts_ms, ends_ms, reason: String::new() }
+}
+
+#[tokio::test]
+async fn what_is_told_is_in_force_even_where_it_can_not_be_kept() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let journal = Arc::new(Journal::open(temp.path()).await.expect("open"));
+    let known = Known::default();
+    let mut keeper = keeper(&journal, &known, DAY, &["zabbix".to_owned()]).await;
+    journal.close().await;
+    let sink = keeper.board.sink("zabbix");
+    sink.windows(vec![window("1", 0, None)]);
+    sink.problems(vec![problem("7", DAY)]);
+    keeper.take().await;
+    keeper.forget().await;
+    assert!(known.quiet.load().rests(DAY, "web-1"));
+    assert_eq!(known.problems.load().iter().map(|it| it.told.id.as_str()).collect::<Vec<_>>(), ["7"]);
+    sink.windows(Vec::new());
+    keeper.take().await;
+    assert!(!known.quiet.load().rests(DAY + 1, "web-1"));
+}
+
+#[tokio::test]
+async fn problems_of_a_source_that_is_gone_are_over() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let journal = Arc::new(Journal::open(temp.path()).await.expect("open"));
+    let known = Known::default();
+    let ends = |known: &Known| known.problems.load().iter().map(|it| it.told.ends_ms).collect::<Vec<_>>();
+    let mut first = keeper(&journal, &known, DAY, &["zabbix".to_owned(), "nagios".to_owned()]).await;
+    first.board.sink("zabbix").problems(vec![problem("1", 5)]);
+    first.board.sink("nagios").problems(vec![problem("1", 4)]);
+    first.take().await;
+    assert_eq!(ends(&known), [None, None]);
+    first.board.forget("zabbix");
+    first.take().await;
+    assert_eq!(ends(&known), [Some(DAY), None]);
+    keeper(&journal, &known, DAY + 1, &[]).await;
+    assert_eq!(ends(&known), [Some(DAY), Some(DAY + 1)], "gone while the service was down");
+}
+
+#[tokio::test]
+async fn windows_of_sources_and_those_that_are_over_leave_room_for_people() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let journal = Arc::new(Journal::open(temp.path()).await.expect("open"));
+    let mut keeper = keeper(&journal, &Known::default(), DAY, &[]).await;
+    for i in 0..MAX_WINDOWS {
+        keeper.windows.insert(("zabbix".to_owned(), i.to_string()), window("", 0, None));
+        keeper.windows.insert((PEOPLE.to_owned(), i.to_string()), window("", 0, Some(9)));
+    }
+    assert!(keeper.add(window("", 0, None)).await.is_ok());
+    for window in keeper.windows.values_mut() {
+        window.ends_ms = None;
+    }
+    assert!(matches!(keeper.add(window("", 0, None)).await, Err(Refused::Full)));
+}
+
+#[test]
+fn windows_that_are_over_are_left_out_first_then_those_that_begin_last() {
+    let window = |starts_ms: i64, ends_ms: Option<i64>| window("", starts_ms, ends_ms);
+    let mut all = [
+        window(0, Some(10)),
+        window(0, Some(90)),
+        window(900, None),
+        window(0, Some(200)),
+        window(200, Some(300)),
+        window(0, None),
+    ];
+    all.sort_by_key(|window| urgency(window, 100));
+    let order: Vec<_> = all.iter().map(|window| (window.starts_ms, window.ends_ms)).collect();
+    let wanted = [(0, None), (0, Some(200)), (200, Some(300)), (900, None), (0, Some(90)), (0, Some(10))];
+    assert_eq!(order, wanted);
+}
