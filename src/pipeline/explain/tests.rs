@@ -128,7 +128,7 @@ fn what_waits_and_what_no_rule_takes_up() {
 
 #[test]
 fn the_answer_keeps_its_shape() {
-    let mut bench = Bench::new("node_procs_blocked", &[]);
+    let mut bench = Bench::new("node_cooling_device_cur_state", &[]);
     bench.quiet(300);
     let answer =
         Answer { at_ms: BEGIN_MS, basis: Basis::Recomputed { samples: 7 }, matched: 12, series: vec![bench.told(0)] };
