@@ -4,6 +4,7 @@
 //! does not fit any cache, so its time holds the memory traffic too. `sweep` looks for overdue series.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use watchbell_detect::{CivilTime, Judge, JudgeConfig};
@@ -41,6 +42,21 @@ fn warm(series: u32) -> (Judge, Vec<Sample>, i64) {
     (judge, samples, rounds)
 }
 
+/// Time that judging takes in so many rounds; making their values is not counted.
+fn spent(rounds: u64, judge: &mut Judge, samples: &mut [Sample], round: &mut i64) -> Duration {
+    let (mut spent, mut verdicts) = (Duration::ZERO, Vec::new());
+    for _ in 0..rounds {
+        *round += 1;
+        fill(*round, samples);
+        #[expect(clippy::disallowed_methods, reason = "a benchmark measures time itself")]
+        let start = std::time::Instant::now();
+        judge.judge(black_box(samples), &mut verdicts);
+        spent += start.elapsed();
+        verdicts.clear();
+    }
+    spent
+}
+
 fn judge(c: &mut Criterion) {
     let mut group = c.benchmark_group("judge");
     group.sample_size(10);
@@ -49,38 +65,14 @@ fn judge(c: &mut Criterion) {
         let mut verdicts = Vec::new();
         group.throughput(Throughput::Elements(u64::from(series)));
         group.bench_function(BenchmarkId::new("round", series), |b| {
-            b.iter_custom(|iterations| {
-                let mut spent = std::time::Duration::ZERO;
-                for _ in 0..iterations {
-                    round += 1;
-                    fill(round, &mut samples);
-                    #[expect(clippy::disallowed_methods, reason = "a benchmark measures time itself")]
-                    let start = std::time::Instant::now();
-                    judge.judge(black_box(&samples), &mut verdicts);
-                    spent += start.elapsed();
-                    verdicts.clear();
-                }
-                spent
-            });
+            b.iter_custom(|rounds| spent(rounds, &mut judge, &mut samples, &mut round));
         });
         // A window that is to come, and one that goes on, over all series.
         for (name, first) in [("round_planned", i64::MAX - 1), ("round_quiet", 0)] {
             let spans: std::sync::Arc<[watchbell_detect::QuietSpan]> = [(first, i64::MAX)].into();
             (0..series).for_each(|slot| judge.set_quiet(slot, &spans));
             group.bench_function(BenchmarkId::new(name, series), |b| {
-                b.iter_custom(|iterations| {
-                    let mut spent = std::time::Duration::ZERO;
-                    for _ in 0..iterations {
-                        round += 1;
-                        fill(round, &mut samples);
-                        #[expect(clippy::disallowed_methods, reason = "a benchmark measures time itself")]
-                        let start = std::time::Instant::now();
-                        judge.judge(black_box(&samples), &mut verdicts);
-                        spent += start.elapsed();
-                        verdicts.clear();
-                    }
-                    spent
-                });
+                b.iter_custom(|rounds| spent(rounds, &mut judge, &mut samples, &mut round));
             });
             (0..series).for_each(|slot| judge.set_quiet(slot, &[].into()));
         }
