@@ -15,6 +15,9 @@ const GAIN: f64 = 0.05;
 /// For how long the greatest lag seen holds.
 const WINDOW_MS: i64 = 60_000;
 
+/// A source may lag this far behind and its machines are still judged as if it did not.
+const TICK_LAG_MS: i64 = 300_000;
+
 /// For how long a source that is away speaks for its series; after that the others do.
 const AWAY_MS: i64 = 3_600_000;
 
@@ -48,6 +51,14 @@ impl Sources {
             Some(known) => known.series_time(now_ms),
             None => self.0.values().filter_map(|arrivals| arrivals.series_time(now_ms)).min(),
         }
+    }
+
+    /// The time up to which samples of `source` can be asked for at a tick at `now_ms`: samples that always come a
+    /// while later are not missing. One that lags by more than minutes catches up, which is no picture of now.
+    #[must_use]
+    pub fn tick_time(&self, source: u32, now_ms: i64) -> i64 {
+        let time_ms = self.series_time(source, now_ms).filter(|time_ms| now_ms.saturating_sub(*time_ms) <= TICK_LAG_MS);
+        time_ms.unwrap_or(now_ms)
     }
 }
 
@@ -120,6 +131,18 @@ mod tests {
         let hours = T + 300 * 15_000;
         assert_eq!(sources.series_time(2, hours), Some(hours));
         assert!(sources.note(2, hours, hours) && !sources.is_alone());
+    }
+
+    #[test]
+    fn a_tick_waits_for_what_lags_minutes_but_not_for_what_catches_up() {
+        let mut sources = Sources::default();
+        for i in 0..20 {
+            sources.note(1, T + i * 15_000, T + i * 15_000 - 200_000);
+            sources.note(2, T + i * 15_000, T + i * 15_000 - 3_600_000);
+        }
+        let now = T + 300_000;
+        assert_eq!((sources.tick_time(1, now), sources.tick_time(2, now)), (now - 200_000, now));
+        assert_eq!(sources.tick_time(1, now + 1_000_000), now + 1_000_000, "away");
     }
 
     #[test]

@@ -195,8 +195,9 @@ impl Shard {
     pub fn gather(&mut self, from: u32, now_ms: i64, tick_ms: i64) -> (Vec<SlotTick>, Option<u32>) {
         let mut slots: Vec<u32> = self.normalizer.slots(from, GATHER_SLOTS + 1).collect();
         let next = (slots.len() > GATHER_SLOTS).then(|| slots.pop()).flatten();
-        let rows = slots.into_iter().filter_map(|slot| self.judge.gather(slot, now_ms, tick_ms)).collect();
-        (rows, next)
+        let gather =
+            |slot| self.judge.gather(slot, self.arrivals.tick_time(self.normalizer.source_of(slot), now_ms), tick_ms);
+        (slots.into_iter().filter_map(gather).collect(), next)
     }
 
     /// Short names of series among those of their host, in the order asked for.
