@@ -61,6 +61,12 @@ bench: ## benchmarks of every step of the path
 	@.ci/setup build
 	cargo bench --workspace --benches
 
+# More words for the benchmark: make performance ARGS='--series 200000'
+.PHONY: performance
+performance: ## the table "end to end" of docs/performance.md: a million series, restarts; beside VictoriaMetrics where it is installed
+	@.ci/setup build
+	cargo bench -p watchbell --bench service -- $(ARGS) $$(command -v victoria-metrics | sed 's/^/--beside /')
+
 # Folder of labelled sets, as docs/bench.md describes them: make accuracy DATA=~/sets
 DATA ?=
 .PHONY: accuracy

@@ -5,7 +5,7 @@
 //! series learn. Preparing a request and emptying the log are not timed. What is left out is HTTP and the way
 //! from thread to thread.
 
-#[path = "path/load.rs"]
+#[path = "load.rs"]
 mod load;
 
 use std::hint::black_box;
@@ -68,7 +68,7 @@ fn empty_log(shard: &mut Shard) {
 }
 
 fn warm_shard(load: &mut Load, log: &Path) -> Shard {
-    let (mut shard, which) = (shard(0, 1, Some(log)), load.which());
+    let (mut shard, which) = (shard(0, 1, Some(log)), every());
     for _ in 0..load::WARM_ROUNDS {
         load.advance();
         for batch in &load.batches {
@@ -77,6 +77,11 @@ fn warm_shard(load: &mut Load, log: &Path) -> Shard {
         empty_log(&mut shard);
     }
     shard
+}
+
+/// All series of a request.
+fn every() -> Vec<u32> {
+    (0..load::REQUEST as u32).collect()
 }
 
 /// A step under test: `prepare` makes of a batch, untimed, what `step` takes.
@@ -110,7 +115,7 @@ fn group<'c>(c: &'c mut Criterion, name: &str, elements: usize) -> BenchmarkGrou
 
 fn steps(c: &mut Criterion) {
     let (mut load, limits) = (Load::new(SERIES), proto::Limits::default());
-    let which = load.which();
+    let which = every();
     let mut group = group(c, "step", SERIES);
     let unpack = |body: &[u8]| decompress(Encoding::Snappy, body, MAX_BODY).expect("snappy");
     step(&mut group, "snappy", &mut load, load::body, |_, body| drop(black_box(unpack(&body))));
@@ -182,7 +187,7 @@ fn ingest(c: &mut Criterion) {
     for series in [SERIES, MANY] {
         let dir = tempfile::tempdir().expect("temporary folder");
         let mut load = Load::new(series);
-        let (mut shard, which) = (warm_shard(&mut load, dir.path()), load.which());
+        let (mut shard, which) = (warm_shard(&mut load, dir.path()), every());
         let mut group = group(c, "shard", series);
         group.bench_function(format!("ingest/{series}"), |b| {
             b.iter_custom(|rounds| {
@@ -256,7 +261,7 @@ fn saving(c: &mut Criterion, warm: &Shard) {
 
 fn new_series(c: &mut Criterion) {
     let (load, dir) = (Load::new(SERIES), tempfile::tempdir().expect("temporary folder"));
-    let which = load.which();
+    let which = every();
     let mut group = group(c, "shard", SERIES);
     group.bench_function("new series", |b| {
         b.iter_custom(|rounds| {

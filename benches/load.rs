@@ -9,15 +9,19 @@ use watchbell_series::{Labels, MetricKind, RawBatch, RawSample};
 pub(crate) const WARM_ROUNDS: usize = 70;
 
 /// Series of a request, as Prometheus sends them.
-const REQUEST: usize = 2_000;
+pub(crate) const REQUEST: usize = 2_000;
 const HOST: usize = 1_000;
-const CADENCE_MS: i64 = 15_000;
+/// Time from round to round.
+pub(crate) const CADENCE_MS: i64 = 15_000;
 const START_MS: i64 = 1_700_000_000_000;
 
 /// All requests of a round, each series with one sample.
 pub(crate) struct Load {
     pub(crate) batches: Vec<RawBatch>,
-    round: i64,
+    /// Time of round 0.
+    pub(crate) start_ms: i64,
+    /// The round that `batches` hold.
+    pub(crate) round: i64,
 }
 
 impl Load {
@@ -31,7 +35,7 @@ impl Load {
             }
             batch
         });
-        Self { batches: requests.collect(), round: 0 }
+        Self { batches: requests.collect(), start_ms: START_MS, round: 0 }
     }
 
     /// Goes on to the next round.
@@ -54,12 +58,7 @@ impl Load {
 
     /// Time of the round.
     pub(crate) fn now_ms(&self) -> i64 {
-        START_MS + self.round * CADENCE_MS
-    }
-
-    /// All series of a request.
-    pub(crate) fn which(&self) -> Vec<u32> {
-        (0..REQUEST as u32).collect()
+        self.start_ms + self.round * CADENCE_MS
     }
 }
 
