@@ -111,6 +111,8 @@ pub struct PeerVerdict {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PeerGroup {
     members: Vec<Member>,
+    /// The rules that members go by: one for most groups, all of one metric.
+    rules: Vec<PeerRules>,
     free: Vec<u32>,
     /// Members that wait for their series since a restart, by id: in an order that is the same on every run.
     waiting: BTreeMap<u64, u32>,
@@ -127,6 +129,7 @@ impl Default for PeerGroup {
     fn default() -> Self {
         Self {
             members: Vec::new(),
+            rules: Vec::new(),
             free: Vec::new(),
             waiting: BTreeMap::new(),
             values: Vec::new(),
@@ -142,6 +145,7 @@ impl PeerGroup {
     /// Takes the series `id` in, once, or finds the place it had before a restart. Places are dense and stay
     /// until [`PeerGroup::leave`].
     pub fn join(&mut self, id: u64, rules: PeerRules) -> u32 {
+        let rules = self.intern(rules);
         if let Some(at) = self.waiting.remove(&id) {
             let member = &mut self.members[at as usize];
             (member.claimed, member.rules) = (true, rules);
@@ -160,10 +164,20 @@ impl PeerGroup {
         }
     }
 
+    /// The place of these rules among those of the group. Beyond what a place can say all go by the last.
+    fn intern(&mut self, rules: PeerRules) -> u16 {
+        let at = self.rules.iter().position(|known| *known == rules).unwrap_or_else(|| {
+            self.rules.push(rules);
+            self.rules.truncate(usize::from(u16::MAX) + 1);
+            self.rules.len() - 1
+        });
+        at as u16
+    }
+
     /// Forgets the member at `at`.
     pub fn leave(&mut self, at: u32) {
         if let Some(member) = self.members.get_mut(at as usize) {
-            *member = Member { claimed: false, ..Member::new(0, PeerRules::default()) };
+            *member = Member { claimed: false, ..Member::new(0, 0) };
             self.values[at as usize] = f64::NAN;
             self.free.push(at);
         }
@@ -178,6 +192,7 @@ impl PeerGroup {
 
     /// Goes by other rules for the member at `at` from now on.
     pub fn set_rules(&mut self, at: u32, rules: PeerRules) {
+        let rules = self.intern(rules);
         if let Some(member) = self.members.get_mut(at as usize) {
             member.rules = rules;
         }
@@ -260,7 +275,8 @@ impl PeerGroup {
         let ratio = error.abs() / usual;
         let mut score = (self.tail.decades(ratio) / EDGE_DECADES).min(MAX_SCORE);
         let expected = middle + f64::from(member.offset) * unit;
-        if !counts(&member.rules, value, expected) {
+        let rules = self.rules.get(usize::from(member.rules)).copied().unwrap_or_default();
+        if !counts(&rules, value, expected) {
             score = score.min(CAP);
         }
         Some(Look { value, error, usual, ratio, score, expected, unit })
@@ -269,13 +285,13 @@ impl PeerGroup {
     fn judge(&mut self, at: usize, look: &Look, cap: f32, out: &mut Vec<PeerVerdict>) {
         let reach = f64::from(self.tail.ratio_at(EDGE_DECADES) * look.usual) * look.unit;
         let member = &mut self.members[at];
+        let lasting = member.last.iter().copied().fold(look.score, f32::min);
         member.last.rotate_right(1);
         member.last[0] = look.score;
         if member.ticks < WARM_TICKS || !member.claimed {
             member.score = f32::NAN;
             return;
         }
-        let lasting = member.last.iter().copied().fold(MAX_SCORE, f32::min);
         member.score = lasting.min(cap);
         let before = member.alarm;
         if member.score >= 1.0 {
@@ -334,7 +350,7 @@ impl PeerGroup {
     /// A tick at which a member can not be judged: its alarm ends.
     fn pass(&mut self, at: usize, out: &mut Vec<PeerVerdict>) {
         let member = &mut self.members[at];
-        (member.score, member.last) = (f32::NAN, [0.0; PERSIST]);
+        (member.score, member.last) = (f32::NAN, [0.0; PERSIST - 1]);
         if std::mem::take(&mut member.alarm) {
             let (nan, member) = (f64::NAN, at as u32);
             out.push(PeerVerdict {

@@ -1,10 +1,10 @@
 //! A group as bytes: little-endian, field by field, exact to the bit.
 
+use super::PeerGroup;
 use super::member::Member;
-use super::{PERSIST, PeerGroup, PeerRules};
 
 /// Version of the layout below.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 /// No group has more members; a greater number in the bytes is damage.
 const MAX_MEMBERS: u32 = 10_000_000;
 
@@ -63,11 +63,11 @@ impl PeerGroup {
             return Err(PeerStateError::Damaged);
         }
         for _ in 0..count {
-            let mut member = Member::new(u64::from_le_bytes(r.take()?), PeerRules::default());
+            let mut member = Member::new(u64::from_le_bytes(r.take()?), 0);
             (member.offset, member.deviation) = (r.finite()?, r.finite()?);
             member.score = f32::from_le_bytes(r.take()?);
-            for at in 0..PERSIST {
-                member.last[at] = r.finite()?;
+            for score in &mut member.last {
+                *score = r.finite()?;
             }
             member.ticks = u16::from_le_bytes(r.take()?);
             member.regime = u16::from_le_bytes(r.take()?);

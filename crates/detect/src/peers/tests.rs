@@ -96,8 +96,8 @@ fn one_tick_is_nothing() {
 fn the_good_direction_and_small_deviations_do_not_ring() {
     let mut bench = Bench::new(12);
     bench.quiet(600);
-    bench.group.members[2].rules.direction = Direction::Down;
-    bench.group.members[4].rules.min_relative = 2.0;
+    bench.group.set_rules(2, PeerRules { direction: Direction::Down, ..PeerRules::default() });
+    bench.group.set_rules(4, PeerRules { min_relative: 2.0, ..PeerRules::default() });
     for _ in 0..10 {
         assert!(bench.tick(|i, x| if i == 2 || i == 4 { x * 2.0 } else { x }).is_empty());
     }
