@@ -130,6 +130,24 @@ impl Config {
     }
 }
 
+/// What is wrong with the shape of a file of rules: syntax, unknown keys and words, wrong types. Values are checked by
+/// whoever reads it.
+pub(crate) fn shape(file: &str, text: &str, schema: &schemars::Schema) -> Vec<Located> {
+    let schema = schema.as_value();
+    let mut report = Report::new(file);
+    let root = match yaml::parse(text, &mut report.marked) {
+        Ok(root) => root,
+        Err(stop) => {
+            report.marked.push(stop);
+            return report.finish(None);
+        }
+    };
+    if let Some(root) = &root {
+        schema::Reader { root: schema, base: Path::new(""), problems: &mut report.problems }.read(root, schema, "");
+    }
+    report.finish(root.as_ref())
+}
+
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
