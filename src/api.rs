@@ -1,6 +1,7 @@
 //! The service's own HTTP interface: health, own metrics, reload, hosts. Routes of sources and sinks are
 //! merged beside these, see [`routes`].
 
+mod absent;
 pub mod auth;
 pub mod context;
 mod explain;
@@ -78,7 +79,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: "GET",
         path: "/api/v1/alerts",
-        summary: "Alerts of the journal, newest first, with their ids; `state=fired`, `suppressed` or `all`, `before` (a time), `limit` (100).",
+        summary: "Alerts of the journal, newest first, with their ids; `state=firing`, `fired`, `suppressed` or `all`, `before` (a time), `limit` (100).",
     },
     Route {
         method: "POST",
