@@ -15,6 +15,7 @@ pub(crate) mod nearest;
 pub mod raw;
 pub(crate) mod schema;
 pub mod settings;
+mod shape;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub use self::located::Located;
 use self::located::Report;
 pub use self::raw::Config;
 pub use self::settings::Settings;
+pub(crate) use self::shape::Shape;
 use self::yaml::{Content, Node};
 use crate::registry::Registry;
 
@@ -128,24 +130,6 @@ impl Config {
     pub fn built_in(overrides: &Overrides) -> Result<Checked, Vec<Located>> {
         parse("built-in config", Path::new(""), built_in::TEXT, overrides, Registry::default(), &environment)
     }
-}
-
-/// What is wrong with the shape of a file of rules: syntax, unknown keys and words, wrong types. Values are checked by
-/// whoever reads it.
-pub(crate) fn shape(file: &str, text: &str, schema: &schemars::Schema) -> Vec<Located> {
-    let schema = schema.as_value();
-    let mut report = Report::new(file);
-    let root = match yaml::parse(text, &mut report.marked) {
-        Ok(root) => root,
-        Err(stop) => {
-            report.marked.push(stop);
-            return report.finish(None);
-        }
-    };
-    if let Some(root) = &root {
-        schema::Reader { root: schema, base: Path::new(""), problems: &mut report.problems }.read(root, schema, "");
-    }
-    report.finish(root.as_ref())
 }
 
 fn environment(name: &str) -> Option<String> {

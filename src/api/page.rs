@@ -10,14 +10,15 @@ use axum::extract::State;
 use axum::response::Html;
 use serde_json::Value;
 use watchbell_adapter_api::sink::{Cursor, ScoreQuery};
-use watchbell_series::{Labels, Reading, Subject};
+use watchbell_series::{Labels, Reading, Subject, Unit};
 
-use self::html::{Row, Section, escape, moment, number};
+use self::html::{Row, Section, escape, moment};
 use super::context::shown_subject;
 use super::{Api, hosts};
 use crate::alerting::Reason;
 use crate::context::problems::Problem;
 use crate::store::journal::{Kept, KeptWindow, Which};
+use crate::words;
 
 /// Hosts, series and rows of each other table at most.
 const HOSTS: usize = 200;
@@ -71,7 +72,7 @@ async fn alerts(api: &Api, which: Which, now_ms: i64) -> Section {
                 _ => 1,
             };
             kept.sort_by_key(rank);
-            let head = ["alert", "since", "#score", "why"];
+            let head = ["~alert", "since", "#score", "~why"];
             section.table(&head, kept.iter().map(|kept| alert(kept, firing, now_ms)), ROWS)
         }
         Err(error) => section.broken(&error.to_string()),
@@ -138,7 +139,7 @@ fn problems(api: &Api, now_ms: i64) -> Section {
     };
     let empty = "No other tool tells of a problem.";
     Section::new("problems", "Problems of other tools", empty, "api/v1/problems".to_owned()).table(
-        &["problem", "severity", "about", "since", "source"],
+        &["~problem", "severity", "~about", "since", "source"],
         open.into_iter().map(row),
         ROWS,
     )
@@ -164,7 +165,7 @@ async fn windows(api: &Api, now_ms: i64) -> Section {
         let title = format!("<b>{}</b><small>{state}</small>", escape(reason));
         Row::quiet([title, about(&window.subject), moment(window.starts_ms, now_ms), until, escape(source)])
     };
-    section.table(&["window", "about", "from", "until", "source"], all.iter().map(row), ROWS)
+    section.table(&["window", "~about", "from", "until", "source"], all.iter().map(row), ROWS)
 }
 
 async fn of_hosts(api: &Api) -> Section {
@@ -184,7 +185,7 @@ async fn of_hosts(api: &Api) -> Section {
     };
     let empty = "No host yet: nothing was received, or no series names one.";
     Section::new("hosts", "Hosts", empty, "api/v1/hosts".to_owned()).table(
-        &["host", "#score", "parts", "from", "#anomalous", "#with a score", "#series"],
+        &["host", "#score", "parts", "~from", "#anomalous", "#with a score", "#series"],
         hosts.iter().map(row),
         HOSTS,
     )
@@ -215,13 +216,14 @@ async fn top_series(api: &Api) -> Vec<Top> {
 
 async fn series(api: &Api) -> Section {
     let row = |Top { labels, reading }: &Top| {
-        let [value, lower, upper] = [reading.value, reading.lower, reading.upper].map(number);
+        let [value, lower, upper] =
+            [reading.value, reading.lower, reading.upper].map(|value| words::quantity(value, Unit::None));
         let (score, band) = (format!("{:.2}", reading.score), format!("{lower} to {upper}"));
         let cells = vec![escape(labels), score, value, band, reading.pattern.as_str().to_owned()];
         Row { loud: reading.score > 1.0, cells }
     };
     let empty = "No series has a score yet; the first come after 20 samples.";
-    let head = ["series", "#score", "#value", "#expected", "pattern"];
+    let head = ["~series", "#score", "#value", "#expected", "pattern"];
     Section::new("series", "Series that stand out most", empty, "scores".to_owned()).table(
         &head,
         top_series(api).await.iter().map(row),
@@ -238,7 +240,7 @@ fn conflicts(api: &Api) -> Section {
     };
     let empty = "No names of hosts are in conflict.";
     Section::new("conflicts", "Names that may be one host", empty, "api/v1/hosts".to_owned()).table(
-        &["name", "hosts", "what to do"],
+        &["name", "hosts", "~what to do"],
         names.conflicts().iter().map(row),
         ROWS,
     )

@@ -1,6 +1,7 @@
 //! Gathers what mappings and `detect/` say of metrics: the config's words, the files of the user's folder, and
 //! what is compiled in, in this order of weight.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use watchbell_normalize::{Limits, RuleProblem, Rules, SourceLimit, detect_schema
 
 use super::ingest::source_tag;
 use super::source_watch::SourceRow;
-use crate::config::{self, Located, Settings};
+use crate::config::{Located, Settings, Shape};
 
 /// The rules that `settings` ask for.
 ///
@@ -25,16 +26,32 @@ pub fn load(settings: &Settings) -> Result<Arc<Rules>, Vec<String>> {
             }
         }
     }
-    let shapes = |files: &[(String, String)], schema: &schemars::Schema| {
-        files.iter().flat_map(|(name, text)| config::shape(name, text, schema)).collect::<Vec<_>>()
+    let shapes = |files: &[(String, String)], schema: &schemars::Schema| -> Vec<Shape> {
+        files.iter().map(|(name, text)| Shape::of(name, text, schema)).collect()
     };
-    let mut misshapen = shapes(&mappings, &mapping_schema());
-    misshapen.extend(shapes(&detect, &detect_schema()));
+    let of_mappings = shapes(&mappings, &mapping_schema());
+    let mut misshapen: Vec<Located> =
+        shapes(&detect, &detect_schema()).into_iter().flat_map(|shape| shape.problems).collect();
+    // By file: what is right in those that are not right as a whole is checked, too.
+    let mut in_part = HashMap::new();
+    for ((name, text), shape) in mappings.iter_mut().zip(of_mappings) {
+        misshapen.extend(shape.problems.iter().cloned());
+        if let Some(rest) = shape.rest() {
+            *text = rest;
+            in_part.insert(name.clone(), shape);
+        }
+    }
     mappings.insert(0, ("config: `series`".to_owned(), overlay(settings)));
     match Rules::load(&mappings, &detect) {
         Ok(rules) if misshapen.is_empty() && unreadable.is_empty() => Ok(Arc::new(rules)),
         loaded => {
-            unreadable.extend(all_problems(misshapen, loaded.err().unwrap_or_default()));
+            let mut wrong = loaded.err().unwrap_or_default();
+            for problem in &mut wrong {
+                if let Some(shape) = in_part.get(&problem.file) {
+                    problem.line = shape.line(&problem.field);
+                }
+            }
+            unreadable.extend(all_problems(misshapen, wrong));
             Err(unreadable)
         }
     }
@@ -163,6 +180,7 @@ mod tests {
             "mappings/mine.yaml:2:31: metrics[0].kind: `gage` is not known here\n  hint: did you mean `gauge`?",
             "mappings/mine.yaml:3:6: metrics[1].metrc: unknown key `metrc`\n  hint: did you mean `metric`?",
             "mappings/mine.yaml:3:16: metrics[1].legal_min: expected a number, found `low`",
+            "mappings/mine.yaml:4: metrics[2].labels: selector `{a=`",
         ];
         for begin in begins {
             assert!(found.iter().any(|problem| problem.starts_with(begin)), "{begin}\nin {found:#?}");
@@ -172,20 +190,21 @@ mod tests {
 
     #[test]
     fn values_are_checked_beside_unknown_keys() {
-        let text = "entity: [{label: host, colour: red}]\nhosts:\n  names:\n    - {host: a}\n    \
+        let text = "entity: [{label: host, colour: red, address: maybe}]\nhosts:\n  names:\n    - {host: a}\n    \
                     - {host: 'b-$3', pattern: '(x)-.*'}\n    - {host: c, pattern: '('}\n";
         let found = problems(&[("mappings/entities.yaml", text)]);
-        assert_eq!(found.len(), 4, "{found:#?}");
+        assert_eq!(found.len(), 5, "{found:#?}");
         assert!(
             found[0].starts_with("mappings/entities.yaml:1:24: entity[0].colour: unknown key `colour`"),
             "{found:#?}"
         );
-        assert!(found[1].starts_with("mappings/entities.yaml:4: hosts.names[0]: a row needs `names`"), "{found:#?}");
+        assert!(found[1].starts_with("mappings/entities.yaml:1:37: entity[0].address: expected `true`"), "{found:#?}");
+        assert!(found[2].starts_with("mappings/entities.yaml:4: hosts.names[0]: a row needs `names`"), "{found:#?}");
         let group =
             "mappings/entities.yaml:5: hosts.names[1].host: `pattern` has no group `3`\n  hint: its groups are `$1`";
-        assert!(found[2].starts_with(group), "{found:#?}");
+        assert!(found[3].starts_with(group), "{found:#?}");
         assert!(
-            found[3].starts_with("mappings/entities.yaml:6: hosts.names[2].pattern: regex parse error"),
+            found[4].starts_with("mappings/entities.yaml:6: hosts.names[2].pattern: regex parse error"),
             "{found:#?}"
         );
     }
@@ -194,7 +213,7 @@ mod tests {
     fn what_is_compiled_in_has_its_shape() {
         for (files, schema) in [(BUILT_IN, mapping_schema()), (&BUILT_IN_DETECT[..], detect_schema())] {
             for (name, text) in files {
-                assert_eq!(config::shape(name, text, &schema), []);
+                assert_eq!(Shape::of(name, text, &schema).problems, []);
             }
         }
         assert_eq!(problems(&[("mappings/empty.yaml", "# nothing\n"), ("detect/empty.yaml", "")]), [""; 0]);

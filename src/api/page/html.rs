@@ -63,11 +63,15 @@ impl Section {
     }
 }
 
-/// A table. Columns whose name begins with `#` hold numbers. On a narrow screen each row is a card, and each cell
-/// carries the word of its column.
+/// A table. Columns whose name begins with `#` hold numbers, those that begin with `~` long words that may be broken. On
+/// a narrow screen each row is a card, and each cell carries the word of its column.
 pub(super) fn table(head: &[&str], rows: impl Iterator<Item = Row>) -> String {
-    let class = |name: &str| if name.starts_with('#') { " class=n" } else { "" };
-    let word = |name: &&str| name.trim_start_matches('#').to_owned();
+    let class = |name: &str| match name.as_bytes().first() {
+        Some(b'#') => " class=n",
+        Some(b'~') => " class=l",
+        _ => "",
+    };
+    let word = |name: &&str| name.trim_start_matches(['#', '~']).to_owned();
     let heads: String = head.iter().map(|name| format!("<th{}>{}</th>", class(name), word(name))).collect();
     let mut out = format!("<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n");
     for Row { loud, cells } in rows {
@@ -85,13 +89,6 @@ pub(super) fn moment(at_ms: i64, now_ms: i64) -> String {
     let away = words::duration((now_ms - at_ms).unsigned_abs() as f64 / 1_000.0);
     let text = if at_ms > now_ms { format!("in {away}") } else { format!("{away} ago") };
     format!("{text}<small>{}</small>", words::time(at_ms).replace('T', " ").replace('Z', " UTC"))
-}
-
-pub(super) fn number(n: f64) -> String {
-    match n.abs() {
-        1000.0.. => format!("{n:.0}"),
-        _ => format!("{n:.4}").trim_end_matches('0').trim_end_matches('.').to_owned(),
-    }
 }
 
 pub(super) fn escape(text: &str) -> String {

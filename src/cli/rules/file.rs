@@ -11,7 +11,7 @@ use watchbell_series::{Direction, Labels, MetricKind, Pattern, Selector, Unit};
 use super::raw::{RawAlert, RawCase, RawFile, RawMapping, RawScore, RawSeries};
 use super::values::{self, Overlay, Values, Wave};
 use crate::alerting::annotate::selector;
-use crate::config::{self, Overrides, nearest};
+use crate::config::{Overrides, Shape, nearest};
 use crate::pipeline::rehearsal::Setup;
 use crate::pipeline::service::Origin;
 
@@ -94,8 +94,8 @@ pub(super) fn read(path: &Path, rules_dir: Option<&Path>) -> Result<File, Vec<St
 }
 
 pub(super) fn parse(path: &Path, text: &str, rules_dir: Option<&Path>) -> Result<File, Vec<String>> {
-    let misshapen = config::shape(&path.display().to_string(), text, &schemars::schema_for!(RawFile));
-    let mut reader = Reader { path, problems: misshapen.iter().map(ToString::to_string).collect() };
+    let shape = Shape::of(&path.display().to_string(), text, &schemars::schema_for!(RawFile));
+    let mut reader = Reader { path, problems: shape.problems.iter().map(ToString::to_string).collect() };
     let raw: RawFile = match serde_saphyr::from_str(text) {
         Ok(raw) => raw,
         Err(_) if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) => {
