@@ -1,10 +1,12 @@
 //! The service's own HTTP interface: health, own metrics, reload, hosts. Routes of sources and sinks are
 //! merged beside these, see [`routes`].
 
+mod absent;
 pub mod auth;
 pub mod context;
 mod explain;
 mod hosts;
+mod page;
 pub mod routes;
 pub mod server;
 pub mod teach;
@@ -16,18 +18,17 @@ use axum::Router;
 use axum::extract::State;
 use axum::extract::rejection::QueryRejection;
 use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use prometheus::{Encoder, TextEncoder};
 use tokio::sync::{mpsc, oneshot};
-use watchbell_adapter_api::sink::{Cursor, ScoreQuery};
-use watchbell_adapter_api::{Metrics, Scores};
-use watchbell_series::{Labels, Reading};
+use watchbell_adapter_api::{Clock, Metrics, Scores};
 
 use crate::context::Known;
 use crate::pipeline::explain::Explainer;
 use crate::pipeline::hosts::HostBook;
 use crate::pipeline::ingest::Gate;
+use crate::store::journal::Journal;
 
 /// One route of the service, for the reference.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +43,11 @@ pub struct Route {
 
 /// All routes, those of adapters included: the reference is generated from this table.
 pub const ROUTES: &[Route] = &[
-    Route { method: "GET", path: "/", summary: "A page with links and the state of the hosts." },
+    Route {
+        method: "GET",
+        path: "/",
+        summary: "A page for people: alerts that fire or are suppressed, problems of other tools, quiet windows, hosts, and the series that stand out most.",
+    },
     Route { method: "GET", path: "/-/healthy", summary: "200 while the process answers." },
     Route {
         method: "GET",
@@ -78,7 +83,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: "GET",
         path: "/api/v1/alerts",
-        summary: "Alerts of the journal, newest first, with their ids; `state=fired`, `suppressed` or `all`, `before` (a time), `limit` (100).",
+        summary: "Alerts of the journal, newest first, with their ids; `state=firing`, `fired`, `suppressed` or `all`, `before` (a time), `limit` (100).",
     },
     Route {
         method: "POST",
@@ -159,6 +164,10 @@ pub struct Api {
     pub scores: Arc<dyn Scores>,
     /// What other tools know.
     pub known: Known,
+    /// The journal.
+    pub journal: Arc<Journal>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
     /// Whether samples are taken.
     pub gate: Arc<Gate>,
     /// Where reloads are asked for.
@@ -176,7 +185,7 @@ impl std::fmt::Debug for Api {
 /// The service's own routes.
 pub fn router(api: Api) -> Router {
     Router::new()
-        .route("/", get(page))
+        .route("/", get(page::page))
         .route("/-/healthy", get(async || "healthy\n"))
         .route("/-/ready", get(ready))
         .route("/-/reload", post(reload))
@@ -223,73 +232,4 @@ async fn own_metrics(State(api): State<Api>) -> Response {
 fn query_problem(error: &QueryRejection) -> String {
     let text = error.body_text();
     format!("the query string: {}", text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text))
-}
-
-/// Series of the page.
-const TOP: usize = 20;
-/// With more judged series than this only anomalous ones are looked through.
-const LOOK_AT_ALL: u64 = 20_000;
-
-struct Top {
-    labels: String,
-    reading: Reading,
-}
-
-/// The series with the greatest scores.
-async fn top_series(api: &Api) -> Vec<Top> {
-    let anomalous_only = api.scores.series() > LOOK_AT_ALL;
-    let query = Arc::new(ScoreQuery { selectors: Vec::new(), anomalous_only });
-    let (mut top, mut cursor) = (Vec::new(), Some(Cursor::START));
-    while let Some(at) = cursor {
-        let page = api.scores.page(Arc::clone(&query), at).await;
-        for row in page.rows.iter().filter(|row| row.reading.score.is_finite()) {
-            let labels = Labels::new(page.labels_of(row)).unwrap_or_default().to_string();
-            top.push(Top { labels, reading: row.reading });
-        }
-        top.sort_by(|a: &Top, b| b.reading.score.total_cmp(&a.reading.score).then_with(|| a.labels.cmp(&b.labels)));
-        top.truncate(TOP);
-        cursor = page.next;
-    }
-    top
-}
-
-fn series_row(Top { labels, reading }: &Top) -> String {
-    let class = if reading.score > 1.0 { " class=anomalous" } else { "" };
-    let (labels, pattern) = (escape(labels), reading.pattern.as_str());
-    let number = |n: f64| match n.abs() {
-        1000.0.. => format!("{n:.0}"),
-        _ => format!("{n:.4}").trim_end_matches('0').trim_end_matches('.').to_owned(),
-    };
-    let [value, lower, upper] = [reading.value, reading.lower, reading.upper].map(number);
-    format!(
-        "<tr{class}><td>{labels}</td><td>{:.2}</td><td>{value}</td><td>{lower} to {upper}</td><td>{pattern}</td></tr>\n",
-        reading.score
-    )
-}
-
-fn host_row(host: &hosts::Host) -> String {
-    let score = host.score.map_or("warming".to_owned(), |score| format!("{score:.2}"));
-    let class = if host.score.is_some_and(|score| score > 1.0) { " class=anomalous" } else { "" };
-    let parts = host.parts.iter().filter_map(|(name, part)| Some(format!("{name} {:.2}", (*part)?)));
-    let parts = parts.collect::<Vec<_>>().join(", ");
-    let from = host.contributors.iter().map(|c| format!("{} ({:.0} %)", escape(&c.series), 100.0 * c.share));
-    let from = from.collect::<Vec<_>>().join("<br>");
-    let (name, hosts::Host { anomalous, ready, series, .. }) = (escape(&host.host), host);
-    format!(
-        "<tr{class}><td>{name}</td><td>{score}</td><td class=text>{parts}</td><td class=text>{from}</td><td>{anomalous}</td><td>{ready}</td><td>{series}</td></tr>\n"
-    )
-}
-
-async fn page(State(api): State<Api>) -> Html<String> {
-    let mut hosts = hosts::list(&api).await;
-    hosts.sort_by(|a, b| b.score.unwrap_or(-1.0).total_cmp(&a.score.unwrap_or(-1.0)).then(a.host.cmp(&b.host)));
-    let rows: String = hosts.iter().take(200).map(host_row).collect();
-    let banner = api.banner.map_or(String::new(), |text| format!("<p class=banner>{}</p>", escape(text)));
-    let series: String = top_series(&api).await.iter().map(series_row).collect();
-    let page = include_str!("api/page.html").replace("<!--banner-->", &banner);
-    Html(page.replace("<!--hosts-->", &rows).replace("<!--series-->", &series))
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -15,6 +15,7 @@ pub mod run;
 pub mod score;
 pub mod zabbix;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -91,8 +92,23 @@ fn report(error: &anyhow::Error) -> ExitCode {
         // As a tool that SIGPIPE ends: quietly, and yet no success, for the answer may be cut short.
         return ExitCode::from(CLOSED);
     }
-    console::note(format_args!("error: {error:#}"));
+    console::note(format_args!("error: {}", told(error)));
     ExitCode::FAILURE
+}
+
+/// The error with its causes, each said once: some say their cause themselves, before what to do about it.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |text, cause| match cause.to_string() {
+        cause if text.contains(&cause) => text,
+        cause if text.is_empty() => cause,
+        cause => format!("{text}: {cause}"),
+    })
+}
+
+/// Reads the address of `--listen`.
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    let hint = "write an IP address and a port, such as `127.0.0.1:9797`, or `0.0.0.0:9797` for all interfaces";
+    text.parse().map_err(|_| hint.to_owned())
 }
 
 #[cfg(test)]
@@ -100,6 +116,13 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error = anyhow::anyhow!("disk full").context("can not write `a`: disk full; free some").context("no score");
+        assert_eq!(told(&error), "no score: can not write `a`: disk full; free some");
+        assert!(listen("9797").expect_err("no address").contains("`127.0.0.1:9797`"));
+    }
 
     #[test]
     fn the_command_line_is_sound() {

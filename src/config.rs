@@ -15,6 +15,7 @@ pub(crate) mod nearest;
 pub mod raw;
 pub(crate) mod schema;
 pub mod settings;
+mod shape;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub use self::located::Located;
 use self::located::Report;
 pub use self::raw::Config;
 pub use self::settings::Settings;
+pub(crate) use self::shape::Shape;
 use self::yaml::{Content, Node};
 use crate::registry::Registry;
 

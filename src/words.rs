@@ -1,6 +1,7 @@
 //! Numbers, durations and times as a person says them: `3 MiB/s`, `93.5 %`, `40 days`, `once in 40 days`.
 
 use jiff::Timestamp;
+use watchbell_adapter_api::Span;
 use watchbell_series::Unit;
 
 const BINARY: [(f64, &str); 6] = [
@@ -115,8 +116,34 @@ pub fn read_time(text: &str) -> Result<i64, String> {
     }
     let read = text.parse::<Timestamp>().map(Timestamp::as_millisecond);
     read.map_err(|_| {
-        format!("`{text}` is no time: write seconds since 1970 or RFC 3339, such as `2026-01-31T12:00:00Z`")
+        let hint = finer_than_seconds(text).unwrap_or_default();
+        format!("`{text}` is no time: write seconds since 1970 or RFC 3339, such as `2026-01-31T12:00:00Z`{hint}")
     })
+}
+
+/// Reads an instant as [`read_time`] does, or `now`, or how long ago it was: `10m`, `14d`.
+///
+/// # Errors
+/// What is wrong, and what is taken.
+pub fn read_moment(text: &str, now_ms: i64) -> Result<i64, String> {
+    read_time(text).or_else(|wrong| {
+        let ago = text.strip_suffix("ago").unwrap_or(text).trim();
+        match ago.parse::<Span>() {
+            _ if text == "now" => Ok(now_ms),
+            Ok(span) => Ok(now_ms.saturating_sub(span.millis())),
+            Err(_) => Err(format!("{wrong}, or how long ago, such as `10m` or `14d`")),
+        }
+    })
+}
+
+/// What to do with a number that was meant as a time, but is too large for seconds since 1970.
+#[must_use]
+pub fn finer_than_seconds(text: &str) -> Option<String> {
+    // What is no time in seconds, up to times of the year 5000 in each unit.
+    let units = [(1e14, 1e3, "milliseconds"), (1e17, 1e6, "microseconds"), (1e20, 1e9, "nanoseconds")];
+    let number = text.parse::<f64>().ok().filter(|number| *number >= 2.6e11)?;
+    let (_, parts, word) = units.into_iter().find(|(end, ..)| number < *end)?;
+    Some(format!(" (it looks like {word}: divide it by {parts:.0})"))
 }
 
 /// Four significant digits without trailing zeros; whole numbers in full up to a million million.
@@ -192,6 +219,31 @@ mod tests {
         }
         for text in ["", "yesterday", "1e300", "NaN", "2026-13-01T00:00:00Z"] {
             assert!(read_time(text).expect_err(text).contains("is no time"), "{text}");
+        }
+        for (text, word) in [
+            ("1767225600000", "milliseconds: divide it by 1000)"),
+            ("1767225600000000", "microseconds: divide it by 1000000)"),
+            ("1767225600000000000", "nanoseconds: divide it by 1000000000)"),
+        ] {
+            assert!(read_time(text).expect_err(text).ends_with(word), "{text}");
+        }
+        assert!(!read_time("1e300").expect_err("a number").contains("looks like"));
+    }
+
+    #[test]
+    fn a_moment_is_a_time_or_how_long_ago() {
+        let now_ms = 1_767_225_600_000;
+        for (text, want) in [
+            ("now", now_ms),
+            ("10m", now_ms - 600_000),
+            ("1h30m ago", now_ms - 5_400_000),
+            ("1767225000", 1_767_225_000_000),
+            ("2026-01-01T00:00:00Z", now_ms),
+        ] {
+            assert_eq!(read_moment(text, now_ms), Ok(want), "{text}");
+        }
+        for text in ["", "ago", "10 m", "yesterday", "-10m"] {
+            assert!(read_moment(text, now_ms).expect_err(text).contains("how long ago, such as `10m`"), "{text}");
         }
     }
 

@@ -303,7 +303,7 @@ impl Book {
         for entry in self.entries() {
             match entry.stage {
                 Stage::Pending => counts.pending += 1,
-                Stage::Held => counts.held += 1,
+                Stage::Held(_) => counts.held += 1,
                 Stage::Suppressed(..) | Stage::Muted(_) => counts.suppressed += 1,
                 Stage::Open(_) => counts.firing += 1,
             }
@@ -352,28 +352,27 @@ impl Book {
 
     fn fire(&mut self, id: SeriesId, watched: &mut Watched, rule: usize, at_ms: i64, out: &mut Changes) {
         let Some(episode) = self.episode(id, watched, rule, at_ms) else { return };
-        self.fire_as(id, watched, rule, episode, at_ms, out);
-    }
-
-    fn fire_as(
-        &mut self,
-        id: SeriesId,
-        watched: &mut Watched,
-        rule: usize,
-        episode: Episode,
-        at_ms: i64,
-        out: &mut Changes,
-    ) {
         out.push(at_ms, Change::Fired, &episode);
         watched.set_stage(rule, Stage::Open(Box::new(episode)));
         self.load.change(&watched.host, |firing, _| *firing += 1);
         self.note_fired(id, watched, rule);
     }
 
-    /// The alert of `rule` as it is now. Nothing begins for a series without words, so there is none then.
+    /// Fires a held alert if there is room for it.
+    fn fire_held(&mut self, id: SeriesId, watched: &mut Watched, rule: usize, at_ms: i64, out: &mut Changes) {
+        if self.may_fire(&watched.host) {
+            self.load.change(&watched.host, |_, held| *held -= 1);
+            self.fire(id, watched, rule, at_ms, out);
+        }
+    }
+
+    /// The alert of `rule` as it is now. Without words of the series, those that the held one knows; else none.
     fn episode(&self, id: SeriesId, watched: &Watched, rule: usize, at_ms: i64) -> Option<Episode> {
         let entry = watched.entries.iter().find(|entry| entry.rule == rule)?;
-        self.words(id, watched, entry, &self.rules.series[rule], at_ms)
+        self.words(id, watched, entry, &self.rules.series[rule], at_ms).or_else(|| match &entry.stage {
+            Stage::Held(Some(known)) => Some(Episode { starts_ms: at_ms, ..Episode::clone(known) }),
+            _ => None,
+        })
     }
 
     /// The alert about `watched` that began at `starts_ms`.
@@ -409,7 +408,7 @@ impl Book {
     ) {
         match entry.stage {
             Stage::Pending => {}
-            Stage::Held => self.load.change(&watched.host, |_, held| *held -= 1),
+            Stage::Held(_) => self.load.change(&watched.host, |_, held| *held -= 1),
             Stage::Suppressed(starts_ms, reason) => {
                 if let Some(mut episode) = self.words(id, watched, &entry, rule, starts_ms) {
                     episode.ends_ms = Some(at_ms.max(starts_ms));
@@ -443,16 +442,14 @@ impl Book {
 
     /// Fires held alerts for which there is room again.
     fn release(&mut self, now_ms: i64, out: &mut Changes) {
-        let is_held = |watched: &Watched| watched.entries.iter().any(|entry| matches!(entry.stage, Stage::Held));
+        let is_held = |watched: &Watched| watched.entries.iter().any(|entry| matches!(entry.stage, Stage::Held(_)));
         let held = self.watched.iter().filter(|(_, watched)| is_held(watched)).map(|(id, _)| *id);
         for id in held.collect::<Vec<_>>() {
             let Some(mut watched) = self.watched.remove(&id) else { continue };
             for rule in 0..self.rules.series.len() {
-                let held = watched.entries.iter().any(|e| e.rule == rule && matches!(e.stage, Stage::Held));
-                let may = held && !self.hosts.fires(&watched.host) && self.may_fire(&watched.host);
-                if may && self.muted(&watched, rule, now_ms).is_none() {
-                    self.load.change(&watched.host, |_, held| *held -= 1);
-                    self.fire(id, &mut watched, rule, now_ms, out);
+                let held = watched.entries.iter().any(|e| e.rule == rule && matches!(e.stage, Stage::Held(_)));
+                if held && !self.hosts.fires(&watched.host) && self.muted(&watched, rule, now_ms).is_none() {
+                    self.fire_held(id, &mut watched, rule, now_ms, out);
                 }
             }
             self.watched.insert(id, watched);

@@ -64,7 +64,7 @@ impl From<keeper::Refused> for Refusal {
 }
 
 /// A subject in words: `everything`, a host, or a selector.
-fn shown_subject(subject: &Subject) -> Value {
+pub(super) fn shown_subject(subject: &Subject) -> Value {
     match subject {
         Subject::All => json!({"everything": true}),
         Subject::Host(_) => subject_json(subject),
@@ -200,7 +200,7 @@ async fn problems(State(desk): State<Desk>, listing: Result<Query<Listing>, Quer
     let shown = wanted.take(listing.limit()).map(|KeptProblem { source, problem }| {
         json!({
             "source": source, "id": problem.id, "subject": shown_subject(&problem.subject), "name": problem.name,
-            "severity": problem.severity, "acknowledged": problem.acknowledged,
+            "severity": problem.severity_word(), "acknowledged": problem.acknowledged,
             "start": words::time(problem.starts_ms), "end": problem.ends_ms.map(words::time),
         })
     });

@@ -11,6 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
+use super::absent;
 use super::auth::Expected;
 use crate::config::settings::Credentials;
 
@@ -58,6 +59,7 @@ impl Parts {
     fn router(&self) -> Router {
         // Two components never share a path: the config check refuses that before anything starts.
         let all = self.components.values().fold(self.own.clone(), |all, routes| all.merge(routes.clone()));
+        let all = absent::explained(all);
         match &self.expected {
             Some(expected) => all.layer(from_fn_with_state(expected.clone(), guard)),
             None => all,

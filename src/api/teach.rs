@@ -19,7 +19,7 @@ use crate::alerting::Judgement;
 use crate::pipeline::alerts::{FEEDBACK_MS, Judged};
 use crate::pipeline::handle::ShardHandle;
 use crate::pipeline::strikes::{Order, Refused};
-use crate::store::journal::{Feedback, Journal, JournalError, Kept, Strike, StrikeState};
+use crate::store::journal::{Feedback, Journal, JournalError, Kept, Strike, StrikeState, Which};
 use crate::words;
 
 /// Rows of a list unless asked otherwise, and at most.
@@ -174,14 +174,15 @@ fn limit(asked: Option<u32>) -> u32 {
 
 async fn alerts(State(desk): State<Desk>, listing: Result<Query<Listing>, QueryRejection>) -> Answer {
     let Query(listing) = listing?;
-    let suppressed = match listing.state.as_str() {
-        "" | "all" => None,
-        "fired" => Some(false),
-        "suppressed" => Some(true),
-        other => return Err(bad(format!("unknown `state` `{other}`; known: all, fired, suppressed"))),
+    let which = match listing.state.as_str() {
+        "" | "all" => Which::All,
+        "fired" => Which::Fired,
+        "firing" => Which::Firing,
+        "suppressed" => Which::Suppressed,
+        other => return Err(bad(format!("unknown `state` `{other}`; known: all, fired, firing, suppressed"))),
     };
     let before_ms = listing.before.clone().map(|text| time("before", &Value::String(text))).transpose()?;
-    let kept = desk.journal.kept(suppressed, before_ms.unwrap_or(i64::MAX), limit(listing.limit)).await?;
+    let kept = desk.journal.kept(which, before_ms.unwrap_or(i64::MAX), limit(listing.limit)).await?;
     Ok(success(StatusCode::OK, kept.iter().map(shown_alert).collect()))
 }
 
@@ -354,7 +355,12 @@ async fn unstrike(State(desk): State<Desk>, Path(id): Path<String>) -> Answer {
     Ok(success(StatusCode::ACCEPTED, shown_strike(&strike)))
 }
 
-async fn strikes(State(desk): State<Desk>) -> Answer {
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whole {}
+
+async fn strikes(State(desk): State<Desk>, listing: Result<Query<Whole>, QueryRejection>) -> Answer {
+    listing?;
     Ok(success(StatusCode::OK, desk.journal.strikes().await?.iter().map(shown_strike).collect()))
 }
 

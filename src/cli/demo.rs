@@ -28,7 +28,7 @@ const BANNER: &str = "Demo: every host, number and incident on this page is made
 #[derive(Debug, clap::Args)]
 pub struct DemoArgs {
     /// Address to listen on.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9797")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9797", value_parser = super::listen)]
     pub listen: SocketAddr,
     /// Stop after the replay.
     #[arg(long)]

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
-use watchbell_adapter_api::{HttpClientConfig, Problems};
+use watchbell_adapter_api::{Clock, HttpClientConfig, Problems};
 use watchbell_series::Selector;
 
+use crate::clock::SystemClock;
 use crate::{console, words};
 
 /// A past minute is read back and judged again, which takes a while.
@@ -19,7 +20,8 @@ pub struct ExplainArgs {
     /// The series, by labels of the input and `host`: `node_load1{host="web-1"}`.
     #[arg(value_name = "SELECTOR", value_parser = selector)]
     pub selector: String,
-    /// A past moment, RFC 3339 or Unix seconds: its history is read back and judged again. Now unless given.
+    /// A past moment, RFC 3339 or Unix seconds, or how long ago, such as `10m`: its history is read back and judged
+    /// again. Now unless given.
     #[arg(long, value_name = "TIME", value_parser = at)]
     pub at: Option<String>,
     /// Address of the service.
@@ -53,8 +55,9 @@ fn url(text: &str) -> Result<String, String> {
     }
 }
 
+/// In seconds since the Unix epoch, by this machine's clock.
 fn at(text: &str) -> Result<String, String> {
-    words::read_time(text).map(|_| text.to_owned())
+    words::read_moment(text, SystemClock.now_ms()).map(|at_ms| (at_ms as f64 / 1_000.0).to_string())
 }
 
 /// Asks, and prints the answer.
@@ -85,7 +88,9 @@ async fn ask(args: &ExplainArgs) -> anyhow::Result<Value> {
     let mut query = vec![("match[]", args.selector.as_str())];
     query.extend(args.at.as_deref().map(|at| ("time", at)));
     let request = client.request(http::Method::GET, &url).map_err(anyhow::Error::msg)?.query(&query);
-    let answer = request.send().await.with_context(|| format!("no answer from `{}`", args.url))?;
+    let answer = request.send().await.with_context(|| {
+        format!("no answer from `{}`; does the service run there? `--url` names another address", args.url)
+    })?;
     let status = answer.status();
     let body = answer.text().await.with_context(|| format!("`{}` broke off", args.url))?;
     match serde_json::from_str::<Value>(&body) {

@@ -24,6 +24,7 @@ use crate::replay::output;
 use crate::replay::player::Player;
 use crate::replay::stages::Stages;
 use crate::telemetry::logging;
+use crate::words;
 
 /// The kind of history that `--prometheus` reads.
 const PROMETHEUS: &str = "prometheus_query";
@@ -155,13 +156,7 @@ fn time_ms(text: &str, now_ms: i64) -> anyhow::Result<i64> {
     if let Some(ms) = timestamp_ms(text) {
         return Ok(ms);
     }
-    if text == "now" {
-        return Ok(now_ms);
-    }
-    let ago: Span = text.parse().map_err(|_| {
-        anyhow!("`{text}` is no time; write unix seconds, `2026-01-31T12:00:00Z`, or a span ago such as `14d`")
-    })?;
-    Ok(now_ms.saturating_sub(ago.millis()))
+    words::read_moment(text, now_ms).map_err(anyhow::Error::msg)
 }
 
 /// The history of the config, changed by what the command line says; or that of `--prometheus`.

@@ -89,7 +89,9 @@ fn unfold(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     let is_yaml = |path: &Path| path.extension().is_some_and(|e| e == "yaml" || e == "yml");
     let mut files = Vec::new();
     for path in paths {
-        let unreadable = |error: std::io::Error| format!("{}: can not be read: {error}", path.display());
+        let hint = "name files of tests, or folders of them; without any, `rules/tests` is read";
+        let unreadable =
+            |error: std::io::Error| format!("{}: can not be read: {error}\n  hint: {hint}", path.display());
         if !path.metadata().map_err(unreadable)?.is_dir() {
             files.push(path.clone());
             continue;

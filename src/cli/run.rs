@@ -22,7 +22,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Address to listen on, in place of `http.listen`.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = super::listen)]
     pub listen: Option<SocketAddr>,
     /// Folder for the database and what was learned, in place of `data_dir`.
     #[arg(long, value_name = "DIR")]
@@ -64,7 +64,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         let address = service.address();
         // That nobody reads it is no reason not to serve.
         let _ = console::line(format_args!(
-            "Watchbell listens on http://{address} (scores: /scores, own metrics: /metrics)"
+            "Watchbell listens on http://{address} (page: /, scores: /scores, own metrics: /metrics)"
         ));
         service.run(stop, reloads).await;
         Ok(())

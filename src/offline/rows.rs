@@ -149,8 +149,10 @@ impl<R: Read> Rows<R> {
         let (at, got, want) = (self.line, record.len(), self.header.len());
         ensure!(got == want, "{name}:{at}: `{got}` fields where the header has `{want}`");
         let time = record[0].trim();
-        let ts_ms = timestamp_ms(time)
-            .with_context(|| format!("{name}:{at}: `{time}` is no time in unix seconds or RFC 3339"))?;
+        let ts_ms = timestamp_ms(time).with_context(|| {
+            let hint = words::finer_than_seconds(time).unwrap_or_default();
+            format!("{name}:{at}: `{time}` is no time in unix seconds or RFC 3339{hint}")
+        })?;
         let late = ts_ms <= self.last_ms;
         if late {
             self.faults.tell(|| format!("{name}:{at}: time `{time}` is not after the row above, row not judged"));
@@ -177,6 +179,14 @@ impl<R: Read> Rows<R> {
 /// Which columns hold values.
 fn value_columns(header: &csv::StringRecord) -> anyhow::Result<Vec<usize>> {
     let first = header.get(0).unwrap_or_default().trim_start_matches('\u{feff}').trim();
+    if let Some(separator) = [';', '\t', '|'].into_iter().find(|c| header.len() == 1 && first.contains(*c)) {
+        let separator = separator.escape_debug();
+        bail!("the columns are separated by `{separator}`; separate them by `,`, and write numbers with `.`");
+    }
+    ensure!(header.len() > 1 || !first.is_empty(), "the file is empty; it must begin with `timestamp,value`");
+    if first.parse::<f64>().is_ok() {
+        bail!("there is no header: `{first}` stands where `timestamp` should; begin the file with `timestamp,value`");
+    }
     ensure!(first == "timestamp", "the first column is `{first}`; it must be `timestamp`, in unix seconds or RFC 3339");
     let columns: Vec<usize> = (1..header.len()).filter(|i| header[*i].trim() != LABEL).collect();
     ensure!(!columns.is_empty(), "there is no column of values beside `timestamp`");
@@ -242,9 +252,16 @@ mod tests {
     #[test]
     fn files_that_cannot_be_read_say_where() {
         for (text, want) in [
-            (&b""[..], "the first column is ``"),
+            (&b""[..], "the file is empty"),
             (b"time,a\n", "x.csv:1: the first column is `time`; it must be `timestamp`"),
             (b"timestamp,label\n", "no column of values"),
+            (b"timestamp;value\n1;2,5\n", "x.csv:1: the columns are separated by `;`; separate them by `,`"),
+            (b"timestamp\tvalue\n", "separated by `\\t`"),
+            (b"1600000000,2\n", "begin the file with `timestamp,value`"),
+            (
+                b"timestamp,a\n1600000000000,2\n",
+                "x.csv:2: `1600000000000` is no time in unix seconds or RFC 3339 (it looks like milliseconds",
+            ),
             (b"timestamp,a\n1,2\n2,3,4\n", "x.csv:3: `3` fields where the header has `2`"),
             (b"timestamp,a\n1,2\nsoon,3\n", "x.csv:3: `soon` is no time"),
             (b"timestamp,a\n1e300,3\n", "x.csv:2: `1e300` is no time"),

@@ -181,6 +181,8 @@ impl Service {
             scores: Arc::clone(&scores),
             book: Arc::clone(&book),
             known: known.clone(),
+            journal: Arc::clone(&journal),
+            clock: Arc::clone(&clock),
             gate: Arc::clone(&gate),
             reload,
             banner,

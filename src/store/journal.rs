@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::alerting::{Episode, Reason, Transition};
 pub use known::{KeptProblem, KeptWindow};
-pub use taught::{Feedback, Kept, Strike, StrikeState, alert_id};
+pub use taught::{Feedback, Kept, Strike, StrikeState, Which, alert_id};
 use writer::{Command, Shared};
 
 /// File name of the database inside the data directory.

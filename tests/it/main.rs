@@ -15,6 +15,7 @@ mod explain;
 mod hosts;
 mod names;
 mod outage;
+mod page;
 mod peers;
 mod reload;
 mod replay;

@@ -95,7 +95,7 @@ fn one_host_under_all_its_names_and_conflicts_are_told() {
     fs::write(&file, "hosts: {names: [{host: shop}]}").expect("written");
     let refused = service.reload();
     assert_eq!(refused.status, 400);
-    assert!(refused.text.contains("entities.yaml:1: `hosts.names[0]`"), "{}", refused.text);
+    assert!(refused.text.contains("entities.yaml:1: hosts.names[0]: "), "{}", refused.text);
 
     // A restart knows the same hosts at once.
     fs::write(&file, text).expect("written");

@@ -132,7 +132,11 @@ fn what_is_over_the_budget_is_kept_and_not_fired() {
     });
     assert_eq!((&alert["labels"]["metric"], &alert["state"]), (&json!("it_gauge"), &json!("suppressed: budget")));
     assert_eq!(ask(&service, "/api/v1/alerts?state=fired"), Ok(json!([])));
-    assert!(ask(&service, "/api/v1/alerts?state=red").expect_err("refused").contains("known: all, fired, suppressed"));
+    assert!(
+        ask(&service, "/api/v1/alerts?state=red")
+            .expect_err("refused")
+            .contains("known: all, fired, firing, suppressed")
+    );
     service.metric_until("watchbell_alerts_suppressed_total", &[("reason", "budget")], |count| count >= 1.0);
     let labels = [("budget", "default"), ("per", "series")];
     service.metric_until("watchbell_alert_budget_per_week", &labels, |budget| budget > 0.0);

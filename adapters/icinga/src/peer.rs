@@ -133,6 +133,9 @@ pub(crate) fn said(body: &[u8]) -> String {
 
 fn address(text: &str) -> Result<String, String> {
     let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
+    if !text.contains("://") {
+        return Err(format!("`{shown}` has no scheme; write it as `https://{shown}`"));
+    }
     let url = Url::parse(text).map_err(|error| format!("`{shown}` is no URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("`{shown}` is no URL of https"));

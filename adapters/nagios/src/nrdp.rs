@@ -77,6 +77,9 @@ impl SinkConfig for NrdpConfig {
 
 fn address(text: &str) -> Result<Url, String> {
     let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
+    if !text.contains("://") {
+        return Err(format!("`{shown}` has no scheme; write it as `http://{shown}`"));
+    }
     let url = Url::parse(text).map_err(|error| format!("`{shown}` is no URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("`{shown}` is no URL of http or https"));

@@ -29,6 +29,9 @@ impl Address {
     /// Reads `text`, which must be a URL of http or https.
     pub(crate) fn of(text: &str) -> Result<Self, String> {
         let shown = without_user(text);
+        if !text.contains("://") {
+            return Err(format!("`{shown}` has no scheme; write it as `http://{shown}`"));
+        }
         let url = Url::parse(text).map_err(|e| format!("`{shown}` is no URL: {e}"))?;
         if matches!(url.scheme(), "http" | "https") {
             Ok(Self { url })

@@ -31,6 +31,9 @@ pub use cadence::Cadence;
 pub use limits::{Limits, Shard};
 pub use normalizer::{Census, Normalizer, Restored, SeriesInfo, StateError};
 pub use output::{Admission, Normalized, ReceiptPart};
-pub use rules::{BUILT_IN, BUILT_IN_DETECT, GivenHost, Provenance, RuleProblem, Rules, SetAside, Word};
+pub use rules::{
+    At, BUILT_IN, BUILT_IN_DETECT, GivenHost, Provenance, RuleProblem, Rules, SetAside, Word, detect_schema,
+    mapping_schema,
+};
 pub use sources::{SourceCount, SourceLimit};
 pub use stats::Stats;

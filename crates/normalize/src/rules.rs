@@ -8,13 +8,16 @@
 //! name once for many series.
 
 mod aside;
+mod at;
 mod detect;
 mod file;
 mod hosts;
 mod vocabulary;
 
 pub use aside::SetAside;
-pub use detect::BUILT_IN_DETECT;
+pub use at::At;
+pub use detect::{BUILT_IN_DETECT, detect_schema};
+pub use file::mapping_schema;
 pub use hosts::GivenHost;
 pub use vocabulary::Word;
 
@@ -53,12 +56,17 @@ pub struct RuleProblem {
 
 impl fmt::Display for RuleProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.file, self.line)?;
-        if !self.field.is_empty() {
-            write!(f, "`{}`: ", self.field)?;
+        f.write_str(&self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}", self.line)?;
         }
-        f.write_str(&self.message)?;
-        if self.hint.is_empty() { Ok(()) } else { write!(f, " (hint: {})", self.hint) }
+        if !self.field.is_empty() {
+            write!(f, ": {}", self.field)?;
+        }
+        // One problem is one line, whatever words a library found for it.
+        let message: Vec<&str> = self.message.lines().map(str::trim).collect();
+        write!(f, ": {}", message.join(" "))?;
+        if self.hint.is_empty() { Ok(()) } else { write!(f, "\n  hint: {}", self.hint) }
     }
 }
 
@@ -170,7 +178,8 @@ impl Rules {
     }
 
     /// The built-in rules with files (name and text) laid over them: `mappings`, and `detect`, which is about
-    /// names in common words. Earlier files go first. Mappings may judge, too, and have the last word then.
+    /// names in common words. Keys of mappings that it does not know it overlooks, see [`mapping_schema`].
+    /// Earlier files go first. Mappings may judge, too, and have the last word then.
     ///
     /// # Errors
     /// All problems of all files.

@@ -124,10 +124,25 @@ pub struct ForeignProblem {
     pub ends_ms: Option<i64>,
     /// For people.
     pub name: String,
-    /// 0 for information to 5 for a disaster, as Zabbix counts.
+    /// 0 for what is not classified to 5 for a disaster, as Zabbix counts.
     pub severity: u8,
     /// Whether somebody said that they know of it.
     pub acknowledged: bool,
+}
+
+impl ForeignProblem {
+    /// The severity as Zabbix calls it: `not_classified`, `information`, `warning`, `average`, `high` or `disaster`.
+    #[must_use]
+    pub const fn severity_word(&self) -> &'static str {
+        match self.severity {
+            0 => "not_classified",
+            1 => "information",
+            2 => "warning",
+            3 => "average",
+            4 => "high",
+            _ => "disaster",
+        }
+    }
 }
 
 #[cfg(test)]

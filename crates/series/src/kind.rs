@@ -42,6 +42,22 @@ impl MetricKind {
     }
 }
 
+impl MetricKind {
+    /// All words that are read, other spellings last.
+    pub const WORDS: [&str; 10] = [
+        "gauge",
+        "counter",
+        "histogram",
+        "gaugehistogram",
+        "summary",
+        "info",
+        "stateset",
+        "unknown",
+        "untyped",
+        "gauge_histogram",
+    ];
+}
+
 impl fmt::Display for MetricKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -62,7 +78,7 @@ impl FromStr for MetricKind {
             "summary" => Self::Summary,
             "info" => Self::Info,
             "stateset" => Self::StateSet,
-            other => return Err(format!("unknown metric kind `{other}`")),
+            other => return Err(format!("unknown metric kind `{other}`, known: {}", Self::WORDS[..8].join(", "))),
         })
     }
 }
@@ -77,6 +93,11 @@ pub enum Direction {
     /// Either.
     #[default]
     Both,
+}
+
+impl Direction {
+    /// All words.
+    pub const WORDS: [&str; 3] = ["up", "down", "both"];
 }
 
 impl FromStr for Direction {
@@ -139,6 +160,11 @@ impl Unit {
         ALL_UNITS.iter().find(|(u, _)| *u == self).map_or("none", |(_, word)| word)
     }
 
+    /// All words.
+    pub fn words() -> impl Iterator<Item = &'static str> {
+        ALL_UNITS.iter().map(|(_, word)| *word)
+    }
+
     /// The unit of this unit's rate per second.
     #[must_use]
     pub fn rate(self) -> Self {
@@ -176,7 +202,7 @@ impl FromStr for Unit {
 
     fn from_str(text: &str) -> Result<Self, String> {
         ALL_UNITS.iter().find(|(_, word)| *word == text).map(|(unit, _)| *unit).ok_or_else(|| {
-            let known: Vec<&str> = ALL_UNITS.iter().map(|(_, word)| *word).collect();
+            let known: Vec<&str> = Self::words().collect();
             format!("unknown unit `{text}`, known: {}", known.join(", "))
         })
     }

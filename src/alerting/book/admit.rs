@@ -61,7 +61,7 @@ impl Book {
             self.fire(id, watched, rule, at_ms, out);
         } else {
             self.load.change(&watched.host, |_, held| *held += 1);
-            watched.set_stage(rule, Stage::Held);
+            watched.set_stage(rule, Stage::Held(None));
         }
     }
 
@@ -70,7 +70,7 @@ impl Book {
         let Some(entry) = watched.entries.iter_mut().find(|entry| entry.rule == rule) else { return };
         let (began_ms, suppressed) = match &entry.stage {
             Stage::Open(episode) => (episode.starts_ms, None),
-            Stage::Muted(_) | Stage::Pending | Stage::Held => return,
+            Stage::Muted(_) | Stage::Pending | Stage::Held(_) => return,
             Stage::Suppressed(starts_ms, reason) => (*starts_ms, Some(*reason)),
         };
         let grew = entry.worst.score > entry.noted;

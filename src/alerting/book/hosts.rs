@@ -102,7 +102,7 @@ impl Hosts {
             };
             // An alert of the whole fleet stands for it; what still stands after that fires then.
             let stands = overloaded || level == Level::Hit;
-            let waits = matches!(entry.stage, Stage::Held | Stage::Muted(_));
+            let waits = matches!(entry.stage, Stage::Held(_) | Stage::Muted(_));
             let due = step == Step::Fire || (step == Step::Stay && stands && waits);
             if let Some(why) = book.muted_host(rule, &reading.host, now_ms) {
                 let open = matches!(entry.stage, Stage::Open(_));
@@ -121,7 +121,7 @@ impl Hosts {
                 over(entry, now_ms, out);
             }
             if due && book.fleet.speaks_for(&reading.host) {
-                entry.stage = Stage::Held;
+                entry.stage = Stage::Held(None);
             } else if due {
                 let episode = episode(book, rule, reading, &entry.worst, now_ms);
                 out.push(now_ms, Change::Fired, &episode);

@@ -12,7 +12,7 @@ use watchbell_series::{SeriesId, Verdict};
 
 use super::watched::{Stage, Watched};
 use super::{Book, Changes};
-use crate::alerting::budget::Reason;
+use crate::alerting::budget::{Reason, is_certain};
 use crate::alerting::episode::{Change, Episode};
 use crate::alerting::identity;
 use crate::alerting::lifecycle::Level;
@@ -36,8 +36,7 @@ impl Book {
         let entry = watched.entries.iter().find(|entry| entry.rule == rule)?;
         let labels = match (&watched.about, &entry.stage) {
             (Some(about), _) => identity::series_alert(&self.rules.series[rule], about),
-            (None, Stage::Open(episode) | Stage::Muted(episode)) => episode.labels.clone(),
-            (None, Stage::Pending | Stage::Held | Stage::Suppressed(..)) => return None,
+            (None, _) => entry.episode()?.labels.clone(),
         };
         let series = watched.about.as_ref().map(|about| (&about.labels, about.common.as_str()));
         let at = |at_ms: i64| self.quiet.mutes(at_ms, &labels, &watched.host, series);
@@ -146,13 +145,17 @@ impl Book {
             out.push(at_ms, Change::Over(Reason::Muted), &episode);
             if watched.about.is_none() {
                 // One from before a restart, of which the last texts are known: the series did not come back.
-                let mut episode = Episode { starts_ms: at_ms, ends_ms: None, ..*episode };
+                let mut episode = Episode { ends_ms: None, ..*episode };
                 episode.annotations.retain(|(name, _)| name != MUTED);
-                return self.fire_as(id, watched, rule, episode, at_ms, out);
+                watched.set_stage(rule, Stage::Held(Some(Box::new(episode))));
+                self.load.change(&watched.host, |_, held| *held += 1);
+                return self.fire_held(id, watched, rule, at_ms, out);
             }
         }
         if let Some(verdict) = now {
-            (entry.worst, entry.noted) = (*verdict, 0.0);
+            // What was a fact in the window, such as a series that stopped, may be a matter of score by now.
+            let fact = is_certain(verdict.pattern).then_some(verdict.pattern);
+            (entry.worst, entry.noted, entry.fact) = (*verdict, 0.0, fact);
         }
         self.admit(id, watched, rule, at_ms, out);
     }

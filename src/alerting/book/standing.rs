@@ -107,7 +107,7 @@ impl Book {
     fn of_entry(&self, entry: &Entry, rule: &Rule, host: &str, now_ms: i64) -> Standing {
         match &entry.stage {
             Stage::Open(episode) => Standing::Firing(episode.clone()),
-            Stage::Held => Standing::Held(self.hold(host)),
+            Stage::Held(_) => Standing::Held(self.hold(host)),
             Stage::Suppressed(_, reason) => Standing::Held(Hold::Suppressed(*reason)),
             Stage::Muted(_) => Standing::Held(Hold::Suppressed(Reason::Muted)),
             Stage::Pending => {

@@ -45,8 +45,9 @@ pub(super) struct Entry {
 pub(super) enum Stage {
     /// Nothing: it does not fire yet.
     Pending,
-    /// Nothing: it fires, but a limit holds it back.
-    Held,
+    /// Nothing: it fires, but a limit holds it back. With its last words where the series has none of its own: it was
+    /// muted before a restart, and did not come back.
+    Held(Option<Box<Episode>>),
     /// Nothing: it fires since then, but is under the edge of the budget. Its words are made again when it is over:
     /// where a whole fleet goes mad there are too many of them to be held.
     Suppressed(i64, Reason),
@@ -88,15 +89,15 @@ impl Entry {
     pub(super) fn open_episode(&self) -> Option<&Episode> {
         match &self.stage {
             Stage::Open(episode) => Some(episode),
-            Stage::Pending | Stage::Held | Stage::Suppressed(..) | Stage::Muted(_) => None,
+            Stage::Pending | Stage::Held(_) | Stage::Suppressed(..) | Stage::Muted(_) => None,
         }
     }
 
-    /// The same, or the one that a quiet window keeps from them.
+    /// The same, or the one that a quiet window or a limit keeps from them.
     pub(super) fn episode(&self) -> Option<&Episode> {
         match &self.stage {
-            Stage::Open(episode) | Stage::Muted(episode) => Some(episode),
-            Stage::Pending | Stage::Held | Stage::Suppressed(..) => None,
+            Stage::Open(episode) | Stage::Muted(episode) | Stage::Held(Some(episode)) => Some(episode),
+            Stage::Pending | Stage::Held(None) | Stage::Suppressed(..) => None,
         }
     }
 
@@ -105,7 +106,7 @@ impl Entry {
         match &self.stage {
             Stage::Open(_) => true,
             Stage::Muted(_) => self.life.missing(),
-            Stage::Pending | Stage::Held | Stage::Suppressed(..) => false,
+            Stage::Pending | Stage::Held(_) | Stage::Suppressed(..) => false,
         }
     }
 

@@ -13,6 +13,7 @@ use super::node::{self, Node, Yaml};
 use super::{Limits, Rule, RuleProblem, Rules, Template};
 use crate::alerting::budget::Budget;
 use crate::alerting::lifecycle::Terms;
+use crate::config::nearest::suggest;
 
 const BUILTIN: &str = include_str!("../../../rules/detect/alerts.yaml");
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -200,8 +201,8 @@ impl Loader {
                 Some("host") => row.scope = Scope::Host,
                 Some("fleet") => row.scope = Scope::Fleet,
                 Some(other) => {
-                    let hint = "known: series, host, fleet";
-                    self.add(Some(&node.referenced), path, &format!("unknown scope `{other}`"), hint);
+                    let hint = suggest(other, &["series", "host", "fleet"]);
+                    self.add(Some(&node.referenced), path, &format!("unknown scope `{other}`"), &hint);
                 }
                 None => {}
             },
@@ -275,7 +276,7 @@ impl Loader {
                 Some(pattern) => out.push(pattern),
                 None => {
                     let known: Vec<&str> = begins().map(Pattern::as_str).collect();
-                    let hint = format!("known: {}", known.join(", "));
+                    let hint = suggest(&word, &known);
                     self.add(Some(&item.referenced), path, &format!("unknown pattern `{word}`"), &hint);
                 }
             }
@@ -294,7 +295,7 @@ impl Loader {
             if known.contains(&key.value.as_str()) {
                 out.push((key.value.as_str(), value));
             } else {
-                let hint = format!("known: {}", known.join(", "));
+                let hint = suggest(&key.value, known);
                 self.add(Some(&key.referenced), path, &format!("unknown field `{}`", key.value), &hint);
             }
         }

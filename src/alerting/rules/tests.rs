@@ -99,7 +99,7 @@ more: 1
 ";
     let found = problems(text);
     for want in [
-        "3:3 alerts[0]: unknown field `scor` (known: alert, scope",
+        "3:3 alerts[0]: unknown field `scor` (did you mean `score`?)",
         "4:8 alerts[0].for: `soon` is no duration",
         "5:10 alerts[0].score: expected a score over 0",
         "6:11 alerts[0].select: selector `x{`",
@@ -115,7 +115,7 @@ more: 1
         "alerts[3]: `clear` 1.5 is over `score` 1",
         "18:3 alerts[4].select: a machine has no label `job`",
         "21:13 alerts[5].patterns: no kind of anomaly would begin it",
-        "22:1 : unknown field `more` (known: alerts, metrics)",
+        "22:1 : unknown field `more` (known here: `alerts`, `metrics`)",
     ] {
         assert!(found.iter().any(|p| p.contains(want)), "`{want}` is not in {found:#?}");
     }

@@ -34,7 +34,7 @@ struct Test<'a> {
     case: &'a Case,
     rehearsal: Rehearsal,
     /// By line of the expectation.
-    faults: BTreeMap<u64, Vec<String>>,
+    faults: BTreeMap<usize, Vec<String>>,
 }
 
 impl Test<'_> {
@@ -208,7 +208,7 @@ impl Test<'_> {
         }
     }
 
-    fn fault(&mut self, line: u64, step: usize, text: String) {
+    fn fault(&mut self, line: usize, step: usize, text: String) {
         let at = Span(Duration::from_millis(step as u64 * self.case.interval_ms.unsigned_abs()));
         let told = self.faults.entry(line).or_default();
         if told.len() < TOLD {

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use serde_saphyr::Spanned;
 use watchbell_adapter_api::Span;
+use watchbell_normalize::At;
 use watchbell_series::{Direction, Labels, MetricKind, Pattern, Selector, Unit};
 
 use super::raw::{RawAlert, RawCase, RawFile, RawMapping, RawScore, RawSeries};
 use super::values::{self, Overlay, Values, Wave};
 use crate::alerting::annotate::selector;
-use crate::config::{Overrides, nearest};
+use crate::config::{Overrides, Shape, nearest};
 use crate::pipeline::rehearsal::Setup;
 use crate::pipeline::service::Origin;
 
@@ -48,7 +48,7 @@ pub(super) struct Input {
 /// What is expected of what rules say of a series.
 #[derive(Debug)]
 pub(super) struct Mapping {
-    pub(super) line: u64,
+    pub(super) line: usize,
     pub(super) select: Selector,
     pub(super) watched: bool,
     pub(super) name: Option<String>,
@@ -66,7 +66,7 @@ pub(super) struct Mapping {
 /// What is expected of scores, in steps.
 #[derive(Debug)]
 pub(super) struct Score {
-    pub(super) line: u64,
+    pub(super) line: usize,
     pub(super) select: Selector,
     pub(super) from: usize,
     pub(super) to: usize,
@@ -78,7 +78,7 @@ pub(super) struct Score {
 /// What is expected to fire at a step.
 #[derive(Debug)]
 pub(super) struct Alert {
-    pub(super) line: u64,
+    pub(super) line: usize,
     pub(super) at: usize,
     pub(super) alert: Option<String>,
     pub(super) firing: Vec<BTreeMap<String, String>>,
@@ -94,12 +94,19 @@ pub(super) fn read(path: &Path, rules_dir: Option<&Path>) -> Result<File, Vec<St
 }
 
 pub(super) fn parse(path: &Path, text: &str, rules_dir: Option<&Path>) -> Result<File, Vec<String>> {
-    let raw: RawFile = serde_saphyr::from_str(text).map_err(|error| {
-        let at = error.location().map_or(0, |at| at.line());
-        let message = error.without_snippet().to_string();
-        vec![format!("{}:{at}: {message}", path.display())]
-    })?;
-    let mut reader = Reader { path, problems: Vec::new() };
+    let shape = Shape::of(&path.display().to_string(), text, &schemars::schema_for!(RawFile));
+    let mut reader = Reader { path, problems: shape.problems.iter().map(ToString::to_string).collect() };
+    let raw: RawFile = match serde_saphyr::from_str(text) {
+        Ok(raw) => raw,
+        Err(_) if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) => {
+            return Err(vec![format!("{}: no tests in it", path.display())]);
+        }
+        Err(_) if !reader.problems.is_empty() => return Err(reader.problems),
+        Err(error) => {
+            let at = error.location().map_or(0, |at| at.line());
+            return Err(vec![format!("{}:{at}: {}", path.display(), error.without_snippet())]);
+        }
+    };
     let folder = path.parent().unwrap_or(Path::new(""));
     let rules_dir = rules_dir.map(Path::to_owned).or_else(|| raw.rules_dir.as_ref().map(|dir| folder.join(dir)));
     let setup = setup(raw.config.as_ref().map(|config| folder.join(config)), rules_dir, &mut reader.problems);
@@ -139,8 +146,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn case(&mut self, case: &Spanned<RawCase>, interval: Option<i64>) -> Case {
-        let (line, raw) = (case.referenced.line(), &case.value);
+    fn case(&mut self, case: &At<RawCase>, interval: Option<i64>) -> Case {
+        let (line, raw) = (case.line(), &case.value);
         let own = raw.interval.as_ref().map(|text| self.interval(text));
         let interval_ms = own.or(interval).unwrap_or_else(|| INTERVAL.parse().map_or(60_000, Span::millis)).max(1);
         let inputs: Vec<Input> = raw.series.iter().filter_map(|input| self.input(input, interval_ms)).collect();
@@ -165,8 +172,8 @@ impl Reader<'_> {
         }
     }
 
-    fn input(&mut self, input: &Spanned<RawSeries>, interval_ms: i64) -> Option<Input> {
-        let (line, raw) = (input.referenced.line(), &input.value);
+    fn input(&mut self, input: &At<RawSeries>, interval_ms: i64) -> Option<Input> {
+        let (line, raw) = (input.line(), &input.value);
         let step_s = interval_ms as f64 / 1_000.0;
         let labels = self.labels(&raw.series);
         let kind = raw.kind.as_ref().and_then(|kind| self.parsed::<MetricKind>(kind));
@@ -180,7 +187,7 @@ impl Reader<'_> {
         let mut values = match values::read(&text.value) {
             Ok(values) => values,
             Err(message) => {
-                self.wrong(text.referenced.line(), &message);
+                self.wrong(text.line(), &message);
                 return None;
             }
         };
@@ -188,7 +195,7 @@ impl Reader<'_> {
         for wave in &raw.season {
             let period_ms = self.span(&wave.period);
             if period_ms <= 0 {
-                self.wrong(wave.period.referenced.line(), "a season takes longer than nothing");
+                self.wrong(wave.period.line(), "a season takes longer than nothing");
                 continue;
             }
             season.push(Wave { period_s: period_ms as f64 / 1_000.0, amplitude: wave.amplitude });
@@ -204,8 +211,8 @@ impl Reader<'_> {
         Some(Input { labels, kind: kind.unwrap_or_default(), values })
     }
 
-    fn mapping(&mut self, row: &Spanned<RawMapping>, only: Option<&Selector>) -> Option<Mapping> {
-        let (line, raw) = (row.referenced.line(), &row.value);
+    fn mapping(&mut self, row: &At<RawMapping>, only: Option<&Selector>) -> Option<Mapping> {
+        let (line, raw) = (row.line(), &row.value);
         let numbers = [
             ("min_deviation", raw.min_deviation),
             ("min_relative_deviation", raw.min_relative_deviation),
@@ -229,8 +236,8 @@ impl Reader<'_> {
         })
     }
 
-    fn score(&mut self, row: &Spanned<RawScore>, only: Option<&Selector>, interval_ms: i64) -> Option<Score> {
-        let (line, raw) = (row.referenced.line(), &row.value);
+    fn score(&mut self, row: &At<RawScore>, only: Option<&Selector>, interval_ms: i64) -> Option<Score> {
+        let (line, raw) = (row.line(), &row.value);
         let (from, to) = match (&raw.at, &raw.from, &raw.to) {
             (Some(at), None, None) => (at, at),
             (None, Some(from), Some(to)) => (from, to),
@@ -247,8 +254,8 @@ impl Reader<'_> {
             if known.is_none() {
                 let all: Vec<&str> = Pattern::ALL.iter().map(|pattern| pattern.as_str()).collect();
                 self.wrong(
-                    word.referenced.line(),
-                    &format!("unknown pattern `{}`, known: {}", word.value, all.join(", ")),
+                    word.line(),
+                    &format!("unknown pattern `{}`; {}", word.value, nearest::suggest(&word.value, &all)),
                 );
             }
             known
@@ -261,10 +268,10 @@ impl Reader<'_> {
         Some(Score { line, select, from, to, over: raw.over, under: raw.under, pattern })
     }
 
-    fn alert(&mut self, row: &Spanned<RawAlert>, interval_ms: i64) -> Alert {
+    fn alert(&mut self, row: &At<RawAlert>, interval_ms: i64) -> Alert {
         let raw = &row.value;
         let at = self.step(&raw.at, interval_ms);
-        Alert { line: row.referenced.line(), at, alert: raw.alert.clone(), firing: raw.firing.clone() }
+        Alert { line: row.line(), at, alert: raw.alert.clone(), firing: raw.firing.clone() }
     }
 
     /// Each alert that a test names must be that of a rule: one that is misspelt never fires.
@@ -279,7 +286,7 @@ impl Reader<'_> {
         }
     }
 
-    fn select(&mut self, line: u64, text: Option<&Spanned<String>>, only: Option<&Selector>) -> Option<Selector> {
+    fn select(&mut self, line: usize, text: Option<&At<String>>, only: Option<&Selector>) -> Option<Selector> {
         match (text, only) {
             (Some(text), _) => self.parsed(text),
             (None, Some(only)) => Some(only.clone()),
@@ -291,44 +298,44 @@ impl Reader<'_> {
     }
 
     /// Labels as a selector with `=` only writes them.
-    fn labels(&mut self, text: &Spanned<String>) -> Option<Labels> {
+    fn labels(&mut self, text: &At<String>) -> Option<Labels> {
         let selector: Selector = self.parsed(text)?;
         let plain = selector.matchers().iter().all(|m| m.op() == watchbell_series::MatchOp::Equal);
         let labels = Labels::series(selector.matchers().iter().map(|m| (m.name(), m.value())));
         match labels {
             Ok(labels) if plain => Some(labels),
             Ok(_) => {
-                self.wrong(text.referenced.line(), "a series that comes in has labels with `=` only");
+                self.wrong(text.line(), "a series that comes in has labels with `=` only");
                 None
             }
             Err(error) => {
-                self.wrong(text.referenced.line(), &error.to_string());
+                self.wrong(text.line(), &error.to_string());
                 None
             }
         }
     }
 
-    fn interval(&mut self, text: &Spanned<String>) -> i64 {
+    fn interval(&mut self, text: &At<String>) -> i64 {
         let interval = self.span(text);
         if interval <= 0 {
-            self.wrong(text.referenced.line(), "an interval is longer than nothing");
+            self.wrong(text.line(), "an interval is longer than nothing");
         }
         interval.max(1)
     }
 
-    fn step(&mut self, text: &Spanned<String>, interval_ms: i64) -> usize {
+    fn step(&mut self, text: &At<String>, interval_ms: i64) -> usize {
         usize::try_from(self.span(text) / interval_ms).unwrap_or(0)
     }
 
-    fn span(&mut self, text: &Spanned<String>) -> i64 {
+    fn span(&mut self, text: &At<String>) -> i64 {
         self.parsed::<Span>(text).map_or(0, Span::millis)
     }
 
-    fn parsed<T: FromStr<Err: ToString>>(&mut self, text: &Spanned<String>) -> Option<T> {
-        text.value.parse().map_err(|error: T::Err| self.wrong(text.referenced.line(), &error.to_string())).ok()
+    fn parsed<T: FromStr<Err: ToString>>(&mut self, text: &At<String>) -> Option<T> {
+        text.value.parse().map_err(|error: T::Err| self.wrong(text.line(), &error.to_string())).ok()
     }
 
-    fn wrong(&mut self, line: u64, message: &str) {
+    fn wrong(&mut self, line: usize, message: &str) {
         self.problems.push(format!("{}:{line}: {message}", self.path.display()));
     }
 }

@@ -48,6 +48,7 @@ fn each_difference_is_told_with_its_line() {
 fn files_that_are_wrong_say_where() {
     for (text, want) in [
         ("tests: []\n", "t.yaml: no tests in it"),
+        ("# nothing\n", "t.yaml: no tests in it"),
         ("tests:\n  - {name: x, series: [], scores: []}\n", "t.yaml:2: a test needs `series`"),
         (
             "tests:\n  - name: x\n    series: [{series: a, values: '1xx'}]\n    scores: []\n",
@@ -56,10 +57,22 @@ fn files_that_are_wrong_say_where() {
         ("tests:\n  - name: x\n    series: [{series: '{a=~\"b\"}', values: '1'}]\n", "t.yaml:3:"),
         ("tests:\n  - name: x\n    series: [{series: a}]\n", "t.yaml:3: a series needs either `values`"),
         ("tests:\n  - name: x\n    series: [{series: a, values: '1'}]\n    colour: red\n", "t.yaml:4:"),
+        (
+            "tests:\n  - {name: x, series: [{series: a, values: '1', nois: 2}], scores: [{at: 1m, ovr: 1}, {at: 1h, over: x}]}\n",
+            "tests[0].series[0].nois: unknown key `nois`\n  hint: did you mean `noise`?",
+        ),
+        (
+            "tests:\n  - {name: x, series: [{series: a, values: '1', nois: 2}], scores: [{at: 1m, ovr: 1}, {at: 1h, over: x}]}\n",
+            "tests[0].scores[0].ovr: unknown key `ovr`\n  hint: did you mean `over`?",
+        ),
+        (
+            "tests:\n  - {name: x, series: [{series: a, values: '1', nois: 2}], scores: [{at: 1m, ovr: 1}, {at: 1h, over: x}]}\n",
+            "tests[0].scores[1].over: expected a number, found `x`",
+        ),
         ("interval: ten\ntests: []\n", "t.yaml:1: `ten` is no duration"),
         (
             "tests:\n  - name: x\n    series: [{series: a, values: '1'}]\n    scores:\n      - {at: 1m, over: 1, pattern: odd}\n",
-            "t.yaml:5: unknown pattern `odd`",
+            "t.yaml:5: unknown pattern `odd`; known here: ",
         ),
         (
             "tests:\n  - name: x\n    series: [{series: a, values: '1'}, {series: b, values: '1'}]\n    scores: [{at: 0, over: 1}]\n",

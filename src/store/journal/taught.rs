@@ -111,20 +111,42 @@ fn parts(id: &str) -> Option<(i64, i64)> {
     Some((u64::from_str_radix(fingerprint, 16).ok()?.cast_signed(), starts_ms.parse().ok()?))
 }
 
+/// Which episodes are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// All.
+    All,
+    /// Those that sinks were told of.
+    Fired,
+    /// Those of them that fire now.
+    Firing,
+    /// Those that were suppressed.
+    Suppressed,
+    /// Those of them that last.
+    Withheld,
+}
+
 impl Journal {
-    /// At most `limit` episodes that began before `before_ms`, newest first: those that fired, those that were
-    /// suppressed, or all.
+    /// At most `limit` of these episodes that began before `before_ms`, newest first.
     ///
     /// # Errors
     /// The database can not be read.
-    pub async fn kept(&self, suppressed: Option<bool>, before_ms: i64, limit: u32) -> Result<Vec<Kept>, JournalError> {
-        let sql = match suppressed {
-            None => "SELECT * FROM episodes WHERE starts_ms < ? ORDER BY starts_ms DESC, id DESC LIMIT ?",
-            Some(false) => {
+    pub async fn kept(&self, which: Which, before_ms: i64, limit: u32) -> Result<Vec<Kept>, JournalError> {
+        let sql = match which {
+            Which::All => "SELECT * FROM episodes WHERE starts_ms < ? ORDER BY starts_ms DESC, id DESC LIMIT ?",
+            Which::Fired => {
                 "SELECT * FROM episodes WHERE starts_ms < ? AND suppressed IS NULL ORDER BY starts_ms DESC, id DESC LIMIT ?"
             }
-            Some(true) => {
+            Which::Firing => {
+                "SELECT * FROM episodes WHERE starts_ms < ? AND suppressed IS NULL AND ends_ms IS NULL
+                 ORDER BY starts_ms DESC, id DESC LIMIT ?"
+            }
+            Which::Suppressed => {
                 "SELECT * FROM episodes WHERE starts_ms < ? AND suppressed IS NOT NULL ORDER BY starts_ms DESC, id DESC LIMIT ?"
+            }
+            Which::Withheld => {
+                "SELECT * FROM episodes WHERE starts_ms < ? AND suppressed IS NOT NULL AND ends_ms IS NULL
+                 ORDER BY starts_ms DESC, id DESC LIMIT ?"
             }
         };
         let rows = query(sql).bind(before_ms).bind(limit).fetch_all(&self.pool).await.map_err(|e| self.failed(e))?;

@@ -106,7 +106,7 @@ fn rules_of_prometheus_become_limits_and_its_alerts_problems() {
         let problems = data(&service, "/api/v1/problems?host=web-1:9100")?;
         wait::when(problems[0]["name"] == "Here", || problems.to_string()).map(|()| problems[0].clone())
     });
-    assert_eq!((&problem["severity"], &problem["end"]), (&json!(2), &Value::Null));
+    assert_eq!((&problem["severity"], &problem["end"]), (&json!("warning"), &Value::Null));
 
     send(&service, &mut noise, now_s - 60..now_s - 50, 400.0);
     let alert = wait::until("an alert", || {

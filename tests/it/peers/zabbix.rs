@@ -130,7 +130,7 @@ fn items_are_polled_once_and_context_is_told() {
     last_s = now_s();
     zabbix.send_all(&[("web-1", "level", "2000", last_s)]);
     let problem = listed(&service, "/api/v1/problems", |problem| problem["name"] == "level is high");
-    assert_eq!((&problem["acknowledged"], &problem["severity"]), (&json!(false), &json!(4)));
+    assert_eq!((&problem["acknowledged"], &problem["severity"]), (&json!(false), &json!("high")));
     let event = problem["id"].as_str().and_then(|id| id.split('/').next()).expect("an event").to_owned();
     zabbix.call("event.acknowledge", json!({"eventids": [event], "action": 2}));
     listed(&service, "/api/v1/problems", |problem| {

@@ -46,6 +46,9 @@ impl HttpSdConfig {
         match reqwest::Url::parse(&self.url) {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => {}
             Ok(_) => problems.hint("url", format!("`{shown}` is no HTTP address"), "begin it with `http://`"),
+            Err(_) if !self.url.contains("://") => {
+                problems.hint("url", format!("`{shown}` has no scheme"), format!("write it as `http://{shown}`"));
+            }
             Err(e) => problems.hint("url", format!("`{shown}` is no URL: {e}"), "write it as `http://host/path`"),
         }
         if self.refresh_interval.0.is_zero() {

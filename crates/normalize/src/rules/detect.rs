@@ -5,6 +5,7 @@
 use std::fmt;
 
 use regex::Regex;
+use schemars::{JsonSchema, Schema, schema_for};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_saphyr::Spanned;
@@ -38,6 +39,43 @@ const KEYS: &str = "name, pattern, labels, unit, bad, min_deviation, min_relativ
 struct File {
     #[serde(default)]
     metrics: Vec<Spanned<Fields>>,
+}
+
+/// The shape of `metrics` of a file, in which only known keys and words stand.
+#[must_use]
+pub fn detect_schema() -> Schema {
+    schema_for!(Shape)
+}
+
+#[derive(JsonSchema)]
+#[schemars(extend("additionalProperties" = true))]
+#[expect(dead_code, reason = "rows are read key by key; this is what keys and words there are")]
+struct Shape {
+    metrics: Option<Vec<ShapeRow>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "see above")]
+struct ShapeRow {
+    name: Option<String>,
+    pattern: Option<String>,
+    labels: Option<String>,
+    #[schemars(extend("enum" = Unit::words().collect::<Vec<_>>()))]
+    unit: Option<String>,
+    #[schemars(extend("enum" = Direction::WORDS))]
+    bad: Option<String>,
+    min_deviation: Option<f64>,
+    min_relative_deviation: Option<f64>,
+    legal_min: Option<f64>,
+    legal_max: Option<f64>,
+    sensitivity: Option<f64>,
+    flatline: Option<bool>,
+    missing: Option<bool>,
+    // Keys of mappings, of which the reader says where they belong.
+    metric: Option<String>,
+    kind: Option<String>,
+    watch: Option<bool>,
 }
 
 /// One row as it is written.

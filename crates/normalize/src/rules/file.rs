@@ -1,52 +1,65 @@
-//! The shape of a file of mappings, and its checks: everything wrong with a file is said at once.
+//! The shape of a file of mappings, and the checks of its values: all that is wrong is said at once. Keys that nobody
+//! knows are told by whoever checks the shape first, see [`mapping_schema`].
 
 use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use regex::{Regex, RegexSet};
+use schemars::{JsonSchema, Schema, schema_for};
 use serde::Deserialize;
-use serde_saphyr::Spanned;
 use watchbell_series::{Direction, MetricKind, Selector, Unit};
 
+use super::at::At;
 use super::hosts::{EntityRow, HostsBlock, HostsSoFar};
 use super::{Place, Placed, Row, RuleProblem, Rules};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 struct File {
     #[serde(default)]
     entity: Vec<EntityRow>,
     hosts: Option<HostsBlock>,
-    watch: Option<Vec<Spanned<String>>>,
+    watch: Option<Vec<At<String>>>,
     #[serde(default)]
-    ignore: Vec<Spanned<String>>,
+    ignore: Vec<At<String>>,
     #[serde(default)]
-    keep: Vec<Spanned<String>>,
+    keep: Vec<At<String>>,
     #[serde(default)]
-    metrics: Vec<Spanned<MetricRow>>,
+    metrics: Vec<At<MetricRow>>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 struct MetricRow {
-    metric: Option<Spanned<String>>,
-    pattern: Option<Spanned<String>>,
-    labels: Option<Spanned<String>>,
-    name: Option<Spanned<String>>,
-    unit: Option<Spanned<String>>,
-    common_unit: Option<Spanned<String>>,
-    factor: Option<Spanned<f64>>,
-    kind: Option<Spanned<String>>,
-    bad: Option<Spanned<String>>,
-    min_deviation: Option<Spanned<f64>>,
-    min_relative_deviation: Option<Spanned<f64>>,
-    legal_min: Option<Spanned<f64>>,
-    legal_max: Option<Spanned<f64>>,
-    sensitivity: Option<Spanned<f64>>,
+    metric: Option<At<String>>,
+    pattern: Option<At<String>>,
+    labels: Option<At<String>>,
+    name: Option<At<String>>,
+    #[schemars(extend("enum" = Unit::words().collect::<Vec<_>>()))]
+    unit: Option<At<String>>,
+    #[schemars(extend("enum" = Unit::words().collect::<Vec<_>>()))]
+    common_unit: Option<At<String>>,
+    factor: Option<At<f64>>,
+    #[schemars(extend("enum" = MetricKind::WORDS))]
+    kind: Option<At<String>>,
+    #[schemars(extend("enum" = Direction::WORDS))]
+    bad: Option<At<String>>,
+    min_deviation: Option<At<f64>>,
+    min_relative_deviation: Option<At<f64>>,
+    legal_min: Option<At<f64>>,
+    legal_max: Option<At<f64>>,
+    sensitivity: Option<At<f64>>,
     flatline: Option<bool>,
     missing: Option<bool>,
     watch: Option<bool>,
+}
+
+/// The shape of a file of mappings, in which only known keys and words stand. Whoever reads files of users holds them
+/// against it: [`Rules::load`] overlooks keys that it does not know.
+#[must_use]
+pub fn mapping_schema() -> Schema {
+    schema_for!(File)
 }
 
 /// Gathers files into [`Rules`].
@@ -99,7 +112,7 @@ impl Loader {
         let keep = self.selectors(name, "keep", &file.keep);
         self.keep.extend(keep);
         for (i, row) in file.metrics.iter().enumerate() {
-            self.metric(name, &format!("metrics[{i}]"), row.referenced.line() as usize, &row.value);
+            self.metric(name, &format!("metrics[{i}]"), row.line(), &row.value);
         }
     }
 
@@ -159,7 +172,7 @@ impl Loader {
                     }
                     Err(error) => {
                         let at = format!("{field}.pattern");
-                        self.problem(file, line_of(pattern), &at, error.to_string(), "a regular expression");
+                        self.problem(file, pattern.line(), &at, error.to_string(), "a regular expression");
                     }
                 }
             }
@@ -215,30 +228,30 @@ impl Loader {
         });
     }
 
-    fn selectors(&mut self, file: &str, field: &str, texts: &[Spanned<String>]) -> Vec<Placed> {
-        let parse = |(i, text): (usize, &Spanned<String>)| {
+    fn selectors(&mut self, file: &str, field: &str, texts: &[At<String>]) -> Vec<Placed> {
+        let parse = |(i, text): (usize, &At<String>)| {
             let at = (file.to_owned(), format!("{field}[{i}]"));
             let selector = self.parse(at, text, "like `{job=\"node\"}`")?;
-            Some(Placed { selector, place: self.place(file, line_of(text)) })
+            Some(Placed { selector, place: self.place(file, text.line()) })
         };
         texts.iter().enumerate().filter_map(parse).collect()
     }
 
-    fn name(&mut self, at: (String, String), text: &Spanned<String>) -> Option<Arc<str>> {
+    fn name(&mut self, at: (String, String), text: &At<String>) -> Option<Arc<str>> {
         let ok = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '_';
         if text.value.is_empty() || !text.value.chars().all(ok) {
             let message = format!("`{}` is no common name", text.value);
-            self.problem(&at.0, line_of(text), &at.1, message, "lower case words joined by dots: `memory.available`");
+            self.problem(&at.0, text.line(), &at.1, message, "lower case words joined by dots: `memory.available`");
             return None;
         }
         Some(text.value.as_str().into())
     }
 
-    fn number(&mut self, at: (String, String), n: &Option<Spanned<f64>>, ok: impl Fn(f64) -> bool) -> Option<f64> {
+    fn number(&mut self, at: (String, String), n: &Option<At<f64>>, ok: impl Fn(f64) -> bool) -> Option<f64> {
         let n = n.as_ref()?;
         if !ok(n.value) {
             let message = format!("`{}` is out of range", n.value);
-            self.problem(&at.0, n.referenced.line() as usize, &at.1, message, "a positive number");
+            self.problem(&at.0, n.line(), &at.1, message, "a positive number");
         }
         Some(n.value)
     }
@@ -246,13 +259,13 @@ impl Loader {
     pub(super) fn parse<T: FromStr<Err: ToString>>(
         &mut self,
         (file, field): (String, String),
-        text: &Spanned<String>,
+        text: &At<String>,
         hint: &str,
     ) -> Option<T> {
         match text.value.parse() {
             Ok(value) => Some(value),
             Err(error) => {
-                self.problem(&file, line_of(text), &field, error.to_string(), hint);
+                self.problem(&file, text.line(), &field, error.to_string(), hint);
                 None
             }
         }
@@ -262,8 +275,4 @@ impl Loader {
         let (file, field, hint) = (file.to_owned(), field.to_owned(), hint.to_owned());
         self.problems.push(RuleProblem { file, line, field, message: message.into(), hint });
     }
-}
-
-fn line_of(text: &Spanned<String>) -> usize {
-    text.referenced.line() as usize
 }

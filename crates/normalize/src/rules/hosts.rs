@@ -6,11 +6,12 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use regex::Regex;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_saphyr::Spanned;
 use watchbell_series::Selector;
 
 use super::Place;
+use super::at::At;
 use super::file::Loader;
 use crate::entities::host_of;
 use crate::hosts::Guesses;
@@ -186,33 +187,34 @@ impl HostRules {
 }
 
 /// A row of `entity:`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub(super) struct EntityRow {
-    label: Spanned<String>,
+    /// The label that names the host, such as `instance`.
+    label: At<String>,
     #[serde(default)]
     address: bool,
     also: Option<String>,
 }
 
 /// The block `hosts:` as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub(super) struct HostsBlock {
     ignore_case: Option<bool>,
     join_domains: Option<bool>,
-    strip_domains: Option<Vec<Spanned<String>>>,
+    strip_domains: Option<Vec<At<String>>>,
     #[serde(default)]
-    names: Vec<Spanned<NamesRow>>,
+    names: Vec<At<NamesRow>>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 struct NamesRow {
-    host: Option<Spanned<String>>,
-    names: Option<Vec<Spanned<String>>>,
-    pattern: Option<Spanned<String>>,
-    labels: Option<Spanned<String>>,
+    host: Option<At<String>>,
+    names: Option<Vec<At<String>>>,
+    pattern: Option<At<String>>,
+    labels: Option<At<String>>,
     #[serde(default)]
     keep: bool,
 }
@@ -260,7 +262,7 @@ impl Loader {
     pub(super) fn entity_rows(&mut self, file: &str, rows: &[EntityRow]) {
         for (i, row) in rows.iter().enumerate() {
             if row.label.value.is_empty() {
-                let line = row.label.referenced.line() as usize;
+                let line = row.label.line();
                 self.problem(file, line, &format!("entity[{i}].label"), "empty", "name a label such as `instance`");
             }
             let also = row.also.as_deref().map(Into::into);
@@ -276,7 +278,7 @@ impl Loader {
             for (i, domain) in domains.iter().enumerate() {
                 let bare = domain.value.trim_start_matches('.');
                 if bare.is_empty() || (bare.contains('*') && bare != "*") {
-                    let line = domain.referenced.line() as usize;
+                    let line = domain.line();
                     let message = format!("`{}` is no domain", domain.value);
                     let hint = "a domain such as `example.org`, or `*` for any";
                     self.problem(file, line, &format!("hosts.strip_domains[{i}]"), message, hint);
@@ -286,7 +288,7 @@ impl Loader {
             self.hosts.strip_domains.get_or_insert_with(domains);
         }
         for (i, row) in block.names.iter().enumerate() {
-            self.names_row(file, &format!("hosts.names[{i}]"), row.referenced.line() as usize, &row.value);
+            self.names_row(file, &format!("hosts.names[{i}]"), row.line(), &row.value);
         }
     }
 
@@ -306,7 +308,7 @@ impl Loader {
         let pattern = row.pattern.as_ref().and_then(|text| match Regex::new(&format!("^(?:{})$", text.value)) {
             Ok(pattern) => Some(pattern),
             Err(error) => {
-                let line = text.referenced.line() as usize;
+                let line = text.line();
                 self.problem(file, line, &format!("{field}.pattern"), error.to_string(), "a regular expression");
                 None
             }
@@ -314,9 +316,21 @@ impl Loader {
         let labels = row.labels.as_ref().and_then(|text| {
             self.parse::<Selector>((file.to_owned(), format!("{field}.labels")), text, "like `{job=\"node\"}`")
         });
+        if let (Some(host), Some(pattern)) = (&row.host, &pattern) {
+            for group in unknown_groups(&host.value, pattern) {
+                let message = format!("`pattern` has no group `{group}`");
+                let hint = match pattern.captures_len() - 1 {
+                    0 => "put what `host` shall take over in parentheses, or write `$$` for a dollar sign".to_owned(),
+                    groups => format!(
+                        "its groups are `$1` to `${groups}`, in front of a letter `${{1}}`; `$$` is a dollar sign"
+                    ),
+                };
+                self.problem(file, host.line(), &format!("{field}.host"), message, &hint);
+            }
+        }
         let index = self.hosts.rows.len();
         for name in row.names.iter().flatten() {
-            let line = name.referenced.line() as usize;
+            let line = name.line();
             self.hosts.names.push((name.value.clone(), index, file.to_owned(), line));
         }
         let place = self.place(file, line);
@@ -328,6 +342,30 @@ impl Loader {
             host: row.host.as_ref().map(|host| host.value.as_str().into()),
         });
     }
+}
+
+/// What `host` refers to by `$1` or `${name}` and `pattern` does not have, as [`regex::Captures::expand`] reads it.
+fn unknown_groups(host: &str, pattern: &Regex) -> Vec<String> {
+    let mut unknown = Vec::new();
+    let mut rest = host;
+    while let Some((_, after)) = rest.split_once('$') {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let braced = after.strip_prefix('{').and_then(|inner| inner.split_once('}'));
+        let (group, tail) = match braced {
+            _ if after.starts_with('$') => ("", &after[1..]),
+            Some((group, tail)) => (group, tail),
+            None => after.split_at(after.find(|c| !is_name(c)).unwrap_or(after.len())),
+        };
+        let known = match group.parse::<usize>() {
+            Ok(number) => number < pattern.captures_len(),
+            Err(_) => group.is_empty() || pattern.capture_names().flatten().any(|name| name == group),
+        };
+        if !known {
+            unknown.push(group.to_owned());
+        }
+        rest = tail;
+    }
+    unknown
 }
 
 #[cfg(test)]
@@ -418,6 +456,22 @@ mod tests {
         ] {
             assert!(said.contains(&want), "{want:?} in {said:?}");
         }
-        assert!(load("hosts: {colour: red}").is_err());
+    }
+
+    #[test]
+    fn a_host_takes_over_groups_that_are_there() {
+        let row = |host: &str| format!("hosts: {{names: [{{host: '{host}', pattern: '(?P<kind>[a-z]+)-(\\d+)'}}]}}");
+        for host in ["$1", "${1}x$2", "$kind-$2", "web$$", "a${kind}b", "$"] {
+            load(&row(host)).unwrap_or_else(|problems| panic!("{host}: {problems:?}"));
+        }
+        for (host, group) in [("$3", "3"), ("a-${9}", "9"), ("$1a", "1a"), ("${sort}", "sort"), ("$1$$$4", "4")] {
+            let problems = load(&row(host)).expect_err(host);
+            let [problem] = &problems[..] else { panic!("{problems:?}") };
+            assert_eq!((problem.line, problem.field.as_str()), (1, "hosts.names[0].host"), "{host}");
+            assert_eq!(problem.message, format!("`pattern` has no group `{group}`"));
+            assert!(problem.hint.contains("`$1` to `$2`"), "{}", problem.hint);
+        }
+        let none = load("hosts: {names: [{host: 'x$1', pattern: 'a.*'}]}").expect_err("no group");
+        assert!(none[0].hint.contains("parentheses"), "{}", none[0].hint);
     }
 }

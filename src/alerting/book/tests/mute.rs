@@ -157,3 +157,52 @@ fn another_kind_of_anomaly_than_the_rule_begins_with_fires_nothing_after_a_windo
     assert!(bench.with(|book, out| book.observe(other, 110 * S, out)).is_empty());
     assert_eq!(bench.feed(&load, 120, 2.0), ["MetricAnomalous load over", "MetricAnomalous load firing"]);
 }
+
+#[test]
+fn muted_missing_series_of_one_host_fire_within_its_limit_even_over_a_restart() {
+    let mut before = Bench::new();
+    before.book.set_quiet(of_host(0, 1000));
+    let all: Vec<About> = (0..20).map(|i| about("web-1", &format!("m{i:02}"))).collect();
+    for (slot, series) in all.iter().enumerate() {
+        let gone = input(series, slot as u32, 10, f32::NAN, Pattern::Missing);
+        before.with(|book, out| book.observe(gone, 10 * S, out));
+    }
+    before.tick(400, &[]);
+    let muted: Vec<Episode> = before.said.iter().map(|said| said.episode.clone()).collect();
+    assert_eq!(muted.len(), 20);
+
+    let mut bench = Bench::new();
+    bench.book.set_quiet(of_host(0, 1000));
+    bench.with(|book, out| book.restore_muted(muted, 500 * S, out));
+    let said = bench.tick(1001, &[]);
+    let count = |said: &[String], word: &str| said.iter().filter(|said| said.ends_with(word)).count();
+    assert_eq!((count(&said, "over"), count(&said, "firing")), (20, 6), "five and their host: {said:?}");
+    assert!(said.contains(&"HostAnomalous web-1 firing".to_owned()), "{said:?}");
+    assert_eq!(bench.book.counts(), Counts { firing: 6, held: 15, ..Counts::default() });
+
+    // Those that come back end; what is held fires when there is room again, in the words that are known of it.
+    for series in &all[..17] {
+        bench.feed(series, 1100, 0.1);
+    }
+    let said: Vec<String> = (1101..1600).flat_map(|ts_s| bench.tick(ts_s, &[])).collect();
+    assert_eq!(count(&said, "SeriesMissing m19 firing"), 1, "{said:?}");
+    let fired = bench.said.iter().rev().find(|said| said.change == Change::Fired).map(|said| &said.episode);
+    assert!(fired.is_some_and(|episode| episode.ends_ms.is_none() && episode.starts_ms > 1100 * S), "{fired:?}");
+    assert_eq!((bench.book.load.firing, bench.book.load.held), (3, 0));
+}
+
+#[test]
+fn a_series_that_was_missing_in_its_window_is_asked_for_its_score_after_it() {
+    let mut rules = Rules::builtin();
+    rules.budget = "1 per series per month".parse().expect("a budget");
+    rules.series.retain(|rule| rule.name == "MetricAnomalous");
+    rules.series[0].patterns.push(Pattern::Missing);
+    let mut bench = Bench::new();
+    bench.book = Book::new(rules, "http://w");
+    let load = about("web-1", "load");
+    bench.book.set_quiet(of_host(0, 1000));
+    let gone = input(&load, 7, 10, f32::NAN, Pattern::Missing);
+    assert_eq!(bench.with(|book, out| book.observe(gone, 10 * S, out)), ["MetricAnomalous load suppressed: muted"]);
+    let said = bench.feed(&load, 1010, 1.01);
+    assert_eq!(said, ["MetricAnomalous load over", "MetricAnomalous load suppressed: budget"]);
+}
