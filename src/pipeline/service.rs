@@ -137,7 +137,8 @@ impl Service {
             judging: judge_config(&settings),
             sources: checked.source_limits().into(),
         }));
-        let (context, known) = (context::Board::default(), context::Known::default());
+        let known = context::Known::default();
+        let context = context::Board::new(known.clone());
         let mapping: Arc<dyn Fn() -> Arc<Rules> + Send + Sync> = {
             let current = Arc::clone(&current);
             Arc::new(move || Arc::clone(&current.lock().unwrap_or_else(PoisonError::into_inner).rules))

@@ -62,7 +62,8 @@ impl Intake {
     pub fn new(context: SourceContext, writer: Writer) -> Self {
         let (metrics, name) = (&context.metrics, &*context.name);
         let (values, lag) = (metrics.counter(&VALUES, &[name]), metrics.gauge(&LAG, &[name]));
-        let (writer, limits) = (Arc::new(writer), Arc::default());
+        let limits = Limits::known(&context.context.known_limits(), context.clock.now_ms());
+        let (writer, limits) = (Arc::new(writer), Arc::new(Mutex::new(limits)));
         Self { writer, limits, values, lag, bad_tokens: Arc::default(), said: Arc::default(), context }
     }
 
