@@ -163,7 +163,10 @@ impl Keeper {
             }
         }
         let since_ms = now_ms.saturating_sub(PROBLEM_MS);
-        for KeptProblem { source, problem } in keeper.journal.problems(since_ms, i64::MAX, MAX_PROBLEMS).await? {
+        let recent = keeper.journal.problems(since_ms, i64::MAX, MAX_PROBLEMS).await?;
+        // The ends of those that last are still to be told, however old they are.
+        let open = keeper.journal.open_problems(MAX_PROBLEMS).await?;
+        for KeptProblem { source, problem } in recent.into_iter().chain(open) {
             keeper.problems.insert((source, problem.id.clone()), problem);
         }
         keeper.resolve();
@@ -424,7 +427,9 @@ impl Keeper {
     fn resolve_problems(&mut self) {
         let over = self.problems.len().saturating_sub(MAX_PROBLEMS as usize);
         if over > 0 {
-            let mut by_age: Vec<_> = self.problems.iter().map(|(key, it)| (it.starts_ms, key.clone())).collect();
+            // Of those that last an end will be told.
+            let age = |it: &ForeignProblem| (it.ends_ms.is_none(), it.starts_ms);
+            let mut by_age: Vec<_> = self.problems.iter().map(|(key, it)| (age(it), key.clone())).collect();
             by_age.sort_unstable();
             by_age.iter().take(over).for_each(|(_, key)| drop(self.problems.remove(key)));
         }

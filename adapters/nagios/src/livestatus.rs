@@ -156,7 +156,8 @@ async fn run(config: LivestatusConfig, peer: Peer, context: SourceContext) -> Re
     let outcome = |word| metrics.counter(&QUERIES, &[&name, word]);
     let (ok, failed) = (outcome("ok"), outcome("failed"));
     let intake = Intake::new(context, Writer::new(&config.labels));
-    let states = States::new(config.labels.clone(), config.perfdata);
+    let open = intake.context.context.open_problems();
+    let states = States::new(config.labels.clone(), config.perfdata, open);
     let mut rounds = Rounds { config, peer, states, windows: Windows::default(), whole_at: None, newest_ms: 0, intake };
     while !shutdown.is_set() {
         let result = tokio::select! {

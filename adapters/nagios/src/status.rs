@@ -92,7 +92,9 @@ async fn run(config: StatusConfig, context: SourceContext) -> Result<(), SourceE
     let intake = Intake::new(context, Writer::new(&config.labels));
     let place = config.path.display().to_string();
     let mut shape = None;
-    let mut known = Known { states: States::new(config.labels.clone(), config.perfdata), windows: Windows::default() };
+    let open = intake.context.context.open_problems();
+    let states = States::new(config.labels.clone(), config.perfdata, open);
+    let mut known = Known { states, windows: Windows::default() };
     while !shutdown.is_set() {
         let (path, last) = (config.path.clone(), shape);
         let read = tokio::task::spawn_blocking(move || read(&path, last)).await;

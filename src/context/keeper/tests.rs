@@ -75,6 +75,23 @@ async fn problems_of_a_source_that_is_gone_are_over() {
 }
 
 #[tokio::test]
+async fn problems_that_last_are_known_to_their_source_however_old_they_are() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let journal = Arc::new(Journal::open(temp.path()).await.expect("open"));
+    let sources = ["zabbix".to_owned()];
+    let mut first = keeper(&journal, &Known::default(), 20 * DAY, &sources).await;
+    let over = ForeignProblem { ends_ms: Some(10), ..problem("over", 5) };
+    first.board.sink("zabbix").problems(vec![problem("old", 5), over, problem("new", 20 * DAY)]);
+    first.take().await;
+    let known = Known::default();
+    let again = keeper(&journal, &known, 21 * DAY, &sources).await;
+    let board = Board::new(known.clone());
+    let open: Vec<_> = board.sink("zabbix").open_problems().into_iter().map(|it| it.id).collect();
+    assert_eq!(open, ["new", "old"]);
+    drop(again);
+}
+
+#[tokio::test]
 async fn windows_of_sources_and_those_that_are_over_leave_room_for_people() {
     let temp = tempfile::tempdir().expect("temp dir");
     let journal = Arc::new(Journal::open(temp.path()).await.expect("open"));

@@ -58,7 +58,8 @@ struct Known {
 impl Session {
     pub(super) fn new(config: EventsConfig, peer: Peer, intake: Intake) -> Self {
         let shutdown = intake.context.shutdown.clone();
-        let states = States::new(config.labels.clone(), config.perfdata);
+        let open = intake.context.context.open_problems();
+        let states = States::new(config.labels.clone(), config.perfdata, open);
         Self { config, peer, intake, shutdown, states, windows: Windows::default(), known: HashMap::new() }
     }
 
