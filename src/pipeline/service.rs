@@ -160,7 +160,7 @@ impl Service {
             settings.alerting.retention,
             &names,
         );
-        let kept = kept.await?;
+        let mut kept = kept.await?;
         reshard::fold_log(&settings, &current, &clock, &metrics).await?;
         let (shards, threads) = start_shards(&settings, &current, &verdicts, &known.quiet)?;
         drop(verdicts);
@@ -264,6 +264,7 @@ impl Service {
         ];
         // Before anybody asks for a host, also those of what was restored.
         book.look().await;
+        kept.begin(&shards).await;
         tasks.push(tokio::spawn(Arc::clone(&book).run(shutdown.clone())));
         let ticks = running::Around {
             shards: Arc::clone(&shards),
@@ -293,7 +294,13 @@ impl Service {
         tasks.push(start_history(warm, &gate, restored.last_ts_ms, hosts_seen, shutdown.clone()).await);
 
         tasks.push(tokio::spawn(strikes.run(order_queue, shutdown.clone())));
-        tasks.push(tokio::spawn(kept.run(Arc::clone(&shards), alerts.asker(), plans, shutdown.clone())));
+        tasks.push(tokio::spawn(kept.run(
+            Arc::clone(&shards),
+            alerts.asker(),
+            plans,
+            book.changed(),
+            shutdown.clone(),
+        )));
 
         let mut service = Self {
             origin,
