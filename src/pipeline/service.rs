@@ -153,7 +153,7 @@ impl Service {
             context.clone(),
             Arc::clone(&journal),
             known.clone(),
-            naming,
+            Arc::clone(&naming),
             alert_rules,
             Arc::clone(&clock),
             metrics.clone(),
@@ -193,6 +193,8 @@ impl Service {
             journal: Arc::clone(&journal),
             known: known.clone(),
             orders: planned,
+            naming,
+            shards: Arc::clone(&shards),
             clock: Arc::clone(&clock),
         };
         let desk = api::teach::Desk {
