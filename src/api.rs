@@ -105,12 +105,12 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: "GET",
         path: "/api/v1/windows",
-        summary: "Quiet windows that sources and people told: maintenance, downtimes, silences. See docs/context.md.",
+        summary: "Quiet windows that sources and people told: maintenance, downtimes, silences; each with the `series` and `hosts` that it is about now. `source`, `host` (by any of its names), `state` (`active`, `planned`, `over`), `limit` (100). See docs/context.md.",
     },
     Route {
         method: "POST",
         path: "/api/v1/windows",
-        summary: "States a quiet window: JSON with one of `host`, `match` (a selector) and `everything` (true), and `start` (now unless set), `end` (open unless set) and `reason`. 201 with its id.",
+        summary: "States a quiet window: JSON with one of `host`, `match` (a selector) and `everything` (true), and `start` (now unless set), `end` (open unless set) and `reason`. 201 with its id, and `series` and `hosts` that it is about now; `warnings` where that is none.",
     },
     Route {
         method: "DELETE",
@@ -120,12 +120,12 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: "GET",
         path: "/api/v1/limits",
-        summary: "Limits that people set in other tools; `source`, `limit` (100).",
+        summary: "Limits that people set in other tools; `source`, `host` (by any of its names), `limit` (100).",
     },
     Route {
         method: "GET",
         path: "/api/v1/problems",
-        summary: "Problems that other tools found, newest first; `source`, `host` (as the source names it), `since`, `before` (times), `limit` (100).",
+        summary: "Problems that other tools found, newest first; `source`, `host` (by any of its names), `since`, `before` (times), `limit` (100).",
     },
 ];
 

@@ -3,10 +3,12 @@
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::response::IntoResponse;
 use axum::routing::{delete, get};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use watchbell_adapter_api::Clock;
@@ -14,14 +16,23 @@ use watchbell_series::{QuietWindow, Selector, Subject};
 
 use super::teach::{Answer, Refusal, bad, stopping, success, text, time};
 use crate::context::Known;
-use crate::context::keeper::{self, Order};
-use crate::context::subject::subject_json;
+use crate::context::keeper::{self, MAX_WINDOWS, Order};
+use crate::context::quiet::{Key, Quiet, Window};
+use crate::context::subject::{host_names, subject_json};
+use crate::pipeline::handle::ShardHandle;
+use crate::pipeline::shard::Covered;
 use crate::store::journal::{Journal, KeptProblem, KeptWindow};
 use crate::words;
 
 /// Rows of a list unless asked otherwise, and at most.
 const LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 10_000;
+/// How windows stand.
+const STATES: [&str; 3] = ["active", "planned", "over"];
+
+fn rows(asked: Option<u32>) -> usize {
+    asked.unwrap_or(LIMIT).clamp(1, MAX_LIMIT) as usize
+}
 
 /// What the handlers reach.
 #[derive(Clone)]
@@ -32,6 +43,10 @@ pub struct Desk {
     pub known: Known,
     /// What follows windows.
     pub orders: mpsc::Sender<Order>,
+    /// Names of hosts.
+    pub naming: keeper::Naming,
+    /// Where series are.
+    pub shards: Arc<[ShardHandle]>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -72,22 +87,106 @@ pub(super) fn shown_subject(subject: &Subject) -> Value {
     }
 }
 
-fn shown_window(source: &str, window: &QuietWindow, now_ms: i64) -> Value {
-    let state = match window.ends_ms {
+fn state(window: &QuietWindow, now_ms: i64) -> &'static str {
+    match window.ends_ms {
         Some(end) if end < now_ms => "over",
         _ if window.starts_ms > now_ms => "planned",
         _ => "active",
-    };
+    }
+}
+
+fn shown_window(source: &str, window: &QuietWindow, now_ms: i64) -> Value {
     json!({
         "source": source, "id": window.id, "subject": shown_subject(&window.subject), "reason": window.reason,
-        "start": words::time(window.starts_ms), "end": window.ends_ms.map(words::time), "state": state,
+        "start": words::time(window.starts_ms), "end": window.ends_ms.map(words::time), "state": state(window, now_ms),
     })
 }
 
-async fn windows(State(desk): State<Desk>) -> Answer {
+/// The same, and how many series and hosts it is about now; `null` where that is none of its business.
+fn shown_with(mut shown: Value, covered: Option<&Covered>) -> Value {
+    shown["series"] = json!(covered.map(|covered| covered.series));
+    shown["hosts"] = json!(covered.map(|covered| covered.hosts.len()));
+    shown
+}
+
+impl Desk {
+    /// Whom these windows are about now; those that are not in force are left out.
+    async fn covered(&self, keys: impl Iterator<Item = Key>) -> HashMap<Key, Covered> {
+        let quiet = self.known.quiet.load_full();
+        let wanted: Vec<Arc<Window>> = keys.filter_map(|(source, id)| quiet.find(&source, &id).cloned()).collect();
+        if wanted.is_empty() {
+            return HashMap::new();
+        }
+        let wanted = Arc::new(Quiet::new(wanted, Arc::clone(quiet.names())));
+        let mut all = vec![Covered::default(); wanted.windows().len()];
+        for shard in self.shards.iter() {
+            let mut from = Some(0);
+            while let Some(slot) = from {
+                let wanted = Arc::clone(&wanted);
+                let counted = shard.call(move |shard| {
+                    let mut found = Vec::new();
+                    let next = shard.count_quiet(&wanted, slot, &mut found);
+                    (found, next)
+                });
+                let Ok((found, next)) = counted.await else { break };
+                for (sum, part) in all.iter_mut().zip(found) {
+                    sum.series += part.series;
+                    sum.hosts.extend(part.hosts);
+                }
+                from = next;
+            }
+        }
+        wanted.windows().iter().map(|window| (window.source.clone(), window.id.clone())).zip(all).collect()
+    }
+
+    /// Whether a subject names the host that is called `host` by anyone.
+    fn of_host(&self, host: Option<&str>) -> impl Fn(&Subject) -> bool {
+        let wanted = host.map(|host| {
+            let (mapping, table) = (self.naming)();
+            (host_names(host, &mapping, &table), mapping, table)
+        });
+        move |subject| {
+            let Some((wanted, mapping, table)) = &wanted else { return true };
+            let is_it = |name: &str| host_names(name, mapping, table).iter().any(|name| wanted.contains(name));
+            match subject {
+                Subject::All => true,
+                Subject::Host(name) => is_it(name),
+                Subject::Series(all) => {
+                    all.iter().any(|m| ["host", "instance"].contains(&m.name()) && is_it(m.value()))
+                }
+            }
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WindowListing {
+    source: Option<String>,
+    host: Option<String>,
+    state: Option<String>,
+    limit: Option<u32>,
+}
+
+async fn windows(State(desk): State<Desk>, listing: Result<Query<WindowListing>, QueryRejection>) -> Answer {
+    let Query(listing) = listing?;
+    if let Some(other) = listing.state.as_ref().filter(|state| !STATES.contains(&state.as_str())) {
+        return Err(bad(format!("unknown `state` `{other}`; known: {}", STATES.join(", "))));
+    }
     let now_ms = desk.clock.now_ms();
-    let all = desk.journal.windows().await?;
-    let shown = all.iter().map(|KeptWindow { source, window }| shown_window(source, window, now_ms));
+    let mut all = desk.journal.windows().await?;
+    let of_host = desk.of_host(listing.host.as_deref());
+    let is = |wanted: &Option<String>, word: &str| wanted.as_ref().is_none_or(|wanted| wanted == word);
+    all.retain(|KeptWindow { source, window }| {
+        is(&listing.source, source) && is(&listing.state, state(window, now_ms)) && of_host(&window.subject)
+    });
+    all.sort_by_key(|kept| keeper::urgency((kept.window.starts_ms, kept.window.ends_ms), now_ms));
+    all.truncate(rows(listing.limit));
+    let lasting = all.iter().filter(|kept| state(&kept.window, now_ms) != "over");
+    let covered = desk.covered(lasting.map(|kept| (kept.source.clone(), kept.window.id.clone()))).await;
+    let shown = all.iter().map(|KeptWindow { source, window }| {
+        shown_with(shown_window(source, window, now_ms), covered.get(&(source.clone(), window.id.clone())))
+    });
     Ok(success(StatusCode::OK, shown.collect()))
 }
 
@@ -134,7 +233,22 @@ async fn plan(State(desk): State<Desk>, body: Result<Json<Planning>, JsonRejecti
     let (answer, kept) = oneshot::channel();
     desk.orders.send(Order::Add(window, answer)).await.map_err(stopping)?;
     let window = kept.await.map_err(stopping)??;
-    Ok(success(StatusCode::CREATED, shown_window(keeper::PEOPLE, &window, now_ms)))
+    let key = (keeper::PEOPLE.to_owned(), window.id.clone());
+    let covered = desk.covered(std::iter::once(key.clone())).await;
+    let warning = match covered.get(&key) {
+        Some(covered) if covered.series > 0 => None,
+        Some(_) => Some("no series matches now; the window will apply when one appears".to_owned()),
+        None => Some(format!(
+            "more than {MAX_WINDOWS} windows are known, and this one is not in force: active ones come first, then the next \
+             of those that are planned"
+        )),
+    };
+    let data = shown_with(shown_window(keeper::PEOPLE, &window, now_ms), covered.get(&key));
+    let mut answer = json!({"status": "success", "data": data});
+    if let Some(warning) = warning {
+        answer["warnings"] = json!([warning]);
+    }
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
 async fn end(State(desk): State<Desk>, Path(id): Path<String>) -> Answer {
@@ -146,29 +260,19 @@ async fn end(State(desk): State<Desk>, Path(id): Path<String>) -> Answer {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Listing {
+struct LimitListing {
     source: Option<String>,
     host: Option<String>,
-    since: Option<String>,
-    before: Option<String>,
     limit: Option<u32>,
 }
 
-impl Listing {
-    fn limit(&self) -> usize {
-        self.limit.unwrap_or(LIMIT).min(MAX_LIMIT) as usize
-    }
-
-    fn is_of(&self, source: &str) -> bool {
-        self.source.as_ref().is_none_or(|wanted| wanted == source)
-    }
-}
-
-async fn limits(State(desk): State<Desk>, listing: Result<Query<Listing>, QueryRejection>) -> Answer {
+async fn limits(State(desk): State<Desk>, listing: Result<Query<LimitListing>, QueryRejection>) -> Answer {
     let Query(listing) = listing?;
     let told = desk.known.told_limits.load_full();
-    let all = told.iter().filter(|(source, _)| listing.is_of(source));
-    let all = all.flat_map(|(source, limits)| limits.iter().map(move |limit| (source, limit))).take(listing.limit());
+    let of_host = desk.of_host(listing.host.as_deref());
+    let all = told.iter().filter(|(source, _)| listing.source.as_ref().is_none_or(|wanted| wanted == *source));
+    let all = all.flat_map(|(source, limits)| limits.iter().map(move |limit| (source, limit)));
+    let all = all.filter(|(_, limit)| of_host(&limit.subject)).take(rows(listing.limit));
     let shown = all.map(|(source, limit)| {
         json!({
             "source": source, "id": limit.id, "subject": shown_subject(&limit.subject), "name": limit.name,
@@ -179,25 +283,29 @@ async fn limits(State(desk): State<Desk>, listing: Result<Query<Listing>, QueryR
     Ok(success(StatusCode::OK, shown.collect()))
 }
 
-async fn problems(State(desk): State<Desk>, listing: Result<Query<Listing>, QueryRejection>) -> Answer {
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProblemListing {
+    source: Option<String>,
+    host: Option<String>,
+    since: Option<String>,
+    before: Option<String>,
+    limit: Option<u32>,
+}
+
+async fn problems(State(desk): State<Desk>, listing: Result<Query<ProblemListing>, QueryRejection>) -> Answer {
     let Query(listing) = listing?;
     let at = |name: &str, given: &Option<String>, otherwise: i64| {
         given.as_ref().map_or(Ok(otherwise), |text| words::read_time(text).map_err(|e| bad(format!("`{name}`: {e}"))))
     };
     let (since_ms, before_ms) = (at("since", &listing.since, i64::MIN)?, at("before", &listing.before, i64::MAX)?);
     let filtered = listing.source.is_some() || listing.host.is_some();
-    let most = if filtered { MAX_LIMIT } else { listing.limit() as u32 };
-    let host = |subject: &Subject| match (&listing.host, subject) {
-        (None, _) => true,
-        (Some(host), Subject::Host(name)) => **name == **host,
-        (Some(host), Subject::Series(all)) => {
-            all.iter().any(|m| m.value() == host && ["host", "instance"].contains(&m.name()))
-        }
-        (Some(_), Subject::All) => true,
-    };
+    let most = if filtered { MAX_LIMIT } else { rows(listing.limit) as u32 };
+    let of_host = desk.of_host(listing.host.as_deref());
+    let is_of = |source: &str| listing.source.as_ref().is_none_or(|wanted| wanted == source);
     let kept = desk.journal.problems(since_ms, before_ms, most).await?;
-    let wanted = kept.iter().filter(|kept| listing.is_of(&kept.source) && host(&kept.problem.subject));
-    let shown = wanted.take(listing.limit()).map(|KeptProblem { source, problem }| {
+    let wanted = kept.iter().filter(|kept| is_of(&kept.source) && of_host(&kept.problem.subject));
+    let shown = wanted.take(rows(listing.limit)).map(|KeptProblem { source, problem }| {
         json!({
             "source": source, "id": problem.id, "subject": shown_subject(&problem.subject), "name": problem.name,
             "severity": problem.severity_word(), "acknowledged": problem.acknowledged,

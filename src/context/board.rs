@@ -7,6 +7,8 @@ use tokio::sync::Notify;
 use watchbell_adapter_api::ContextSink;
 use watchbell_series::{ForeignProblem, KnownLimit, QuietWindow};
 
+use super::Known;
+
 /// Problems of one source that are held for whoever follows them; of more the oldest are dropped.
 const MAX_PROBLEMS: usize = 50_000;
 
@@ -15,6 +17,8 @@ const MAX_PROBLEMS: usize = 50_000;
 pub struct Board {
     told: Arc<Mutex<BTreeMap<String, Told>>>,
     changed: Arc<Notify>,
+    /// What was taken up so far.
+    known: Known,
 }
 
 /// What one source said.
@@ -37,6 +41,12 @@ impl std::fmt::Debug for Board {
 }
 
 impl Board {
+    /// A board for what becomes `known`.
+    #[must_use]
+    pub fn new(known: Known) -> Self {
+        Self { known, ..Self::default() }
+    }
+
     /// Where the source `name` tells what it knows.
     #[must_use]
     pub fn sink(&self, name: &str) -> Arc<dyn ContextSink> {
@@ -103,6 +113,22 @@ impl ContextSink for Named {
             new
         });
     }
+
+    fn known_limits(&self) -> Vec<KnownLimit> {
+        let waiting = self.board.lock().get(&self.source).and_then(|told| told.limits.clone());
+        let known = || self.board.known.told_limits.load().get(&self.source).cloned();
+        waiting.or_else(known).map_or_else(Vec::new, |limits| limits.to_vec())
+    }
+
+    fn open_problems(&self) -> Vec<ForeignProblem> {
+        let waiting = self.board.lock().get(&self.source).cloned().unwrap_or_default();
+        let known = self.board.known.problems.load();
+        let of_source = known.iter().filter(|problem| problem.source == self.source && !waiting.gone);
+        let mut by_id: BTreeMap<&str, &ForeignProblem> =
+            of_source.map(|problem| (problem.told.id.as_str(), &problem.told)).collect();
+        by_id.extend(waiting.problems.iter().map(|told| (told.id.as_str(), told)));
+        by_id.into_values().filter(|problem| problem.ends_ms.is_none()).cloned().collect()
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +136,8 @@ mod tests {
     use futures_util::FutureExt;
     use watchbell_series::Subject;
 
+    use super::super::problems::Problem;
+    use super::super::subject::Target;
     use super::*;
 
     fn window(id: &str) -> QuietWindow {
@@ -133,5 +161,44 @@ mod tests {
         assert_eq!(board.take()["one"], Told::default());
         board.forget("one");
         assert!(board.take()["one"].gone && !board.take()["one"].gone, "it is said once");
+    }
+
+    #[test]
+    fn a_source_hears_what_it_said_before_whether_it_was_taken_up_or_not() {
+        let known = Known::default();
+        let board = Board::new(known.clone());
+        let problem = |id: &str, ends_ms: Option<i64>| ForeignProblem {
+            id: id.to_owned(),
+            subject: Subject::All,
+            starts_ms: 1,
+            ends_ms,
+            name: String::new(),
+            severity: 1,
+            acknowledged: false,
+        };
+        let limit = |id: &str| KnownLimit {
+            id: id.to_owned(),
+            subject: Subject::All,
+            severity: watchbell_series::LimitSeverity::Warning,
+            range: watchbell_series::LimitRange::above(1.0),
+            name: String::new(),
+        };
+        let taken = |source: &str, id: &str, ends_ms| Problem {
+            source: source.to_owned(),
+            told: problem(id, ends_ms),
+            target: Target::All,
+        };
+        let all =
+            vec![taken("one", "a", None), taken("one", "b", None), taken("one", "c", Some(5)), taken("two", "d", None)];
+        known.problems.store(Arc::new(all));
+        known.told_limits.store(Arc::new([("one".to_owned(), [limit("x")].into())].into()));
+        let sink = board.sink("one");
+        let open = || sink.open_problems().into_iter().map(|it| it.id).collect::<Vec<_>>();
+        assert_eq!((open(), sink.known_limits()), (vec!["a".to_owned(), "b".to_owned()], vec![limit("x")]));
+        sink.problems(vec![problem("a", Some(9)), problem("e", None)]);
+        sink.limits(vec![limit("y")]);
+        assert_eq!((open(), sink.known_limits()), (vec!["b".to_owned(), "e".to_owned()], vec![limit("y")]));
+        board.forget("one");
+        assert!(open().is_empty() && sink.known_limits().is_empty());
     }
 }

@@ -1,11 +1,13 @@
 //! The task that follows what sources tell: it keeps it in the journal, resolves whom it is about, and hands it to
-//! shards, the alerting stage and whoever shows it.
+//! shards, the alerting stage and whoever shows it. It hears of names of hosts that come to mean another one, too.
+
+mod windows;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use watchbell_adapter_api::{Clock, Metrics, Shutdown};
 use watchbell_normalize::Rules as Mapping;
 use watchbell_normalize::hosts::HostTable;
@@ -15,13 +17,15 @@ use super::Known;
 use super::board::Board;
 use super::limits::{self, Limits};
 use super::problems::Problem;
-use super::quiet::{Quiet, Window};
+use super::quiet::{Key, Names, Window};
 use super::subject::Target;
 use crate::alerting::Rules as AlertRules;
 use crate::pipeline::alerts::Asker;
 use crate::pipeline::handle::ShardHandle;
 use crate::store::journal::{Journal, JournalError, KeptProblem, KeptWindow};
 use crate::telemetry::metrics;
+
+pub use windows::urgency;
 
 /// The source of windows that people state.
 pub const PEOPLE: &str = "people";
@@ -62,10 +66,13 @@ pub enum Refused {
 #[derive(Debug)]
 pub enum Order {
     /// A window.
-    Add(QuietWindow, oneshot::Sender<Result<QuietWindow, Refused>>),
+    Add(QuietWindow, Answer),
     /// The end of one.
-    End(String, oneshot::Sender<Result<QuietWindow, Refused>>),
+    End(String, Answer),
 }
+
+/// Where the answer to an order goes: the window as it is now.
+pub type Answer = oneshot::Sender<Result<QuietWindow, Refused>>;
 
 /// Names are resolved by these: the rules in force, and what is known of all names.
 pub type Naming = Arc<dyn Fn() -> (Arc<Mapping>, Arc<HostTable>) + Send + Sync>;
@@ -86,8 +93,14 @@ pub struct Keeper {
     pub metrics: Metrics,
     /// How long problems are kept.
     pub retention_ms: i64,
-    windows: BTreeMap<(String, String), QuietWindow>,
-    problems: BTreeMap<(String, String), ForeignProblem>,
+    windows: BTreeMap<Key, QuietWindow>,
+    /// The same, resolved.
+    resolved: BTreeMap<Key, Arc<Window>>,
+    /// The id of the next window of people.
+    next_id: u64,
+    /// The names of a table of hosts, and the table.
+    joined: (Arc<HostTable>, Arc<Names>),
+    problems: BTreeMap<Key, ForeignProblem>,
     limits: BTreeMap<String, Arc<[KnownLimit]>>,
     alerts: AlertRules,
     /// Windows that the last look left out, because there are too many.
@@ -131,6 +144,9 @@ impl Keeper {
             metrics,
             retention_ms,
             windows: BTreeMap::new(),
+            resolved: BTreeMap::new(),
+            next_id: 1,
+            joined: Default::default(),
             problems: BTreeMap::new(),
             limits: BTreeMap::new(),
             alerts,
@@ -146,6 +162,8 @@ impl Keeper {
             }
             keeper.windows.insert((source, window.id.clone()), window);
         }
+        let of_people = keeper.windows.keys().filter(|(source, _)| source == PEOPLE);
+        keeper.next_id = of_people.filter_map(|(_, id)| id.parse::<u64>().ok()).max().unwrap_or(0) + 1;
         for source in gone {
             keeper.take_windows(&source, &[]).await?;
         }
@@ -163,23 +181,31 @@ impl Keeper {
             }
         }
         let since_ms = now_ms.saturating_sub(PROBLEM_MS);
-        for KeptProblem { source, problem } in keeper.journal.problems(since_ms, i64::MAX, MAX_PROBLEMS).await? {
+        let recent = keeper.journal.problems(since_ms, i64::MAX, MAX_PROBLEMS).await?;
+        // The ends of those that last are still to be told, however old they are.
+        let open = keeper.journal.open_problems(MAX_PROBLEMS).await?;
+        for KeptProblem { source, problem } in recent.into_iter().chain(open) {
             keeper.problems.insert((source, problem.id.clone()), problem);
         }
         keeper.resolve();
         Ok(keeper)
     }
 
-    /// Follows what is said until the shutdown.
+    /// Puts windows in force before samples come: names of hosts are known by now.
+    pub async fn begin(&mut self, shards: &[ShardHandle]) {
+        self.resolve();
+        self.tell_windows(shards).await;
+    }
+
+    /// Follows what is said until the shutdown; `renamed` wakes it where names of hosts changed.
     pub async fn run(
         mut self,
         shards: Arc<[ShardHandle]>,
         asker: Asker,
         mut orders: mpsc::Receiver<Order>,
+        renamed: Arc<Notify>,
         mut shutdown: Shutdown,
     ) {
-        // Names of hosts are known by now.
-        self.resolve();
         self.began_anew(&shards);
         self.hand_out(&shards, true).await;
         let mut rounds = tokio::time::interval_at(tokio::time::Instant::now() + ROUND, ROUND);
@@ -191,11 +217,18 @@ impl Keeper {
                     self.hand_out(&shards, limits).await;
                 }
                 Some(order) = orders.recv() => {
-                    // Whoever asked may have gone.
-                    match order {
-                        Order::Add(window, answer) => drop(answer.send(self.add(window).await)),
-                        Order::End(id, answer) => drop(answer.send(self.end(id).await)),
+                    let mut answers = vec![self.obey(order).await];
+                    while let Ok(order) = orders.try_recv() {
+                        answers.push(self.obey(order).await);
                     }
+                    self.put_windows();
+                    self.tell_windows(&shards).await;
+                    // Samples that are sent after the answer are judged by it. Whoever asked may have gone.
+                    answers.into_iter().for_each(|(answer, said)| drop(answer.send(said)));
+                    self.show(&shards).await;
+                }
+                () = renamed.notified() => {
+                    self.resolve_windows();
                     self.hand_out(&shards, false).await;
                 }
                 _ = rounds.tick() => {
@@ -208,6 +241,13 @@ impl Keeper {
                 }
                 () = shutdown.wait() => return,
             }
+        }
+    }
+
+    async fn obey(&mut self, order: Order) -> (Answer, Result<QuietWindow, Refused>) {
+        match order {
+            Order::Add(window, answer) => (answer, self.add(window).await),
+            Order::End(id, answer) => (answer, self.end(id).await),
         }
     }
 
@@ -243,37 +283,6 @@ impl Keeper {
         limits
     }
 
-    /// The whole of what `source` plans. What it leaves out ends now, or was never to be if it has not begun.
-    async fn take_windows(&mut self, source: &str, told: &[QuietWindow]) -> Result<(), JournalError> {
-        let now_ms = self.clock.now_ms();
-        let mut changed: Vec<KeptWindow> = Vec::new();
-        let ids: HashSet<&str> = told.iter().map(|window| window.id.as_str()).collect();
-        let (mut ended, mut removed) = (Vec::new(), Vec::new());
-        for ((of, id), window) in &self.windows {
-            if of == source && !ids.contains(id.as_str()) && window.ends_ms.is_none_or(|end| end > now_ms) {
-                let window = QuietWindow { ends_ms: Some(now_ms), ..window.clone() };
-                if window.starts_ms > now_ms { removed.push(id.clone()) } else { ended.push(window) }
-            }
-        }
-        for id in &removed {
-            self.windows.remove(&(source.to_owned(), id.clone()));
-        }
-        for window in told.iter().chain(&ended) {
-            let before = self.windows.insert((source.to_owned(), window.id.clone()), window.clone());
-            if before.as_ref() != Some(window) {
-                let shown = (&window.id, &window.reason);
-                tracing::info!(source, id = shown.0, reason = shown.1, ends_ms = window.ends_ms, "quiet window");
-                changed.push(KeptWindow { source: source.to_owned(), window: window.clone() });
-            }
-        }
-        // In force whether it can be kept or not.
-        self.resolve_windows();
-        for id in removed {
-            self.journal.remove_window(source, &id).await?;
-        }
-        if changed.is_empty() { Ok(()) } else { self.journal.keep_windows(&changed).await }
-    }
-
     async fn take_limits(&mut self, source: &str, told: Arc<[KnownLimit]>) -> Result<(), JournalError> {
         let bytes = limits::keep(&told);
         self.limits.insert(source.to_owned(), told);
@@ -303,44 +312,6 @@ impl Keeper {
         open.for_each(|(_, problem)| problem.ends_ms = Some(now_ms.max(problem.starts_ms)));
         self.resolve_problems();
         self.journal.end_problems(source, now_ms).await
-    }
-
-    async fn add(&mut self, window: QuietWindow) -> Result<QuietWindow, Refused> {
-        let now_ms = self.clock.now_ms();
-        let lasting = self
-            .windows
-            .iter()
-            .filter(|((source, _), window)| source == PEOPLE && window.ends_ms.is_none_or(|end| end > now_ms));
-        if lasting.count() >= MAX_WINDOWS {
-            return Err(Refused::Full);
-        }
-        let last = self.windows.keys().filter(|(source, _)| source == PEOPLE).filter_map(|(_, id)| id.parse().ok());
-        let id = (last.max().unwrap_or(0_u64) + 1).to_string();
-        let window = QuietWindow { id: id.clone(), ..window };
-        self.journal.keep_windows(&[KeptWindow { source: PEOPLE.to_owned(), window: window.clone() }]).await?;
-        self.windows.insert((PEOPLE.to_owned(), id), window.clone());
-        self.resolve_windows();
-        Ok(window)
-    }
-
-    /// A window that has not begun is forgotten, one that goes on ends now.
-    async fn end(&mut self, id: String) -> Result<QuietWindow, Refused> {
-        let key = (PEOPLE.to_owned(), id);
-        let Some(mut window) = self.windows.get(&key).cloned() else { return Err(Refused::Unknown(key.1)) };
-        let now_ms = self.clock.now_ms();
-        if window.ends_ms.is_some_and(|end| end <= now_ms) {
-            return Err(Refused::Over(key.1));
-        }
-        window.ends_ms = Some(now_ms.max(window.starts_ms));
-        if window.starts_ms > now_ms {
-            self.journal.remove_window(PEOPLE, &key.1).await?;
-            self.windows.remove(&key);
-        } else {
-            self.journal.keep_windows(&[KeptWindow { source: PEOPLE.to_owned(), window: window.clone() }]).await?;
-            self.windows.insert(key, window.clone());
-        }
-        self.resolve_windows();
-        Ok(window)
     }
 
     async fn forget(&mut self) {
@@ -378,35 +349,6 @@ impl Keeper {
         Target::of(subject, (&mapping, &table), &self.alerts)
     }
 
-    fn resolve_windows(&mut self) {
-        let over = self.windows.len().saturating_sub(MAX_WINDOWS);
-        if over > self.left_out {
-            tracing::warn!(
-                windows = self.windows.len(),
-                "more than {MAX_WINDOWS} quiet windows; those that are over are left out first, then those that begin last"
-            );
-        }
-        self.left_out = over;
-        let mut all: Vec<_> = self.windows.iter().collect();
-        if over > 0 {
-            let now_ms = self.clock.now_ms();
-            all.sort_by_key(|(_, window)| urgency(window, now_ms));
-            all.truncate(MAX_WINDOWS);
-        }
-        let window = |((source, id), window): (&(String, String), &QuietWindow)| Window {
-            source: source.clone(),
-            id: id.clone(),
-            target: self.target(&window.subject),
-            starts_ms: window.starts_ms,
-            ends_ms: window.ends_ms.unwrap_or(i64::MAX),
-            reason: window.reason.clone(),
-        };
-        let quiet = Quiet::new(all.into_iter().map(window).collect());
-        if **self.known.quiet.load() != quiet {
-            self.known.quiet.store(Arc::new(quiet));
-        }
-    }
-
     fn resolve_limits(&self) {
         let limits = Limits::new(&self.limits, |limit| {
             let target = self.target(&limit.subject);
@@ -424,11 +366,13 @@ impl Keeper {
     fn resolve_problems(&mut self) {
         let over = self.problems.len().saturating_sub(MAX_PROBLEMS as usize);
         if over > 0 {
-            let mut by_age: Vec<_> = self.problems.iter().map(|(key, it)| (it.starts_ms, key.clone())).collect();
+            // Of those that last an end will be told.
+            let age = |it: &ForeignProblem| (it.ends_ms.is_none(), it.starts_ms);
+            let mut by_age: Vec<_> = self.problems.iter().map(|(key, it)| (age(it), key.clone())).collect();
             by_age.sort_unstable();
             by_age.iter().take(over).for_each(|(_, key)| drop(self.problems.remove(key)));
         }
-        let problem = |((source, _), told): (&(String, String), &ForeignProblem)| Problem {
+        let problem = |((source, _), told): (&Key, &ForeignProblem)| Problem {
             target: self.target(&told.subject),
             source: source.clone(),
             told: told.clone(),
@@ -438,14 +382,18 @@ impl Keeper {
         self.known.problems.store(Arc::new(all));
     }
 
-    /// Tells the shards, and shows how much there is.
-    async fn hand_out(&mut self, shards: &[ShardHandle], limits: bool) {
+    async fn tell_windows(&self, shards: &[ShardHandle]) {
         let quiet = self.known.quiet.load_full();
         for shard in shards {
             let quiet = Arc::clone(&quiet);
             // One that failed takes up what is in force when it is back.
             let _ = shard.post(move |shard| shard.set_quiet(&quiet)).await;
         }
+    }
+
+    /// Tells the shards, and shows how much there is.
+    async fn hand_out(&mut self, shards: &[ShardHandle], limits: bool) {
+        self.tell_windows(shards).await;
         if limits {
             for shard in shards {
                 let mut from = Some(0);
@@ -489,16 +437,6 @@ impl Keeper {
         self.metrics.gauge(&metrics::LIMITED_SERIES, &[]).set(limited as f64);
         let open = self.known.problems.load().iter().filter(|problem| problem.told.ends_ms.is_none()).count();
         self.metrics.gauge(&metrics::PROBLEMS, &[]).set(open as f64);
-    }
-}
-
-/// Which windows matter most, least first: active ones by how long they last, planned ones by how soon they begin, ones
-/// that are over by how late they ended.
-fn urgency(window: &QuietWindow, now_ms: i64) -> (u8, i64) {
-    match window.ends_ms {
-        Some(end) if end < now_ms => (2, end.saturating_neg()),
-        _ if window.starts_ms > now_ms => (1, window.starts_ms),
-        end => (0, end.unwrap_or(i64::MAX).saturating_neg()),
     }
 }
 

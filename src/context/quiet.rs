@@ -2,19 +2,25 @@
 //!
 //! Shards hold the spans of each series and learn nothing inside of them; the alerting stage mutes. Both go by the
 //! time of the sample. Shards also write the set into their log, before the samples that are judged under it, so
-//! that judging the log again after a crash decides alike, whatever was known when.
+//! that judging the log again after a crash decides alike, whatever was known when. For that the set has all that
+//! decides beside what a series carries: the windows, and the hosts that names mean.
 
-use std::collections::HashMap;
+mod index;
+pub mod record;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
 use watchbell_detect::QuietSpan;
 use watchbell_series::Labels;
 
+use self::index::Index;
 use super::subject::{Facts, Target};
 
-/// First byte of the set in the log of a shard; no batch begins so.
-pub const RECORD: u8 = b'W';
+/// Source and id of a window.
+pub type Key = (String, String);
+/// Hosts by the names that some have for them; of a name that is the host's own nothing is said.
+pub type Names = BTreeMap<Box<str>, Box<str>>;
 
 /// One window, resolved.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +40,12 @@ pub struct Window {
 }
 
 impl Window {
+    /// Its source and its id there.
+    #[must_use]
+    pub fn key(&self) -> (&str, &str) {
+        (&self.source, &self.id)
+    }
+
     /// Whether `ts_ms` is in it.
     #[must_use]
     pub fn covers(&self, ts_ms: i64) -> bool {
@@ -51,41 +63,35 @@ impl Window {
     }
 }
 
-/// All windows in force, found by host.
+/// All windows in force.
 #[derive(Debug, Clone, Default)]
 pub struct Quiet {
-    windows: Vec<Window>,
-    /// Those about a host, by each of its names.
-    by_host: HashMap<String, Vec<u32>>,
-    /// All others.
-    others: Vec<u32>,
+    /// By source and id.
+    windows: Vec<Arc<Window>>,
+    names: Arc<Names>,
+    index: Index,
 }
 
 impl PartialEq for Quiet {
     fn eq(&self, other: &Self) -> bool {
-        self.windows == other.windows
+        self.differs(other).is_none()
     }
 }
 
 /// The set in force; replaced whole.
 pub type Shared = Arc<arc_swap::ArcSwap<Quiet>>;
 
+/// Windows that are gone or were other ones, and those that are new or other ones now.
+pub type Difference = (Vec<Arc<Window>>, Vec<Arc<Window>>);
+
 impl Quiet {
-    /// These windows.
+    /// These windows, each with its own source and id. Names of hosts that none can ask for are left out.
     #[must_use]
-    pub fn new(windows: Vec<Window>) -> Self {
-        let (mut by_host, mut others) = (HashMap::<String, Vec<u32>>::new(), Vec::new());
-        for (at, window) in (0..).zip(&windows) {
-            match &window.target {
-                Target::Host(names) => {
-                    for name in names {
-                        by_host.entry(name.clone()).or_default().push(at);
-                    }
-                }
-                Target::All | Target::Matching { .. } => others.push(at),
-            }
-        }
-        Self { windows, by_host, others }
+    pub fn new(mut windows: Vec<Arc<Window>>, names: Arc<Names>) -> Self {
+        windows.sort_by(|a, b| a.key().cmp(&b.key()));
+        let index = Index::of(&windows);
+        let names = if windows.is_empty() { Arc::default() } else { names };
+        Self { windows, names, index }
     }
 
     /// Whether there is none.
@@ -94,16 +100,81 @@ impl Quiet {
         self.windows.is_empty()
     }
 
-    /// Windows that may be about `host` or something of it: all others are not.
-    fn near(&self, host: &str) -> impl Iterator<Item = &Window> {
-        let of_host = self.by_host.get(host).into_iter().flatten();
-        self.others.iter().chain(of_host).map(|at| &self.windows[*at as usize])
+    /// All of them.
+    #[must_use]
+    pub fn windows(&self) -> &[Arc<Window>] {
+        &self.windows
+    }
+
+    /// What is known of names of hosts.
+    #[must_use]
+    pub fn names(&self) -> &Arc<Names> {
+        &self.names
+    }
+
+    /// The window `id` of `source`.
+    #[must_use]
+    pub fn find(&self, source: &str, id: &str) -> Option<&Arc<Window>> {
+        let at = self.windows.binary_search_by(|window| window.key().cmp(&(source, id)));
+        at.ok().map(|at| &self.windows[at])
+    }
+
+    /// The host that a series means by the name it carries.
+    #[must_use]
+    pub fn host_of<'a>(&'a self, carried: &'a str) -> &'a str {
+        self.names.get(carried).map_or(carried, |host| host)
+    }
+
+    /// How it differs from `before`; `None` where it does not.
+    #[must_use]
+    pub fn differs(&self, before: &Self) -> Option<Difference> {
+        let (mut gone, mut new) = (Vec::new(), Vec::new());
+        let (mut old, mut now) = (before.windows.iter().peekable(), self.windows.iter().peekable());
+        loop {
+            let order = match (old.peek(), now.peek()) {
+                (None, None) => break,
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some(old), Some(now)) => old.key().cmp(&now.key()),
+            };
+            let old = if order.is_le() { old.next() } else { None };
+            let now = if order.is_ge() { now.next() } else { None };
+            if let (Some(old), Some(now)) = (old, now)
+                && (Arc::ptr_eq(old, now) || old == now)
+            {
+                continue;
+            }
+            gone.extend(old.cloned());
+            new.extend(now.cloned());
+        }
+        let same_names = Arc::ptr_eq(&self.names, &before.names) || self.names == before.names;
+        (!(gone.is_empty() && new.is_empty() && same_names)).then_some((gone, new))
+    }
+
+    /// Whether a window is about everything, or about `host` as such.
+    #[must_use]
+    pub fn names_host(&self, host: &str) -> bool {
+        self.index.of_host(host).next().is_some()
+    }
+
+    /// Whether a window asks for more than a host.
+    #[must_use]
+    pub fn asks_for_labels(&self) -> bool {
+        !self.index.matching().is_empty()
+    }
+
+    /// The windows about a series, by their place in [`Quiet::windows`]. Its host is what [`Quiet::host_of`] says of
+    /// the name it carries.
+    pub fn about(&self, series: &Facts<'_>) -> impl Iterator<Item = usize> {
+        let near = self.index.near(series).into_iter().map(|at| at as usize);
+        near.filter(|at| self.windows[*at].target.is_about(series))
     }
 
     /// The spans of the windows about a series that end at `since_ms` or after.
     #[must_use]
     pub fn spans(&self, series: &Facts<'_>, since_ms: i64) -> Vec<QuietSpan> {
-        let about = self.near(series.host).filter(|w| w.ends_ms >= since_ms && w.target.is_about(series));
+        let near = self.index.near(series).into_iter().map(|at| &self.windows[at as usize]);
+        let about = near.filter(|w| w.ends_ms >= since_ms && w.target.is_about(series));
         about.map(|window| (window.starts_ms, window.ends_ms)).collect()
     }
 
@@ -111,96 +182,104 @@ impl Quiet {
     /// and this common name if about one.
     #[must_use]
     pub fn mutes(&self, ts_ms: i64, alert: &Labels, host: &str, series: Option<(&Labels, &str)>) -> Option<&Window> {
-        self.near(host).find(|window| window.covers(ts_ms) && window.target.is_about_alert(alert, host, series))
+        let near = self.index.of_host(host).chain(self.index.matching().iter().copied());
+        let mut near = near.map(|at| &*self.windows[at as usize]);
+        near.find(|window| window.covers(ts_ms) && window.target.is_about_alert(alert, host, series))
     }
 
     /// Whether a window at `ts_ms` is about the whole host.
     #[must_use]
     pub fn rests(&self, ts_ms: i64, host: &str) -> bool {
-        let whole = |window: &&Window| match &window.target {
-            Target::All => true,
-            Target::Host(names) => names.iter().any(|name| name == host),
-            Target::Matching { .. } => false,
-        };
-        self.near(host).any(|window| window.covers(ts_ms) && whole(&window))
-    }
-
-    /// As a record of a log.
-    #[must_use]
-    pub fn record(&self) -> Vec<u8> {
-        let shown = |w: &Window| json!([w.source, w.id, w.target.json(), w.starts_ms, w.ends_ms, w.reason]);
-        let mut out = vec![RECORD];
-        out.extend(Value::Array(self.windows.iter().map(shown).collect()).to_string().as_bytes());
-        out
-    }
-
-    /// Takes back what [`Quiet::record`] gave.
-    #[must_use]
-    pub fn read(record: &[u8]) -> Option<Self> {
-        let all: Vec<Value> = serde_json::from_slice(record.strip_prefix(&[RECORD])?).ok()?;
-        let window = |value: &Value| {
-            let text = |at: usize| value.get(at)?.as_str().map(ToOwned::to_owned);
-            Some(Window {
-                source: text(0)?,
-                id: text(1)?,
-                target: Target::from_json(value.get(2)?)?,
-                starts_ms: value.get(3)?.as_i64()?,
-                ends_ms: value.get(4)?.as_i64()?,
-                reason: text(5)?,
-            })
-        };
-        all.iter().map(window).collect::<Option<Vec<_>>>().map(Self::new)
+        self.index.of_host(host).any(|at| self.windows[at as usize].covers(ts_ms))
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use watchbell_series::labels::NAME;
+    use watchbell_series::{MatchOp, Matcher};
+
     use super::*;
 
-    #[test]
-    fn a_set_goes_into_a_log_and_back() {
-        let window = |id: &str, ends_ms: i64| Window {
-            source: "zabbix".to_owned(),
-            id: id.to_owned(),
-            target: Target::Host(vec!["web-1".to_owned()]),
-            starts_ms: -5,
-            ends_ms,
-            reason: "kernel \"6.12\"\n".to_owned(),
-        };
-        let quiet = Quiet::new(vec![window("1", 10), window("2", i64::MAX)]);
-        assert_eq!(Quiet::read(&quiet.record()), Some(quiet));
-        assert_eq!(Quiet::read(b"W[[1]]"), None);
-        assert_eq!(Quiet::read(b"\x03[]"), None);
+    pub(crate) fn window(id: &str, target: Target, ends_ms: i64) -> Window {
+        Window { source: "zabbix".to_owned(), id: id.to_owned(), target, starts_ms: 0, ends_ms, reason: String::new() }
+    }
+
+    pub(crate) fn names(all: &[(&str, &str)]) -> Arc<Names> {
+        Arc::new(all.iter().map(|(name, host)| ((*name).into(), (*host).into())).collect())
+    }
+
+    fn host(names: &[&str]) -> Target {
+        Target::Host(names.iter().map(ToString::to_string).collect())
     }
 
     #[test]
     fn windows_are_found_by_each_name_of_their_host_and_old_ones_are_left_out() {
-        let window = |target: Target, ends_ms: i64| Window {
-            source: "zabbix".to_owned(),
-            id: ends_ms.to_string(),
-            target,
-            starts_ms: 0,
-            ends_ms,
-            reason: String::new(),
-        };
-        let host = |names: &[&str]| Target::Host(names.iter().map(ToString::to_string).collect());
-        let quiet = Quiet::new(vec![
-            window(host(&["web-1", "web-1.example.org"]), 10),
-            window(host(&["web-2"]), 20),
-            window(Target::All, 30),
-            window(host(&["web-1"]), 40),
-        ]);
+        let all = [
+            window("a", host(&["web-1", "web-1.example.org"]), 10),
+            window("b", host(&["web-2"]), 20),
+            window("c", Target::All, 30),
+            window("d", host(&["web-1"]), 40),
+        ];
+        let quiet = Quiet::new(all.into_iter().map(Arc::new).collect(), Arc::default());
         let ends = |host: &str, since_ms: i64| {
             let spans = quiet.spans(&Facts { label: &|_| "", mapped: &String::new, host }, since_ms);
-            let mut ends: Vec<i64> = spans.into_iter().map(|(_, end)| end).collect();
-            ends.sort_unstable();
-            ends
+            spans.into_iter().map(|(_, end)| end).collect::<Vec<_>>()
         };
         assert_eq!(ends("web-1", i64::MIN), [10, 30, 40]);
         assert_eq!((ends("web-1", 11), ends("web-1.example.org", 0)), (vec![30, 40], vec![10, 30]));
         assert_eq!((ends("web-2", 0), ends("", 0)), (vec![20, 30], vec![30]));
         assert!(quiet.rests(5, "web-2") && quiet.rests(35, "web-1") && !quiet.rests(35, "web-2"));
         let mutes = |ts_ms, host| quiet.mutes(ts_ms, &Labels::default(), host, None).map(|window| window.id.as_str());
-        assert_eq!((mutes(35, "web-1"), mutes(35, "web-2"), mutes(25, "web-2")), (Some("40"), None, Some("30")));
+        assert_eq!((mutes(35, "web-1"), mutes(35, "web-2"), mutes(25, "web-2")), (Some("d"), None, Some("c")));
+        assert_eq!(quiet.find("zabbix", "b").map(|window| window.ends_ms), Some(20));
+        assert!(quiet.find("zabbix", "e").is_none() && quiet.names_host("web-2"));
+    }
+
+    #[test]
+    fn the_index_leaves_out_no_window_that_is_about_a_series() {
+        use MatchOp::{Equal, NotEqual, Regex};
+        let matching = |all: &[(&str, MatchOp, &str)]| {
+            all.iter().map(|(name, op, value)| Matcher::new(name, *op, value).expect("a matcher")).collect::<Vec<_>>()
+        };
+        let of_series =
+            |all: &[(&str, MatchOp, &str)]| Target::Matching { matchers: matching(all), of_alerts: Vec::new() };
+        let of_alert = |all: &[(&str, MatchOp, &str)]| Target::Matching {
+            matchers: matching(&[("alertname", Equal, "MetricAnomalous")]),
+            of_alerts: vec![matching(all)],
+        };
+        let targets = [
+            Target::All,
+            host(&["web-1"]),
+            of_series(&[(NAME, Equal, "load"), ("host", Regex, "web-.*")]),
+            of_series(&[(NAME, Equal, "node_load1")]),
+            of_series(&[("metric", Equal, "load")]),
+            of_series(&[("host", Equal, "web-1"), ("job", Equal, "node")]),
+            of_series(&[("host", Equal, "node-7"), ("job", Equal, "")]),
+            of_series(&[("job", NotEqual, "node")]),
+            of_series(&[("env", Regex, "prod|dev")]),
+            of_alert(&[("host", Equal, "web-1")]),
+            of_alert(&[("exported_host", Equal, "node-7")]),
+            of_alert(&[("job", Equal, "node"), ("metric", Equal, "load")]),
+            of_alert(&[]),
+        ];
+        let all: Vec<_> = (10..).zip(&targets).map(|(id, t)| Arc::new(window(&id.to_string(), t.clone(), 9))).collect();
+        let quiet = Quiet::new(all, Arc::default());
+        let mut found = [0_usize; 13];
+        for labels in [
+            &[(NAME, "node_load1"), ("job", "node"), ("env", "prod")][..],
+            &[(NAME, "node_load1"), ("job", "node"), ("host", "node-7")],
+            &[(NAME, "other"), ("host", "node-7")],
+            &[(NAME, "load"), ("job", "db"), ("env", "test")],
+        ] {
+            for (host, mapped) in [("web-1", "load"), ("web-2", "load"), ("", "x")] {
+                let label = |name: &str| labels.iter().find(|(n, _)| *n == name).map_or("", |(_, value)| *value);
+                let facts = Facts { label: &label, mapped: &|| mapped.to_owned(), host };
+                let wanted: Vec<_> = (0..13).filter(|at| targets[*at].is_about(&facts)).collect();
+                assert_eq!(quiet.about(&facts).collect::<Vec<_>>(), wanted, "{labels:?} of {host}");
+                wanted.iter().for_each(|at| found[*at] += 1);
+            }
+        }
+        assert!(found.iter().all(|count| *count > 0), "each is about one of them: {found:?}");
     }
 }

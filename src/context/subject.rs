@@ -12,8 +12,9 @@ use crate::alerting::identity::PREFIX;
 /// Labels that the alerts of this service have and no series.
 const OF_ALERTS: [&str; 2] = ["alertname", "severity"];
 /// The label of alerts that names the metric of their series.
-const METRIC: &str = "metric";
-const HOST: &str = "host";
+pub(super) const METRIC: &str = "metric";
+/// The label of series and alerts that names the host.
+pub(super) const HOST: &str = "host";
 
 /// A subject whose words are resolved.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,7 +49,7 @@ impl Target {
     pub fn of(subject: &Subject, (mapping, table): (&Mapping, &HostTable), alerts: &AlertRules) -> Self {
         match subject {
             Subject::All => Self::All,
-            Subject::Host(name) => Self::Host(hosts(name, mapping, table)),
+            Subject::Host(name) => Self::Host(host_names(name, mapping, table)),
             Subject::Series(matchers) => {
                 let of_alerts = alerts.series.iter().filter_map(|rule| {
                     let known = |name: &str| match name {
@@ -193,7 +194,8 @@ pub(crate) fn is_either(matcher: &Matcher, one: &str, other: &str) -> bool {
 
 /// A host's name as it was told, as the rules of `mapping` make it from the labels that usually carry it, and the host
 /// that all of them mean.
-fn hosts(name: &str, mapping: &Mapping, table: &HostTable) -> Vec<String> {
+#[must_use]
+pub fn host_names(name: &str, mapping: &Mapping, table: &HostTable) -> Vec<String> {
     let mut all = vec![name.to_owned()];
     for label in ["instance", HOST] {
         let given = mapping.host(|asked| if asked == label { name } else { "" });

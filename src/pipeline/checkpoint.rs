@@ -24,7 +24,7 @@ use super::ingest::shard_of;
 use super::record;
 use super::segment::Entry;
 use crate::clock::Timer;
-use crate::context::quiet::Quiet;
+use crate::context::quiet::record::Record;
 use crate::store::StoreError;
 use crate::store::checkpoint::{Checkpoints, Committed, LoadReport, SegmentId, StateVersions};
 use crate::store::wal::{self, Wal, WalFile};
@@ -349,8 +349,8 @@ impl Checkpointer {
         let data_dir = self.data_dir.clone();
         let reading = tokio::task::spawn_blocking(move || {
             wal::replay(&data_dir, &files, |shard, bytes| {
-                let logged = match Quiet::read(bytes) {
-                    Some(quiet) => Ok(Logged::Quiet(shard, Arc::new(quiet))),
+                let logged = match Record::read(bytes) {
+                    Some(quiet) => Ok(Logged::Quiet(shard, quiet)),
                     None => record::read(bytes).map(Logged::Batch),
                 };
                 match logged {
@@ -365,7 +365,7 @@ impl Checkpointer {
                 Logged::Batch(batch) => Arc::new(batch),
                 Logged::Quiet(shard, quiet) => {
                     if let Some(shard) = self.shards.get(shard as usize) {
-                        let _ = shard.call(move |shard| shard.replay_quiet(quiet)).await;
+                        let _ = shard.call(move |shard| shard.replay_quiet(&quiet)).await;
                     }
                     continue;
                 }
@@ -397,7 +397,7 @@ enum Logged {
     /// Samples.
     Batch(RawBatch),
     /// The quiet windows under which this shard judged what follows.
-    Quiet(u32, Arc<Quiet>),
+    Quiet(u32, Record),
 }
 
 async fn hand_over(segments: &mpsc::Sender<Piece>, piece: Piece) -> Result<(), CheckpointError> {

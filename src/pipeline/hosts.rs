@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use watchbell_adapter_api::{Metrics, Shutdown};
 use watchbell_normalize::hosts::{HostName, HostTable, resolve};
 
@@ -43,6 +44,7 @@ pub struct HostBook {
     table: SharedHosts,
     /// Hosts that got another name, until the tick stage asks.
     renamed: Mutex<Vec<(String, String)>>,
+    changed: Arc<Notify>,
     said: tokio::sync::Mutex<Vec<Said>>,
 }
 
@@ -75,7 +77,13 @@ impl HostBook {
     ) -> Arc<Self> {
         let said = shards.iter().map(|_| Said::default()).collect();
         let (renamed, said) = (Mutex::default(), tokio::sync::Mutex::new(said));
-        Arc::new(Self { shards, current, metrics, table, renamed, said })
+        Arc::new(Self { shards, current, metrics, table, renamed, changed: Arc::default(), said })
+    }
+
+    /// Wakes one who waits whenever names came or went, or the rules for them changed.
+    #[must_use]
+    pub fn changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.changed)
     }
 
     /// Looks after the names once a second until the shutdown.
@@ -120,6 +128,7 @@ impl HostBook {
         let resolved = tokio::task::spawn_blocking(move || resolve(&names, &guesses)).await;
         let Ok(table) = resolved.map(Arc::new) else { return };
         self.put(&table);
+        self.changed.notify_one();
         for shard in self.shards.iter() {
             let table = Arc::clone(&table);
             // A shard that fails here is asked again, and told then.

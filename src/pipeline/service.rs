@@ -137,7 +137,8 @@ impl Service {
             judging: judge_config(&settings),
             sources: checked.source_limits().into(),
         }));
-        let (context, known) = (context::Board::default(), context::Known::default());
+        let known = context::Known::default();
+        let context = context::Board::new(known.clone());
         let mapping: Arc<dyn Fn() -> Arc<Rules> + Send + Sync> = {
             let current = Arc::clone(&current);
             Arc::new(move || Arc::clone(&current.lock().unwrap_or_else(PoisonError::into_inner).rules))
@@ -152,14 +153,14 @@ impl Service {
             context.clone(),
             Arc::clone(&journal),
             known.clone(),
-            naming,
+            Arc::clone(&naming),
             alert_rules,
             Arc::clone(&clock),
             metrics.clone(),
             settings.alerting.retention,
             &names,
         );
-        let kept = kept.await?;
+        let mut kept = kept.await?;
         reshard::fold_log(&settings, &current, &clock, &metrics).await?;
         let (shards, threads) = start_shards(&settings, &current, &verdicts, &known.quiet)?;
         drop(verdicts);
@@ -194,6 +195,8 @@ impl Service {
             journal: Arc::clone(&journal),
             known: known.clone(),
             orders: planned,
+            naming,
+            shards: Arc::clone(&shards),
             clock: Arc::clone(&clock),
         };
         let desk = api::teach::Desk {
@@ -265,6 +268,7 @@ impl Service {
         ];
         // Before anybody asks for a host, also those of what was restored.
         book.look().await;
+        kept.begin(&shards).await;
         tasks.push(tokio::spawn(Arc::clone(&book).run(shutdown.clone())));
         let ticks = running::Around {
             shards: Arc::clone(&shards),
@@ -294,7 +298,13 @@ impl Service {
         tasks.push(start_history(warm, &gate, restored.last_ts_ms, hosts_seen, shutdown.clone()).await);
 
         tasks.push(tokio::spawn(strikes.run(order_queue, shutdown.clone())));
-        tasks.push(tokio::spawn(kept.run(Arc::clone(&shards), alerts.asker(), plans, shutdown.clone())));
+        tasks.push(tokio::spawn(kept.run(
+            Arc::clone(&shards),
+            alerts.asker(),
+            plans,
+            book.changed(),
+            shutdown.clone(),
+        )));
 
         let mut service = Self {
             origin,

@@ -28,6 +28,7 @@ use crate::store::wal::{SegmentNo, Wal};
 mod tick;
 
 pub use hosts::HostUse;
+pub use quiet::Covered;
 use report::Tracked;
 pub use tick::{Grouping, Place, Sighting};
 

@@ -1,7 +1,7 @@
 //! Hosts, services and downtimes as Icinga's API shows them.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use watchbell_checks::feed::text;
 use watchbell_checks::state::{Check, Downtime};
 
@@ -19,15 +19,34 @@ const ATTRS: [&str; 10] = [
     "last_check_result",
 ];
 
-/// Paths of the API. An attribute that a type does not have is an error there, so each asks for its own.
+const HOSTS: &str = "/v1/objects/hosts";
+const SERVICES: &str = "/v1/objects/services";
+
+/// What is asked of one of the two. An attribute that a type does not have is an error there, so each has its own.
+fn attrs(path: &str) -> impl Iterator<Item = &'static str> {
+    let more: &[&str] = if path == HOSTS { &["last_state_up"] } else { &["host_name", "last_state_ok"] };
+    ATTRS.iter().chain(more).copied()
+}
+
+/// Paths of the API.
 pub(crate) fn paths() -> [String; 2] {
-    let of = |kind: &str, more: &[&str]| {
-        let attrs: Vec<String> = ATTRS.iter().chain(more).map(|name| format!("attrs={name}")).collect();
-        (format!("/v1/objects/{kind}"), attrs.join("&"))
-    };
-    let hosts = of("hosts", &["last_state_up"]);
-    let services = of("services", &["host_name", "last_state_ok"]);
-    [hosts, services].map(|(path, query)| format!("{path}?{query}"))
+    [HOSTS, SERVICES].map(|path| {
+        let attrs: Vec<String> = attrs(path).map(|name| format!("attrs={name}")).collect();
+        format!("{path}?{}", attrs.join("&"))
+    })
+}
+
+/// Path and query for several hosts, or several services.
+pub(crate) fn query_of(names: &[(String, String)]) -> (&'static str, Value) {
+    let of_hosts = names.iter().all(|(_, service)| service.is_empty());
+    let (path, kind) = if of_hosts { (HOSTS, "host") } else { (SERVICES, "service") };
+    let name = |(host, service): &(String, String)| if of_hosts { host.clone() } else { format!("{host}!{service}") };
+    let query = json!({
+        "attrs": attrs(path).collect::<Vec<_>>(),
+        "filter": format!("{kind}.__name in names"),
+        "filter_vars": {"names": names.iter().map(name).collect::<Vec<_>>()},
+    });
+    (path, query)
 }
 
 /// The path of one object.

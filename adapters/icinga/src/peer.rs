@@ -58,6 +58,12 @@ impl Peer {
         self.answer(self.request(Method::GET, path)?, max).await
     }
 
+    /// Asks for `path` by a query that is too long for an address, with at most `max` bytes of answer.
+    pub(crate) async fn query(&self, path: &str, query: &serde_json::Value, max: usize) -> Result<Answer, String> {
+        let request = self.request(Method::POST, path)?.header("x-http-method-override", "GET");
+        self.answer(request.json(query), max).await
+    }
+
     /// Posts `body` to `path`.
     pub(crate) async fn post(&self, path: &str, body: &serde_json::Value) -> Result<Answer, String> {
         self.answer(self.request(Method::POST, path)?.json(body), REFUSAL).await
@@ -115,7 +121,12 @@ impl Peer {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(&error))? {
             if body.len() + chunk.len() > max {
-                return Err(format!("Icinga at `{}` answers with more than {} MiB", self.url, max >> 20));
+                return Err(format!(
+                    "Icinga at `{}` answers with more than {} MiB: let the ApiUser see fewer objects, by `filter` in its \
+                     permissions",
+                    self.url,
+                    max >> 20
+                ));
             }
             body.extend_from_slice(&chunk);
         }

@@ -20,7 +20,7 @@ use watchbell_adapter_api::{
     BoxFuture, Clock, MetricDef, MetricKindDef, Problems, Source, SourceConfig, SourceContext, SourceError, Span,
 };
 use watchbell_checks::feed::{MAX_SERIES, Writer, check_labels, text};
-use watchbell_checks::intake::{BAD_TOKENS, Intake, LAG, Stopped, VALUES};
+use watchbell_checks::intake::{BAD_TOKENS, Intake, LAG, Stopped, VALUES, aside};
 use watchbell_checks::state::{States, Windows};
 use watchbell_series::RawBatch;
 
@@ -156,7 +156,8 @@ async fn run(config: LivestatusConfig, peer: Peer, context: SourceContext) -> Re
     let outcome = |word| metrics.counter(&QUERIES, &[&name, word]);
     let (ok, failed) = (outcome("ok"), outcome("failed"));
     let intake = Intake::new(context, Writer::new(&config.labels));
-    let states = States::new(config.labels.clone(), config.perfdata);
+    let open = intake.context.context.open_problems();
+    let states = States::new(config.labels.clone(), config.perfdata, open);
     let mut rounds = Rounds { config, peer, states, windows: Windows::default(), whole_at: None, newest_ms: 0, intake };
     while !shutdown.is_set() {
         let result = tokio::select! {
@@ -212,9 +213,8 @@ impl Rounds {
         let mut bad = 0;
         for of_host in [true, false] {
             let body = self.peer.ask(&rows::checks(of_host, since_s), self.config.timeout.0).await?;
-            let body = text(&body).into_owned();
             let mut batch = RawBatch::default();
-            for row in rows::read(&body)? {
+            for row in aside(body.len(), move || rows::read(&text(&body))).await? {
                 let Some(row) = Row::read(&row, of_host) else {
                     bad += 1;
                     continue;
@@ -252,9 +252,8 @@ impl Rounds {
     /// Reads all downtimes. Gives how many rows are bad.
     async fn downtimes(&mut self) -> Result<usize, String> {
         let body = self.peer.ask(&rows::downtimes(), self.config.timeout.0).await?;
-        let body = text(&body).into_owned();
         let mut bad = 0;
-        for row in rows::read(&body)? {
+        for row in aside(body.len(), move || rows::read(&text(&body))).await? {
             match rows::DowntimeRow::read(&row) {
                 Some(row) => {
                     let (host, service) = row.names();

@@ -21,7 +21,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_adapter_api::{BoxFuture, MetricDef, Problems, Source, SourceConfig, SourceContext, SourceError, Span};
 use watchbell_checks::feed::{MAX_SERIES, Writer, check_labels};
-use watchbell_checks::intake::{BAD_TOKENS, Intake, LAG, VALUES};
+use watchbell_checks::intake::{BAD_TOKENS, Intake, LAG, VALUES, aside};
 use watchbell_checks::state::{States, Windows};
 use watchbell_series::RawBatch;
 
@@ -92,7 +92,9 @@ async fn run(config: StatusConfig, context: SourceContext) -> Result<(), SourceE
     let intake = Intake::new(context, Writer::new(&config.labels));
     let place = config.path.display().to_string();
     let mut shape = None;
-    let mut known = Known { states: States::new(config.labels.clone(), config.perfdata), windows: Windows::default() };
+    let open = intake.context.context.open_problems();
+    let states = States::new(config.labels.clone(), config.perfdata, open);
+    let mut known = Known { states, windows: Windows::default() };
     while !shutdown.is_set() {
         let (path, last) = (config.path.clone(), shape);
         let read = tokio::task::spawn_blocking(move || read(&path, last)).await;
@@ -102,7 +104,13 @@ async fn run(config: StatusConfig, context: SourceContext) -> Result<(), SourceE
                 if intake.is_over(&place) {
                     tracing::info!(source = %intake.context.name, file = place, "can be read again");
                 }
-                let (batches, bad) = known.batches(&bytes, &config.labels, &intake);
+                let (labels, to) = (config.labels.clone(), intake.clone());
+                let (back, batches, bad) = aside(bytes.len(), move || {
+                    let (batches, bad) = known.batches(&bytes, &labels, &to);
+                    (known, batches, bad)
+                })
+                .await;
+                known = back;
                 if bad > 0 && intake.may_say("blocks") {
                     tracing::warn!(source = %intake.context.name, file = place, blocks = bad, "blocks that can not be used");
                 }

@@ -6,12 +6,10 @@
 mod form;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use watchbell_adapter_api::{
     BoxFuture, HttpClient, HttpClientConfig, MetricDef, MetricKindDef, Problems, Source, SourceConfig, SourceContext,
     SourceError, Span,
@@ -135,41 +133,33 @@ struct Active {
 #[derive(Debug, Default, PartialEq)]
 struct Answer {
     limits: Vec<KnownLimit>,
-    firing: BTreeMap<String, Firing>,
+    firing: Firing,
     /// Rules by form: limit, counter, own, other.
     forms: [usize; 4],
 }
 
 const FORMS: [&str; 4] = ["limit", "counter", "own", "other"];
 
-/// An alert that fires, in a form that outlasts a restart: its end must be told whenever it ends.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Firing {
-    name: String,
-    labels: BTreeMap<String, String>,
-    starts_ms: i64,
-    severity: u8,
-}
-
-impl Firing {
-    fn problem(&self, id: &str, ends_ms: Option<i64>) -> ForeignProblem {
-        let host = ["host", "instance", "node", "nodename"].into_iter().find_map(|label| self.labels.get(label));
-        let subject = match host {
-            Some(host) => Subject::Host(host.as_str().into()),
-            None => {
-                let labels = self.labels.iter().map(|(name, value)| Matcher::new(name, MatchOp::Equal, value));
-                Subject::Series(labels.filter_map(Result::ok).collect())
-            }
-        };
-        ForeignProblem {
-            id: id.to_owned(),
-            subject,
-            starts_ms: self.starts_ms,
-            ends_ms,
-            name: self.name.clone(),
-            severity: self.severity,
-            acknowledged: false,
+/// The alert of `rule` that fires with these labels since then.
+fn firing(rule: &Rule, active: &Active, starts_ms: i64, severity: u8) -> ForeignProblem {
+    let own = |(name, _): &(&String, &String)| *name != "alertname" && !rule.labels.contains_key(*name);
+    let labels: BTreeMap<_, _> = active.labels.iter().filter(own).collect();
+    let host = ["host", "instance", "node", "nodename"].into_iter().find_map(|label| labels.get(&label.to_owned()));
+    let subject = match host {
+        Some(host) => Subject::Host(host.as_str().into()),
+        None => {
+            let labels = labels.iter().map(|(name, value)| Matcher::new(name.as_str(), MatchOp::Equal, value.as_str()));
+            Subject::Series(labels.filter_map(Result::ok).collect())
         }
+    };
+    ForeignProblem {
+        id: format!("{}{:?};{starts_ms}", rule.name, active.labels),
+        subject,
+        starts_ms,
+        ends_ms: None,
+        name: rule.name.clone(),
+        severity,
+        acknowledged: false,
     }
 }
 
@@ -212,22 +202,22 @@ fn read(body: &[u8]) -> Result<Answer, String> {
             }
             for active in rule.alerts.iter().filter(|active| active.state == "firing") {
                 let Some(Ok(starts_ms)) = active.active_at.as_deref().map(peer::millis) else { continue };
-                let own = |(name, _): &(&String, &String)| *name != "alertname" && !rule.labels.contains_key(*name);
-                let labels = active.labels.iter().filter(own).map(|(n, v)| (n.clone(), v.clone())).collect();
-                let id = format!("{}{:?};{starts_ms}", rule.name, active.labels);
-                let firing = Firing { name: rule.name.clone(), labels, starts_ms, severity: severity(&word) };
-                answer.firing.insert(id, firing);
+                let firing = firing(rule, active, starts_ms, severity(&word));
+                answer.firing.insert(firing.id.clone(), firing);
             }
         }
     }
     Ok(answer)
 }
 
+/// Problems by id.
+type Firing = BTreeMap<String, ForeignProblem>;
+
 /// What is new among problems, and what is over.
-fn changes(before: &BTreeMap<String, Firing>, now: &BTreeMap<String, Firing>, now_ms: i64) -> Vec<ForeignProblem> {
-    let new = now.iter().filter(|(id, _)| !before.contains_key(*id)).map(|(id, firing)| firing.problem(id, None));
+fn changes(before: &Firing, now: &Firing, now_ms: i64) -> Vec<ForeignProblem> {
+    let new = now.iter().filter(|(id, _)| !before.contains_key(*id)).map(|(_, firing)| firing.clone());
     let over = before.iter().filter(|(id, _)| !now.contains_key(*id));
-    let over = over.map(|(id, firing)| firing.problem(id, Some(now_ms.max(firing.starts_ms))));
+    let over = over.map(|(_, past)| ForeignProblem { ends_ms: Some(now_ms.max(past.starts_ms)), ..past.clone() });
     new.chain(over).collect()
 }
 
@@ -235,8 +225,9 @@ impl Rules {
     async fn follow(self, mut context: SourceContext) {
         let polls = |result| context.metrics.counter(&POLLS, &[&context.name, result]);
         let (good, bad) = (polls("success"), polls("failure"));
-        let file = context.state.as_ref().map(|folder| folder.join("firing.json"));
-        let mut firing = file.as_ref().map(load).unwrap_or_default();
+        // What fired before a restart, so that its end is told.
+        let open = context.context.open_problems().into_iter();
+        let mut firing: Firing = open.map(|problem| (problem.id.clone(), problem)).collect();
         let mut failed = false;
         loop {
             let body = peer::get(&self.client, &self.address.below(API).with_query("type=alert"), MAX_BYTES).await;
@@ -249,9 +240,6 @@ impl Rules {
                         }
                         context.context.limits(limits);
                         context.context.problems(changes(&firing, &now, context.clock.now_ms()));
-                        if let Some(file) = file.as_ref().filter(|_| now != firing) {
-                            save(file, &now);
-                        }
                         (false, now)
                     };
                 }
@@ -273,21 +261,6 @@ impl Rules {
                 return;
             }
         }
-    }
-}
-
-fn load(file: &PathBuf) -> BTreeMap<String, Firing> {
-    fs::read(file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
-}
-
-/// What fires is kept so that its end is told after a restart, too; without it only that end is missing.
-fn save(file: &PathBuf, firing: &BTreeMap<String, Firing>) {
-    let kept = file
-        .parent()
-        .map_or(Ok(()), fs::create_dir_all)
-        .and_then(|()| fs::write(file, serde_json::to_vec(firing).unwrap_or_default()));
-    if let Err(error) = kept {
-        tracing::warn!(%error, file = %file.display(), "firing alerts are not kept");
     }
 }
 
@@ -342,15 +315,5 @@ mod tests {
             text.replace_range(at..=at, &junk);
             let _ = read(text.as_bytes());
         }
-    }
-
-    #[test]
-    fn what_fires_outlasts_a_restart() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("state/firing.json");
-        let firing = read(ANSWER.as_bytes()).expect("rules").firing;
-        assert!(load(&file).is_empty());
-        save(&file, &firing);
-        assert_eq!(load(&file), firing);
     }
 }

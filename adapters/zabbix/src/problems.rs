@@ -7,7 +7,7 @@ mod limits;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -48,6 +48,8 @@ const UNREAD: MetricDef = MetricDef {
 
 /// Problems asked for at once, the newest.
 const MOST: usize = 10_000;
+/// Events or triggers asked for in one request.
+const AT_ONCE: usize = 1_000;
 
 /// Problems and limits.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -163,6 +165,14 @@ struct ItemKey {
 }
 
 #[derive(Debug, Deserialize)]
+struct Recovered {
+    #[serde(deserialize_with = "id")]
+    eventid: u64,
+    #[serde(default, deserialize_with = "id")]
+    r_eventid: u64,
+}
+
+#[derive(Debug, Deserialize)]
 struct Ended {
     #[serde(deserialize_with = "id")]
     eventid: u64,
@@ -185,17 +195,25 @@ impl Look for Watch {
     async fn look(&mut self, api: &Api, context: &SourceContext) -> Result<(), ApiError> {
         let known = hosts(api, &self.config.select).await?;
         let now_s = context.clock.now_ms() / 1_000;
+        if !self.begun {
+            // Those from before a restart: what became of them while nobody looked is told now.
+            let open = context.context.open_problems();
+            self.known = open.into_iter().map(|problem| (problem.id.clone(), problem)).collect();
+        }
         if !self.begun && self.config.lookback.0 > Duration::ZERO {
             let since = now_s - self.config.lookback.millis() / 1_000;
             let rows = past(api, since).await?;
             self.tell(api, rows, &known, None, context).await?;
         }
-        self.begun = true;
         let params = json!({
             "output": ["eventid", "objectid", "clock", "r_eventid", "r_clock", "name", "severity", "acknowledged"],
             "source": 0, "object": 0, "recent": true, "sortfield": "eventid", "sortorder": "DESC", "limit": MOST,
         });
         let rows: Vec<Row> = api.call("problem.get", &params).await?;
+        if !self.begun {
+            self.tell_ends(api, &rows, context).await?;
+            self.begun = true;
+        }
         let whole = (rows.len() < MOST).then_some(now_s);
         self.tell(api, rows, &known, whole, context).await?;
         context.metrics.gauge(&PROBLEMS, &[&context.name]).set(self.known.len() as f64);
@@ -214,19 +232,52 @@ async fn past(api: &Api, since: i64) -> Result<Vec<Row>, ApiError> {
         "source": 0, "object": 0, "value": 1, "time_from": since, "sortfield": "eventid", "sortorder": "DESC", "limit": MOST,
     });
     let mut rows: Vec<Row> = api.call("event.get", &params).await?;
-    let ends: Vec<u64> = rows.iter().map(|row| row.r_eventid).filter(|id| *id > 0).collect();
-    let mut clocks = HashMap::new();
-    for ids in ends.chunks(1_000) {
-        let params = json!({"output": ["eventid", "clock"], "eventids": ids});
-        clocks.extend(api.call::<Vec<Ended>>("event.get", &params).await?.iter().map(|end| (end.eventid, end.clock)));
-    }
+    let clocks = clocks(api, rows.iter().map(|row| row.r_eventid)).await?;
     for row in &mut rows {
         row.r_clock = clocks.get(&row.r_eventid).copied().unwrap_or(0);
     }
     Ok(rows)
 }
 
+/// When events were, by id.
+async fn clocks(api: &Api, ids: impl Iterator<Item = u64>) -> Result<HashMap<u64, i64>, ApiError> {
+    let ids: Vec<u64> = ids.filter(|id| *id > 0).collect();
+    let mut clocks = HashMap::new();
+    for ids in ids.chunks(AT_ONCE) {
+        let params = json!({"output": ["eventid", "clock"], "eventids": ids});
+        clocks.extend(api.call::<Vec<Ended>>("event.get", &params).await?.iter().map(|end| (end.eventid, end.clock)));
+    }
+    Ok(clocks)
+}
+
 impl Watch {
+    /// Tells the ends of problems that are known and not among those that last (`rows`), as far as Zabbix still has
+    /// their events; what it has not ends with the whole list.
+    async fn tell_ends(&mut self, api: &Api, rows: &[Row], context: &SourceContext) -> Result<(), ApiError> {
+        let lasting: HashSet<u64> = rows.iter().map(|row| row.eventid).collect();
+        let event = |problem: &str| problem.split('/').next().and_then(|id| id.parse::<u64>().ok());
+        let ids: BTreeSet<u64> =
+            self.known.keys().filter_map(|id| event(id)).filter(|id| !lasting.contains(id)).collect();
+        let mut recovered = HashMap::new();
+        for ids in ids.into_iter().collect::<Vec<_>>().chunks(AT_ONCE) {
+            let params = json!({"output": ["eventid", "r_eventid"], "eventids": ids});
+            let rows = api.call::<Vec<Recovered>>("event.get", &params).await?;
+            recovered.extend(rows.iter().map(|row| (row.eventid, row.r_eventid)));
+        }
+        let clocks = clocks(api, recovered.values().copied()).await?;
+        let mut changed = Vec::new();
+        self.known.retain(|id, problem| {
+            let ended = event(id).and_then(|id| clocks.get(recovered.get(&id)?));
+            let ended_ms = ended.map(|clock| (clock * 1_000).max(problem.starts_ms));
+            changed.extend(ended_ms.map(|ends_ms| ForeignProblem { ends_ms: Some(ends_ms), ..problem.clone() }));
+            ended_ms.is_none()
+        });
+        if !changed.is_empty() {
+            context.context.problems(changed);
+        }
+        Ok(())
+    }
+
     /// Tells what is new or changed. `whole` is the time of a list that names every problem that lasts: what is not in
     /// it has ended.
     async fn tell(
@@ -281,7 +332,7 @@ async fn subjects(
     ids.sort_unstable();
     ids.dedup();
     let mut subjects = HashMap::new();
-    for ids in ids.chunks(1_000) {
+    for ids in ids.chunks(AT_ONCE) {
         let params: Value =
             json!({"output": ["triggerid"], "triggerids": ids, "selectHosts": ["hostid"], "selectItems": ["key_"]});
         for row in api.call::<Vec<TriggerRow>>("trigger.get", &params).await? {

@@ -71,8 +71,13 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start<C: SourceConfig>(config: Value, state: Option<PathBuf>, now_s: i64) -> Self {
+        Self::start_with::<C>(config, state, now_s, Told::default())
+    }
+
+    /// The same for a source that told something before.
+    pub(crate) fn start_with<C: SourceConfig>(config: Value, state: Option<PathBuf>, now_s: i64, told: Told) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let (recorder, told, metrics) = (Arc::<Recorder>::default(), Arc::<Told>::default(), Metrics::default());
+        let (recorder, told, metrics) = (Arc::<Recorder>::default(), Arc::new(told), Metrics::default());
         let mut source = prepared::<C>(config).unwrap_or_else(|problems| panic!("{problems:?}"));
         let (stop, shutdown) = Shutdown::channel();
         let context = SourceContext {
@@ -121,7 +126,7 @@ pub(crate) fn prepared<C: SourceConfig>(config: Value) -> Result<Box<dyn Source>
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     pub(crate) version: &'static str,
-    /// What `get` methods answer, whatever they are asked.
+    /// What `get` methods answer, whatever they are asked; of events those that are asked for by id.
     pub(crate) lists: HashMap<&'static str, Value>,
     /// `(value type, item, clock, ns, value)`.
     pub(crate) values: Vec<(u8, u64, i64, i64, &'static str)>,
@@ -201,6 +206,11 @@ async fn answer(State(tables): State<Arc<Mutex<Tables>>>, body: String) -> Respo
                 .collect();
             tables.handed += handed;
             rows
+        }
+        "event.get" if params["eventids"].is_array() => {
+            let asked = params["eventids"].as_array().expect("ids");
+            let is_asked = |row: &&Value| asked.iter().any(|id| row["eventid"] == id.to_string());
+            tables.lists.get(method).and_then(Value::as_array).into_iter().flatten().filter(is_asked).cloned().collect()
         }
         _ => tables.lists.get(method).cloned().unwrap_or(json!([])),
     };

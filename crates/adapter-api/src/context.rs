@@ -15,6 +15,14 @@ pub trait ContextSink: Send + Sync {
 
     /// Problems that are new or changed; kept by id.
     fn problems(&self, changed: Vec<ForeignProblem>);
+
+    /// The limits that this source told last, also before a restart: for one that learns them piece by piece, since
+    /// what it tells replaces them all.
+    fn known_limits(&self) -> Vec<KnownLimit>;
+
+    /// The problems of this source that have no end yet, also from before a restart. Nobody else knows them: once the
+    /// source has the whole picture it tells the end of those that last no more.
+    fn open_problems(&self) -> Vec<ForeignProblem>;
 }
 
 /// A sink that holds what it was told, for tests of sources.
@@ -26,6 +34,8 @@ pub struct Told {
     pub windows: Mutex<Vec<QuietWindow>>,
     /// All that was ever said, in order.
     pub problems: Mutex<Vec<ForeignProblem>>,
+    /// Problems that lasted before the source began.
+    pub open: Mutex<Vec<ForeignProblem>>,
 }
 
 impl ContextSink for Told {
@@ -39,6 +49,14 @@ impl ContextSink for Told {
 
     fn problems(&self, changed: Vec<ForeignProblem>) {
         held(&self.problems).extend(changed);
+    }
+
+    fn known_limits(&self) -> Vec<KnownLimit> {
+        held(&self.limits).clone()
+    }
+
+    fn open_problems(&self) -> Vec<ForeignProblem> {
+        held(&self.open).clone()
     }
 }
 

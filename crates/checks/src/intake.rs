@@ -39,6 +39,26 @@ const HISTORY_MS: i64 = 10 * 60_000;
 /// Plugins told apart in the count of bad tokens.
 const MAX_PLUGINS: usize = 64;
 
+/// Most bytes of an answer of a monitoring server that are read.
+pub const MAX_ANSWER: usize = 256 << 20;
+/// From so many bytes on reading takes longer than other tasks may wait.
+const LARGE: usize = 1 << 20;
+
+/// Does `work` on an answer of so many bytes: in a thread of its own where that takes long.
+pub async fn aside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+    if bytes < LARGE {
+        return work();
+    }
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        // Whoever watches over the source hears of a panic; else the process ends.
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
 /// The service goes down: whoever reads stops as it stands.
 #[derive(Debug)]
 pub struct Stopped;
@@ -62,7 +82,8 @@ impl Intake {
     pub fn new(context: SourceContext, writer: Writer) -> Self {
         let (metrics, name) = (&context.metrics, &*context.name);
         let (values, lag) = (metrics.counter(&VALUES, &[name]), metrics.gauge(&LAG, &[name]));
-        let (writer, limits) = (Arc::new(writer), Arc::default());
+        let limits = Limits::known(&context.context.known_limits(), context.clock.now_ms());
+        let (writer, limits) = (Arc::new(writer), Arc::new(Mutex::new(limits)));
         Self { writer, limits, values, lag, bad_tokens: Arc::default(), said: Arc::default(), context }
     }
 
@@ -154,4 +175,19 @@ impl Intake {
 
 fn held<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn large_answers_are_read_in_a_thread_of_their_own() {
+        let here = std::thread::current().id();
+        let thread = || std::thread::current().id();
+        assert_eq!(aside(LARGE - 1, thread).await, here);
+        assert_ne!(aside(LARGE, thread).await, here);
+        let panicked = tokio::spawn(aside(LARGE, || panic!("odd answer"))).await;
+        assert!(panicked.is_err_and(|error: tokio::task::JoinError| error.is_panic()));
+    }
 }

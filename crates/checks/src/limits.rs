@@ -1,14 +1,15 @@
 //! Thresholds that plugins print with their values, as known limits.
 //!
 //! They come with every result and hardly ever change. So for each series what is printed is compared by a hash, and
-//! the whole is told anew only where it differs; a steady state costs one look-up a value.
+//! the whole is told anew only where it differs; a steady state costs one look-up a value. The whole is what was told
+//! before the start, too: a check that runs once a day must not lose its limits by a restart.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use watchbell_series::labels::iter_canonical;
-use watchbell_series::{KnownLimit, LimitRange, LimitSeverity, MatchOp, Matcher, RawBatch, Subject};
+use watchbell_series::{KnownLimit, Labels, LimitRange, LimitSeverity, MatchOp, Matcher, RawBatch, Subject};
 
 use crate::grammar::{Base, Item, Range};
 
@@ -16,8 +17,15 @@ use crate::grammar::{Base, Item, Range};
 const PAUSE_MS: i64 = 30_000;
 /// A series not seen for so long has no limits any more, in milliseconds.
 const FORGET_MS: i64 = 24 * 3_600_000;
+/// How often such series are looked for, in milliseconds.
+const SWEEP_MS: i64 = 3_600_000;
 /// Series with limits at most; further ones are judged without.
 const MAX_SERIES: usize = 1_000_000;
+
+/// The ends of ids.
+const WARN: &str = "warn";
+const CRIT: &str = "crit";
+const BOUNDS: &str = "bounds";
 
 /// Limits of the series of one source.
 #[derive(Debug, Default)]
@@ -25,11 +33,12 @@ pub struct Limits {
     known: HashMap<u64, Known, BuildHasherDefault<ByKey>>,
     changed: bool,
     told_ms: Option<i64>,
+    swept_ms: Option<i64>,
 }
 
 #[derive(Debug)]
 struct Known {
-    /// Of what was printed.
+    /// Of what was printed; 0 for a series that was not seen since the start.
     hash: u64,
     seen_ms: i64,
     labels: Box<[u8]>,
@@ -40,6 +49,35 @@ struct Known {
 }
 
 impl Limits {
+    /// What was `told` before: it holds until its series is seen again, or was not for a day.
+    #[must_use]
+    pub fn known(told: &[KnownLimit], now_ms: i64) -> Self {
+        let mut limits = Self::default();
+        for limit in told {
+            let Some((key, word)) = limit.id.split_once('.') else { continue };
+            let (Ok(key), Subject::Series(matchers)) = (u64::from_str_radix(key, 16), &limit.subject) else { continue };
+            let known = match limits.known.entry(key) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => {
+                    let labels = Labels::series(matchers.iter().map(|matcher| (matcher.name(), matcher.value())));
+                    // A series that no plugin can print would stay for a day for nothing.
+                    let Some(labels) = labels.ok().filter(|labels| labels.id().0 == key) else { continue };
+                    let mut bytes = Vec::new();
+                    labels.write_canonical(&mut bytes);
+                    let labels = bytes.into_boxed_slice();
+                    entry.insert(Known { hash: 0, seen_ms: now_ms, labels, warn: None, crit: None, bounds: None })
+                }
+            };
+            match word {
+                WARN => known.warn = Some(limit.range),
+                CRIT => known.crit = Some(limit.range),
+                BOUNDS => known.bounds = Some(limit.range),
+                _ => {}
+            }
+        }
+        limits
+    }
+
     /// Notes the limits of `item`, which is the last series of `batch`; `base` is what its unit means.
     pub(crate) fn see(&mut self, batch: &RawBatch, item: &Item<'_>, base: &Base, ts_ms: i64) {
         let Some(series) = batch.series.last() else { return };
@@ -66,12 +104,16 @@ impl Limits {
     /// All limits, if they changed since they were last given and that was not just now.
     pub fn changed(&mut self, now_ms: i64) -> Option<Vec<KnownLimit>> {
         // A clock that was set back must not keep them for long.
-        let soon = self.told_ms.is_some_and(|told| (0..PAUSE_MS).contains(&now_ms.saturating_sub(told)));
-        if !self.changed || soon {
+        let within =
+            |last: Option<i64>, span| last.is_some_and(|last| (0..span).contains(&now_ms.saturating_sub(last)));
+        if !within(self.swept_ms, SWEEP_MS) {
+            self.swept_ms = Some(now_ms);
+            self.forget(now_ms);
+        }
+        if !self.changed || within(self.told_ms, PAUSE_MS) {
             return None;
         }
         (self.changed, self.told_ms) = (false, Some(now_ms));
-        self.known.retain(|_, known| now_ms.saturating_sub(known.seen_ms) < FORGET_MS);
         let mut all = Vec::with_capacity(self.known.len() * 2);
         for (key, known) in &self.known {
             known.write(*key, &mut all);
@@ -79,6 +121,15 @@ impl Limits {
         // The same limits are the same list, whatever order a table has.
         all.sort_by(|a, b| a.id.cmp(&b.id));
         Some(all)
+    }
+
+    fn forget(&mut self, now_ms: i64) {
+        let Self { known, changed, .. } = self;
+        known.retain(|_, known| {
+            let there = now_ms.saturating_sub(known.seen_ms) < FORGET_MS;
+            *changed |= !there && known.any();
+            there
+        });
     }
 }
 
@@ -105,9 +156,9 @@ impl Known {
     fn write(&self, key: u64, all: &mut Vec<KnownLimit>) {
         let of = |wanted: &str| iter_canonical(&self.labels).find(|(name, _)| *name == wanted).map_or("", |l| l.1);
         for (word, range, severity) in [
-            ("warn", self.warn, LimitSeverity::Warning),
-            ("crit", self.crit, LimitSeverity::Critical),
-            ("bounds", self.bounds, LimitSeverity::Legal),
+            (WARN, self.warn, LimitSeverity::Warning),
+            (CRIT, self.crit, LimitSeverity::Critical),
+            (BOUNDS, self.bounds, LimitSeverity::Legal),
         ] {
             let Some(range) = range else { continue };
             let matchers = iter_canonical(&self.labels)
@@ -231,9 +282,45 @@ mod tests {
         see(&mut limits, "a=2;7;9", 63_000);
         assert!(limits.changed(64_000).is_none(), "changes are gathered");
         assert_eq!(told(&mut limits, 63_000 + PAUSE_MS).len(), 4);
-        // What is not seen any more is forgotten with the next change.
-        see(&mut limits, "a=2;8;9", FORGET_MS + 70_000);
+        // What is not seen any more is forgotten.
+        see(&mut limits, "a=2;7;9", FORGET_MS + 70_000);
         assert_eq!(told(&mut limits, FORGET_MS + 70_000).len(), 2);
+        assert!(limits.changed(2 * FORGET_MS).is_none(), "it was seen");
+    }
+
+    #[test]
+    fn a_restart_takes_no_limits_from_checks_that_did_not_run_yet() {
+        let mut before = Limits::default();
+        see(&mut before, "hourly=1s;5;9;0;60 daily=1;~:5;9 same=1;@3:4", 0);
+        let kept = before.changed(0).expect("limits");
+        assert_eq!(kept.len(), 6);
+        let start = 3_600_000;
+        let mut limits = Limits::known(&kept, start);
+        see(&mut limits, "same=2;@3:4", start);
+        assert!(limits.changed(start).is_none(), "what is known is told already");
+        see(&mut limits, "hourly=1s;6;9;0;60", start + 1_000);
+        let told = limits.changed(start + 1_000).expect("a change");
+        let wanted = |limit: &KnownLimit| match limit.name.as_str() {
+            "all hourly warn" => KnownLimit { range: LimitRange::above(6.0), ..limit.clone() },
+            _ => limit.clone(),
+        };
+        assert_eq!(told, kept.iter().map(wanted).collect::<Vec<_>>());
+        // What does not come back at all goes after a day, whether something else changes or not.
+        see(&mut limits, "hourly=1s;6;9;0;60 same=2;@3:4", start + FORGET_MS);
+        let told = limits.changed(start + FORGET_MS).expect("less");
+        assert_eq!(told.len(), 4);
+        assert!(told.iter().all(|limit| !limit.name.contains("daily")));
+    }
+
+    #[test]
+    fn limits_that_no_plugin_prints_are_not_taken_over() {
+        let mut before = Limits::default();
+        see(&mut before, "a=1;5;9", 0);
+        let mut kept = before.changed(0).expect("limits");
+        let other = if kept[0].id.starts_with('0') { "1" } else { "0" };
+        kept[0].id.replace_range(..1, other);
+        kept[1].id = "x".to_owned();
+        assert!(Limits::known(&kept, 0).known.is_empty());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use watchbell_series::labels::NAME;
 use watchbell_series::{ForeignProblem, Labels, MatchOp, Matcher, MetricKind, RawBatch, RawSample, Subject};
 
 pub use self::downtime::{Downtime, Windows};
-use self::problem::Open;
+use self::problem::{Before, Open};
 use crate::feed::{OWN, Origin, text};
 use crate::intake::Intake;
 
@@ -68,6 +68,7 @@ pub struct States {
     perfdata: bool,
     seen: HashMap<Name, Seen>,
     round: u32,
+    before: Before,
     problems: Vec<ForeignProblem>,
 }
 
@@ -90,10 +91,14 @@ struct Seen {
 type Marks = (bool, u32, bool);
 
 impl States {
-    /// With these further `labels` of all series; `perfdata` says whether performance data are judged too.
+    /// With these further `labels` of all series; `perfdata` says whether performance data are judged too. Problems
+    /// that are `open` since before the start go on, or end by what is noted of them and at the latest with the first
+    /// whole round that says nothing of them.
     #[must_use]
-    pub fn new(labels: BTreeMap<String, String>, perfdata: bool) -> Self {
-        Self { labels, perfdata, seen: HashMap::new(), round: 0, problems: Vec::new() }
+    pub fn new(labels: BTreeMap<String, String>, perfdata: bool, open: Vec<ForeignProblem>) -> Self {
+        let mut problems = Vec::new();
+        let before = Before::of(open, &mut problems);
+        Self { labels, perfdata, seen: HashMap::new(), round: 0, before, problems }
     }
 
     /// Appends what is new in `check` to `batch`. `now_ms` is the server's time.
@@ -108,9 +113,10 @@ impl States {
         let key = (Box::from(check.host), Box::from(check.service));
         let first = Seen { last_check_ms: i64::MIN, marks, last_ok_ms: 0, problem: None, round: self.round };
         let mut is_new = false;
+        let before = &mut self.before;
         let seen = self.seen.entry(key).or_insert_with(|| {
             is_new = true;
-            first
+            Seen { problem: before.take(check.host, check.service), ..first }
         });
         // A clock that was ahead for once must not keep out all that comes until then.
         let ahead = seen.last_check_ms > now_ms.saturating_add(AHEAD_MS) && check.last_check_ms < seen.last_check_ms;
@@ -123,7 +129,7 @@ impl States {
         }
         (seen.last_check_ms, seen.marks) = (check.last_check_ms, marks);
         seen.last_ok_ms = if check.state == 0 { check.last_check_ms } else { seen.last_ok_ms.max(check.last_ok_ms) };
-        self.problems.extend(seen.changed(check, &self.labels));
+        seen.change(check, &self.labels, &mut self.problems);
         if ran {
             self.result(check, batch);
             if self.perfdata {
@@ -141,7 +147,8 @@ impl States {
     /// themselves, which is nobody's problem any more.
     pub fn forget(&mut self, host: &[u8], service: &[u8], now_ms: i64) {
         let seen = self.seen.remove(&(Box::from(host), Box::from(service)));
-        self.problems.extend(seen.and_then(|seen| seen.problem).map(|open| open.ended(now_ms)));
+        let open = seen.and_then(|seen| seen.problem).or_else(|| self.before.take(host, service));
+        self.problems.extend(open.map(|open| open.ended(now_ms)));
     }
 
     /// Begins a round in which everything there is is noted.
@@ -151,7 +158,8 @@ impl States {
 
     /// Ends it: what was not noted since [`States::begin`] is gone, and its problem over.
     pub fn end(&mut self, now_ms: i64) {
-        let Self { seen, round, problems, .. } = self;
+        let Self { seen, round, problems, before, .. } = self;
+        problems.extend(before.rest().map(|open| open.ended(now_ms)));
         seen.retain(|_, seen| {
             let there = seen.round == *round;
             if !there {

@@ -109,6 +109,11 @@ impl HostTable {
         self.hosts.get(name).map_or(name, |(host, _)| host)
     }
 
+    /// The names that mean a host of another name, and that name.
+    pub fn joined(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.hosts.iter().map(|(name, (host, _))| (&**name, &**host)).filter(|(name, host)| name != host)
+    }
+
     /// How that was found.
     #[must_use]
     pub fn how(&self, name: &str) -> How {

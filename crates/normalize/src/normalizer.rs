@@ -274,6 +274,21 @@ impl Normalizer {
         self.slot_raw(slot).map(|raw| self.cold[raw].entity)
     }
 
+    /// The name of the series judged under `slot` in common words.
+    #[must_use]
+    pub fn metric(&self, slot: u32) -> Option<String> {
+        let raw = self.slot_raw(slot)?;
+        let own = self.label(raw, NAME);
+        Some(match &self.names.meaning(self.cold[raw].meaning).name {
+            // Several series come of one histogram: the last word tells them apart.
+            Some(name) if self.hot[raw].role == Role::Derived => {
+                format!("{name}.{}", own.rsplit(':').next().unwrap_or(""))
+            }
+            Some(name) => name.to_string(),
+            None => own.to_owned(),
+        })
+    }
+
     /// What is known of the series judged under `slot`.
     #[must_use]
     pub fn info(&self, slot: u32) -> Option<SeriesInfo<'_>> {
@@ -282,20 +297,11 @@ impl Normalizer {
         let meaning = self.names.meaning(cold.meaning);
         let mut bytes = Vec::with_capacity(512);
         self.labels(raw, &mut bytes);
-        let own = self.label(raw, NAME);
-        let metric = match &meaning.name {
-            // Several series come of one histogram: the last word tells them apart.
-            Some(name) if self.hot[raw].role == Role::Derived => {
-                format!("{name}.{}", own.rsplit(':').next().unwrap_or(""))
-            }
-            Some(name) => name.to_string(),
-            None => own.to_owned(),
-        };
         Some(SeriesInfo {
             id: hash_canonical(&bytes),
             entity: cold.entity,
             spec: &meaning.spec,
-            metric,
+            metric: self.metric(slot)?,
             kind: meaning.kind,
             unit: meaning.spec.unit,
             common_unit: meaning.common_unit,

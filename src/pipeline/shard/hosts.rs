@@ -40,8 +40,10 @@ impl Shard {
         if self.tick.is_watched() {
             slots.iter().for_each(|slot| self.tick.note_one(*slot));
         }
-        // A window may be about the one host and not about the other.
-        self.find_quiet_of(slots.into_iter());
+        if self.has_limits() {
+            // A limit may be about the one host and not about the other. Of windows the set that is in force says it.
+            slots.into_iter().for_each(|slot| self.match_limits_of(slot));
+        }
     }
 
     /// The same where this is the only shard: finds the hosts of its own names, if they changed since `known`, which

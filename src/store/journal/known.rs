@@ -88,6 +88,16 @@ impl Journal {
         transaction.commit().await.map_err(|e| self.failed(e))
     }
 
+    /// Problems that are not over, at most `limit`, newest first.
+    ///
+    /// # Errors
+    /// The database can not be read.
+    pub async fn open_problems(&self, limit: u32) -> Result<Vec<KeptProblem>, JournalError> {
+        let rows = query("SELECT * FROM problems WHERE ends_ms IS NULL ORDER BY starts_ms DESC, source, id LIMIT ?");
+        let rows = rows.bind(limit).fetch_all(&self.pool).await;
+        Ok(rows.map_err(|e| self.failed(e))?.iter().filter_map(read_problem).collect())
+    }
+
     /// The sources of problems that are not over.
     ///
     /// # Errors

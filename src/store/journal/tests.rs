@@ -247,6 +247,9 @@ async fn problems_of_a_source_end_together() {
     let all = [problem("old", "1", None), problem("old", "2", Some(20)), problem("there", "1", None)];
     journal.keep_problems(&all).await.expect("kept");
     assert_eq!(journal.sources_of_open_problems().await.expect("read"), ["old", "there"]);
+    let open = [all[0].clone(), all[2].clone()];
+    assert_eq!(journal.open_problems(10).await.expect("read"), open);
+    assert_eq!(journal.open_problems(1).await.expect("read"), open[..1]);
     journal.end_problems("old", 99).await.expect("written");
     let wanted = [problem("old", "1", Some(99)), problem("old", "2", Some(20)), problem("there", "1", None)];
     assert_eq!(journal.problems(0, i64::MAX, 10).await.expect("read"), wanted);

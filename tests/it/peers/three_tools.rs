@@ -19,6 +19,8 @@ use crate::support::zabbix::{PASSWORD, USER, Zabbix};
 const LEVEL: &str = "it_level";
 /// Loads that are this near are one: they are looked at a second or two apart.
 const NEAR: f64 = 0.4;
+/// Shares of memory that differ by so little are one, for the same reason.
+const ALIKE: f64 = 0.2;
 
 /// The three tools, each with a level that the test sets.
 struct Tools {
@@ -36,10 +38,14 @@ impl Tools {
         let zabbix = Zabbix::shared();
         let host = zabbix.host(HOST, "Three tools");
         let interface = zabbix.call("hostinterface.get", json!({"hostids": [host], "output": ["interfaceid"]}));
-        for (key, units) in [("system.cpu.load[all,avg1]", ""), ("system.cpu.util[,idle]", "%")] {
+        for (key, units, value_type) in [
+            ("system.cpu.load[all,avg1]", "", 0),
+            ("system.cpu.util[,idle]", "%", 0),
+            ("vm.memory.size[available]", "B", 3),
+        ] {
             zabbix.call(
                 "item.create",
-                json!({"hostid": host, "name": key, "key_": key, "type": 0, "value_type": 0, "delay": "1s",
+                json!({"hostid": host, "name": key, "key_": key, "type": 0, "value_type": value_type, "delay": "1s",
                        "units": units, "interfaceid": interface[0]["interfaceid"]}),
             );
         }
@@ -129,18 +135,35 @@ sinks: [{{type: prometheus_exposition}}, {{type: alertmanager, urls: ['{}']}}]
         &[("metric", "zabbix_system_cpu_load"), ("p2", "avg1")],
         &[("metric", "nagios_perfdata"), ("label", "load1")],
     ];
-    let told = wait::until("the same load in three tools", || {
+    let memories = [
+        &[("metric", "node_memory_MemAvailable_bytes")][..],
+        &[("metric", "zabbix_vm_memory_size"), ("p1", "available")],
+        &[("metric", "nagios_perfdata"), ("label", "mem_available")],
+    ];
+    let told = wait::until("the same load and memory in three tools", || {
         tools.turn(100.0);
-        let values: Vec<f64> =
-            loads.iter().map(|labels| service.score("watchbell_value", labels).unwrap_or(f64::NAN)).collect();
-        let near = values.iter().all(|value| (value - values[0]).abs() <= NEAR);
-        wait::when(near, || format!("{values:?}; {}", service.log())).map(|()| values)
+        let values = |all: &[&[(&str, &str)]]| -> Vec<f64> {
+            all.iter().map(|labels| service.score("watchbell_value", labels).unwrap_or(f64::NAN)).collect()
+        };
+        let (load, memory) = (values(&loads), values(&memories));
+        let near = load.iter().all(|value| (value - load[0]).abs() <= NEAR);
+        let near = near && memory.iter().all(|value| (value / memory[0] - 1.0).abs() <= ALIKE);
+        wait::when(near, || format!("{load:?} {memory:?}; {}", service.log())).map(|()| (load, memory))
     });
-    eprintln!("load in Prometheus, Zabbix and Nagios: {told:?}");
-    for name in ["node_load1", "zabbix_system_cpu_load", "{label=\"load1\"}"] {
-        let selector: String = url_encoded(name);
-        let answer = service.get(&format!("/api/v1/explain?match[]={selector}")).text;
-        assert!(answer.contains("load.1m"), "{name}: {answer}");
+    eprintln!("load and memory in Prometheus, Zabbix and Nagios: {told:?}");
+    for (selector, metric, unit) in [
+        ("node_load1", "load.1m", "none"),
+        ("zabbix_system_cpu_load{p2=\"avg1\"}", "load.1m", "none"),
+        ("{label=\"load1\"}", "load.1m", "none"),
+        ("node_memory_MemAvailable_bytes", "memory.available", "bytes"),
+        ("zabbix_vm_memory_size{p1=\"available\"}", "memory.available", "bytes"),
+        ("{label=\"mem_available\"}", "memory.available", "bytes"),
+    ] {
+        let answer = service.get(&format!("/api/v1/explain?match[]={}", url_encoded(selector))).text;
+        let answer: Value = serde_json::from_str(&answer).unwrap_or_default();
+        let series = &answer["data"]["series"][0];
+        let found = (&series["metric"], &series["unit"], &series["host"]);
+        assert_eq!(found, (&json!(metric), &json!(unit), &json!(HOST)), "{selector}: {answer}");
     }
 
     // One roll-up.

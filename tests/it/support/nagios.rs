@@ -16,6 +16,11 @@ use super::wait;
 /// The only host.
 pub(crate) const HOST: &str = "web-1";
 const PLUGINS: &str = "/usr/lib/nagios/plugins";
+/// The standard plugins look at no memory: one as sites have it, with the label that Checkmk's has.
+const MEMORY: &str = "while read -r name value unit; do
+    if [ \"$name\" = MemAvailable: ]; then echo \"MEMORY OK|mem_available=$((value * 1024))B;;;0\"; fi
+done < /proc/meminfo
+";
 
 /// A running Nagios.
 #[derive(Debug)]
@@ -41,6 +46,7 @@ impl Nagios {
         let mut nagios = Self { daemon: None, folder, user };
         nagios.level(100.0);
         fs::write(nagios.path("nagios.cfg"), main(nagios.folder.path(), &nagios.user, &group)).expect("written");
+        fs::write(nagios.path("memory"), MEMORY).expect("written");
         fs::write(nagios.path("objects.cfg"), objects(nagios.folder.path(), passive)).expect("written");
         nagios.run();
         nagios
@@ -210,6 +216,7 @@ define contact {
         ("check_level", format!("/bin/cat {folder}/level")),
         ("check_load", format!("{PLUGINS}/check_load -w 50,50,50 -c 90,90,90")),
         ("check_disk", format!("{PLUGINS}/check_disk -w 1% -c 0% -p /")),
+        ("check_memory", format!("/bin/sh {folder}/memory")),
         ("check_users", format!("{PLUGINS}/check_users -w 20 -c 50")),
         ("check_broken", format!("{PLUGINS}/check_dummy 2 BROKEN")),
         ("check_alive", format!("{PLUGINS}/check_dummy 0 'UP|rta=0.5ms pl=0%'")),
@@ -227,6 +234,7 @@ define contact {
         ("load", "check_load"),
         ("disk /", "check_disk"),
         ("users", "check_users"),
+        ("memory", "check_memory"),
         ("broken", "check_broken"),
     ] {
         service_of(service, command, often, &mut text);

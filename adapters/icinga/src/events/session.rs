@@ -1,13 +1,15 @@
 //! One stream from its opening to its end, with what must be known over all of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use prometheus::Gauge;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::Instant;
 use watchbell_adapter_api::{Clock, Shutdown};
 use watchbell_checks::feed::{MAX_SERIES, text};
-use watchbell_checks::intake::Intake;
+use watchbell_checks::intake::{Intake, MAX_ANSWER, aside};
 use watchbell_checks::state::{States, Windows};
 use watchbell_series::RawBatch;
 
@@ -15,12 +17,14 @@ use super::event::{Event, Ran, TYPES};
 use super::lines::Lines;
 use super::{CONNECTIONS, EVENTS, EventsConfig, READS};
 use crate::objects::{self, About, CheckResult, Checkable, DowntimeAttrs, Results, Texts, path_of, state_of};
-use crate::peer::Peer;
+use crate::peer::{Answer, Peer};
 
-/// Most bytes of an answer with all objects.
-const ALL: usize = 1 << 30;
-/// Most bytes of an answer with one.
+/// Most bytes of an answer with one object.
 const ONE: usize = 16 << 20;
+/// How long hosts and services are gathered that must be read: a downtime of a group is an event for each of them.
+const GATHER: Duration = Duration::from_millis(250);
+/// Hosts or services asked for by one request: Icinga looks through the whole list for each that it has.
+const AT_ONCE: usize = 200;
 
 /// Why a stream ended.
 #[derive(Debug)]
@@ -46,7 +50,34 @@ pub(super) struct Session {
     states: States,
     windows: Windows,
     /// What the events do not tell of a host or service.
-    known: HashMap<(String, String), Known>,
+    known: HashMap<Name, Known>,
+    /// What must be read, and when.
+    asked: Asked,
+}
+
+/// Host, and service or nothing.
+type Name = (String, String);
+
+#[derive(Debug, Default)]
+struct Asked {
+    names: BTreeSet<Name>,
+    downtimes: bool,
+    at: Option<Instant>,
+}
+
+impl Asked {
+    fn add(&mut self, host: String, service: String) {
+        self.names.insert((host, service));
+        self.at.get_or_insert_with(|| Instant::now() + GATHER);
+    }
+
+    /// Waits until it is time to read something.
+    async fn due(at: Option<Instant>) {
+        match at {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -58,8 +89,10 @@ struct Known {
 impl Session {
     pub(super) fn new(config: EventsConfig, peer: Peer, intake: Intake) -> Self {
         let shutdown = intake.context.shutdown.clone();
-        let states = States::new(config.labels.clone(), config.perfdata);
-        Self { config, peer, intake, shutdown, states, windows: Windows::default(), known: HashMap::new() }
+        let open = intake.context.context.open_problems();
+        let states = States::new(config.labels.clone(), config.perfdata, open);
+        let (windows, known, asked) = (Windows::default(), HashMap::new(), Asked::default());
+        Self { config, peer, intake, shutdown, states, windows, known, asked }
     }
 
     /// Opens a stream and takes what comes until it ends.
@@ -93,6 +126,10 @@ impl Session {
                 () = tokio::time::sleep_until(refresh) => {
                     self.read_all().await?;
                     refresh = Instant::now() + self.config.refresh.0;
+                    continue;
+                }
+                () = Asked::due(self.asked.at) => {
+                    self.read_asked().await?;
                     continue;
                 }
                 () = shutdown.wait() => return Ok(()),
@@ -138,20 +175,41 @@ impl Session {
 
     /// Judges what the events say.
     async fn take(&mut self, events: Vec<Event>) -> Result<(), Ended> {
-        let (mut batch, mut downtimes) = (RawBatch::default(), false);
+        let mut batch = RawBatch::default();
         for event in events {
             match event {
                 Event::Result(ran) => {
                     let key = (ran.host.clone(), ran.service.clone());
                     match self.known.get(&key).cloned() {
                         Some(known) => self.ran(*ran, known, &mut batch),
-                        None => self.read_one(&ran.host, &ran.service, &mut batch).await?,
+                        None => self.asked.add(key.0, key.1),
                     }
                 }
-                Event::Changed { host, service, .. } => self.read_one(&host, &service, &mut batch).await?,
+                Event::Changed { host, service, .. } => self.asked.add(host, service),
                 Event::Downtime { host, service, .. } => {
-                    downtimes = true;
-                    self.read_one(&host, &service, &mut batch).await?;
+                    self.asked.downtimes = true;
+                    self.asked.add(host, service);
+                }
+            }
+        }
+        self.submit(batch).await
+    }
+
+    /// Reads what events said of without saying how it is now, and downtimes where they changed.
+    async fn read_asked(&mut self) -> Result<(), Ended> {
+        let Asked { names, downtimes, .. } = std::mem::take(&mut self.asked);
+        let (hosts, services): (Vec<Name>, Vec<Name>) = names.into_iter().partition(|(_, service)| service.is_empty());
+        let mut batch = RawBatch::default();
+        for names in hosts.chunks(AT_ONCE).chain(services.chunks(AT_ONCE)) {
+            match names {
+                [(host, service)] => {
+                    let answer = self.peer.get(&path_of(host, service), ONE).await?;
+                    self.some(answer, &mut batch).await?;
+                }
+                names => {
+                    let (path, query) = objects::query_of(names);
+                    let answer = self.peer.query(path, &query, MAX_ANSWER).await?;
+                    self.some(answer, &mut batch).await?;
                 }
             }
         }
@@ -207,33 +265,32 @@ impl Session {
         self.note(host, service, &command, result, about, batch);
     }
 
-    /// Reads one host or service; one that is gone is no error.
-    async fn read_one(&mut self, host: &str, service: &str, batch: &mut RawBatch) -> Result<(), Ended> {
-        let answer = self.peer.get(&path_of(host, service), ONE).await?;
+    /// Takes an answer with some hosts or services; those that are gone are no error.
+    async fn some(&mut self, answer: Answer, batch: &mut RawBatch) -> Result<(), Ended> {
         if answer.status.as_u16() == 404 {
             return Ok(());
         }
-        if !answer.status.is_success() {
-            return Err(self.peer.refused(&answer).into());
-        }
-        let found: Results<Checkable> = objects::parse(&answer.body)?;
-        for object in &found.results {
+        for object in &self.read::<Checkable>(answer).await?.results {
             self.object(&object.attrs, batch);
         }
         Ok(())
+    }
+
+    async fn read<T: DeserializeOwned + Send + 'static>(&self, answer: Answer) -> Result<Results<T>, Ended> {
+        if !answer.status.is_success() {
+            return Err(self.peer.refused(&answer).into());
+        }
+        Ok(aside(answer.body.len(), move || objects::parse(&answer.body)).await?)
     }
 
     /// Reads all hosts, services and downtimes as they are now.
     async fn read_all(&mut self) -> Result<(), Ended> {
         self.states.begin();
         self.known.clear();
+        self.asked = Asked::default();
         for path in objects::paths() {
-            let answer = self.peer.get(&path, ALL).await?;
-            if !answer.status.is_success() {
-                return Err(self.peer.refused(&answer).into());
-            }
-            let all: Results<Checkable> = objects::parse(&answer.body)?;
-            drop(answer);
+            let answer = self.peer.get(&path, MAX_ANSWER).await?;
+            let all = self.read::<Checkable>(answer).await?;
             let mut batch = RawBatch::default();
             for object in &all.results {
                 self.object(&object.attrs, &mut batch);
@@ -252,22 +309,16 @@ impl Session {
     }
 
     async fn read_downtimes(&mut self) -> Result<(), Ended> {
-        let answer = self.peer.get(objects::DOWNTIMES, ALL).await?;
-        match answer.status.as_u16() {
-            200 => {
-                let all: Results<DowntimeAttrs> = objects::parse(&answer.body)?;
-                for object in &all.results {
-                    self.windows.add(&object.attrs.downtime(), &self.config.labels);
-                }
+        let answer = self.peer.get(objects::DOWNTIMES, MAX_ANSWER).await?;
+        if matches!(answer.status.as_u16(), 403 | 404) {
+            if self.intake.may_say("downtimes") {
+                let error = self.peer.refused(&answer);
+                tracing::warn!(source = %self.intake.context.name, error, "downtimes of Icinga are not known");
             }
-            403 | 404 => {
-                if self.intake.may_say("downtimes") {
-                    let error = self.peer.refused(&answer);
-                    tracing::warn!(source = %self.intake.context.name, error, "downtimes of Icinga are not known");
-                }
-                return Ok(());
-            }
-            _ => return Err(self.peer.refused(&answer).into()),
+            return Ok(());
+        }
+        for object in &self.read::<DowntimeAttrs>(answer).await?.results {
+            self.windows.add(&object.attrs.downtime(), &self.config.labels);
         }
         self.windows.tell(&*self.intake.context.context);
         Ok(())

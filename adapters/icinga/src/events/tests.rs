@@ -126,6 +126,49 @@ async fn a_stream_that_breaks_off_is_opened_again_and_what_was_missed_is_read() 
     source.stop().await;
 }
 
+#[tokio::test]
+async fn a_downtime_of_a_group_is_read_by_few_requests() {
+    let event = |service: &str, kind: &str| {
+        let downtime = json!({"host_name": "localhost", "service_name": service});
+        json!({"type": kind, "downtime": downtime}).to_string()
+    };
+    let services: Vec<String> = (0..250).map(|n| format!("s{n}")).chain(["load".to_owned()]).collect();
+    let both = ["DowntimeAdded", "DowntimeStarted"];
+    let lines = services.iter().flat_map(|service| both.map(|kind| event(service, kind) + "\n"));
+    let stream: String = lines.chain([event("", "DowntimeAdded") + "\n"]).collect();
+    let server = Server::answering(move |first| {
+        if first.starts_with("POST /v1/events ") { Some(Reply::stream(&stream)) } else { objects(first) }
+    })
+    .await;
+    let source = Running::start::<EventsConfig>(config(&server.url), None, NOW);
+    let asked = |path: &str| server.requests().iter().filter(|request| request.starts_with(path)).count();
+    // Those of the start, and those that the events ask for.
+    source.until("downtimes twice", |_| asked("GET /v1/objects/downtimes ") == 2).await;
+    assert_eq!((asked("POST /v1/objects/services "), asked("GET /v1/objects/hosts/localhost?")), (2, 1));
+    let all = server.requests();
+    let queries: Vec<_> = all.iter().filter(|request| request.starts_with("POST /v1/objects/services ")).collect();
+    assert!(queries.iter().all(|request| request.to_lowercase().contains("x-http-method-override: get")));
+    let names = |request: &&String| {
+        let body: Value = serde_json::from_str(request.split("\r\n\r\n").nth(1).unwrap_or_default()).expect("JSON");
+        assert_eq!(body["filter"], "service.__name in names");
+        assert!(body["attrs"].as_array().is_some_and(|attrs| attrs.contains(&json!("last_state_ok"))));
+        body["filter_vars"]["names"].as_array().cloned().unwrap_or_default()
+    };
+    let names: Vec<Value> = queries.iter().flat_map(names).collect();
+    assert_eq!(names.len(), services.len());
+    assert!(names.contains(&json!("localhost!load")));
+    assert_eq!(all.len(), 1 + 3 + 4, "no request for each: {all:#?}");
+    source.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_refused() {
+    let server = Server::answering(|_| Some(Reply::json(200, &"x".repeat(2_000_000)))).await;
+    let peer = crate::testing::peer(&server.url);
+    let error = peer.get("/v1/objects/hosts", 1 << 20).await.expect_err("too large");
+    assert!(error.contains("more than 1 MiB: let the ApiUser see fewer objects") && error.contains("127.0.0.1"));
+}
+
 #[test]
 fn problems() {
     assert_eq!(problems_of::<EventsConfig>(config("https://icinga:5665")), Vec::<String>::new());

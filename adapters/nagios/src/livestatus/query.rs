@@ -7,9 +7,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use watchbell_checks::feed::text;
+use watchbell_checks::intake::MAX_ANSWER;
 
-/// Most bytes of an answer.
-const MAX_BYTES: usize = 512 << 20;
 /// Most bytes of a refusal that are shown.
 const SHOWN: usize = 200;
 
@@ -73,8 +72,13 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: std::io::Result<S>, que
             line => format!("its answer is not Livestatus's: `{line}`"),
         });
     };
-    if length > MAX_BYTES {
-        return Err(format!("its answer is larger than {} MiB", MAX_BYTES >> 20));
+    if length > MAX_ANSWER {
+        return Err(format!(
+            "its answer has {} MiB, and at most {} are read: let this source see fewer hosts, or read files by \
+             `nagios_status` and `nagios_perfdata`",
+            length >> 20,
+            MAX_ANSWER >> 20
+        ));
     }
     let mut body = Vec::new();
     (&mut stream).take(length as u64).read_to_end(&mut body).await.map_err(|error| error.to_string())?;

@@ -142,7 +142,7 @@ async fn refusals_name_the_peer() {
         (b"Table 'nothing' does not exist.".to_vec(), "is not Livestatus's: `Table 'nothing'"),
         (Vec::new(), "hung up"),
         (framed(200, b"[[1,2]]")[..20].to_vec(), "broke off after 4 of 7 bytes"),
-        (b"200 99999999999\n".to_vec(), "larger than"),
+        (b"200   268435457\n".to_vec(), "has 256 MiB, and at most 256 are read: let"),
     ] {
         let address = tcp(Arc::new(move |_, _| answer.clone())).await;
         let error = Peer::Address(address.clone()).ask("GET x\n", wide).await.expect_err("refused");

@@ -59,3 +59,46 @@ async fn problems_are_told_when_they_begin_change_and_end() {
     assert_eq!(ends, [("24/1", Some(1_795_191_064_000)), ("25/1", Some(NOW_S * 1_000))]);
     running.stop().await;
 }
+
+#[tokio::test]
+async fn problems_that_ended_while_nobody_looked_get_their_ends() {
+    let event = |id: u64, clock: i64, recovery: u64| {
+        json!({"eventid": id.to_string(), "objectid": "1", "clock": clock.to_string(), "name": "x", "severity": "3",
+               "acknowledged": "0", "r_eventid": recovery.to_string(), "r_clock": "0"})
+    };
+    let lists = [
+        ("host.get", json!([host(1, "web-host")])),
+        ("problem.get", json!([event(40, NOW_S - 9_000, 0)])),
+        ("trigger.get", json!([{"triggerid": "1", "hosts": [{"hostid": "1"}], "items": []}])),
+        // 30 ended and has its event still, 20 is open in Zabbix and its host is watched no more.
+        ("event.get", json!([event(20, NOW_S - 9_000, 0), event(30, NOW_S - 9_000, 31), event(31, NOW_S - 5_000, 0)])),
+    ];
+    let frontend = Frontend::start(Tables { version: "6.0.14", lists: lists.into(), ..Tables::default() }).await;
+    let open = |id: &str| ForeignProblem {
+        id: id.to_owned(),
+        subject: Subject::Host("web-host".into()),
+        starts_ms: (NOW_S - 9_000) * 1_000,
+        ends_ms: None,
+        name: "x".to_owned(),
+        severity: 3,
+        acknowledged: false,
+    };
+    let told = watchbell_adapter_api::context::Told::default();
+    *told.open.lock().expect("ok") = ["10/1", "20/1", "30/1", "30/2", "40/1"].map(open).into();
+    // Without a look back, as for problems that are older than it.
+    let config = json!({"api": frontend.api(), "interval": "1s", "lookback": "0s", "limits": false});
+    let running = Running::start_with::<ProblemsConfig>(config, None, NOW_S, told);
+    running.until("their ends", |r| r.told.problems.lock().expect("ok").len() == 4).await;
+    running
+        .until("a second look", |_| {
+            frontend.tables().requests.iter().filter(|r| r["method"] == "problem.get").count() > 1
+        })
+        .await;
+    let mut ends: Vec<_> =
+        running.told.problems.lock().expect("ok").iter().map(|it| (it.id.clone(), it.ends_ms)).collect();
+    ends.sort();
+    let (then, now) = (Some((NOW_S - 5_000) * 1_000), Some(NOW_S * 1_000));
+    let wanted = [("10/1", now), ("20/1", now), ("30/1", then), ("30/2", then)];
+    assert_eq!(ends, wanted.map(|(id, ends_ms)| (id.to_owned(), ends_ms)));
+    running.stop().await;
+}

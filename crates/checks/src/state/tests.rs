@@ -33,7 +33,7 @@ fn note(states: &mut States, check: &Check<'_>) -> usize {
 
 #[test]
 fn a_problem_from_its_hard_state_to_its_end() {
-    let mut states = States::new(BTreeMap::new(), true);
+    let mut states = States::new(BTreeMap::new(), true, Vec::new());
     assert_eq!(note(&mut states, &check(0, true, 100)), 1 + 1 + 3);
     note(&mut states, &check(2, false, 110));
     assert_eq!(states.problems(), [], "not confirmed yet");
@@ -55,14 +55,14 @@ fn a_problem_from_its_hard_state_to_its_end() {
     let ended = states.problems();
     assert_eq!((ended[0].id.as_str(), ended[0].ends_ms), ("web-1!disk@100", Some(150_000)));
     // After a restart it is the same problem, by what the server remembers.
-    let mut states = States::new(BTreeMap::new(), true);
+    let mut states = States::new(BTreeMap::new(), true, Vec::new());
     note(&mut states, &Check { last_ok_ms: 100_400, ..check(2, true, 140) });
     assert_eq!(states.problems()[0].id, "web-1!disk@100");
 }
 
 #[test]
 fn what_is_gone_has_no_problem() {
-    let mut states = States::new(BTreeMap::new(), false);
+    let mut states = States::new(BTreeMap::new(), false, Vec::new());
     states.begin();
     note(&mut states, &check(2, true, 100));
     note(&mut states, &Check { service: b"", ..check(1, true, 100) });
@@ -78,8 +78,52 @@ fn what_is_gone_has_no_problem() {
 }
 
 #[test]
+fn problems_that_lasted_before_a_restart_go_on_or_end() {
+    let mut before = States::new(BTreeMap::new(), true, Vec::new());
+    let named = |service: &'static [u8]| Check { service, last_ok_ms: 50_000, ..check(2, true, 100) };
+    for service in [&b"same"[..], b"worse", b"well", b"again", b"soft", b"gone", b"own", b"unchecked"] {
+        note(&mut before, &named(service));
+    }
+    let mut open = before.problems();
+    assert_eq!(open.len(), 8);
+    // One from a time when ends could be missed.
+    open.push(ForeignProblem { id: "web-1!same@7".to_owned(), starts_ms: 60_000, ..open[0].clone() });
+
+    let mut states = States::new(BTreeMap::new(), true, open);
+    states.begin();
+    let later = |service: &'static [u8]| Check { last_check_ms: 500_000, ..named(service) };
+    note(&mut states, &later(b"same"));
+    note(&mut states, &Check { acknowledged: true, ..later(b"worse") });
+    note(&mut states, &Check { state: 0, hard_since_ms: 300_000, ..later(b"well") });
+    note(&mut states, &Check { last_ok_ms: 400_000, hard_since_ms: 450_000, ..later(b"again") });
+    note(&mut states, &Check { last_ok_ms: 400_000, hard: false, ..later(b"soft") });
+    note(&mut states, &Check { perfdata: b"watchbell_score=3", ..later(b"own") });
+    note(&mut states, &Check { checked: false, ..later(b"unchecked") });
+    states.end(600_000);
+    let mut told: Vec<_> = states.problems().into_iter().map(|it| (it.id, it.starts_ms / 1_000, it.ends_ms)).collect();
+    told.sort();
+    let wanted = [
+        ("web-1!again@400", 450, None),
+        ("web-1!again@50", 100, Some(400_000)),
+        ("web-1!gone@50", 100, Some(600_000)),
+        ("web-1!own@50", 100, Some(500_000)),
+        ("web-1!same@7", 60, Some(100_000)),
+        ("web-1!soft@50", 100, Some(400_000)),
+        ("web-1!unchecked@50", 100, Some(600_000)),
+        ("web-1!well@50", 100, Some(300_000)),
+        ("web-1!worse@50", 100, None),
+    ];
+    assert_eq!(told, wanted.map(|(id, starts_s, ends_ms)| (id.to_owned(), starts_s, ends_ms)));
+    states.begin();
+    note(&mut states, &Check { last_check_ms: 700_000, ..named(b"same") });
+    states.end(700_000);
+    let ends: Vec<_> = states.problems().into_iter().map(|it| (it.id, it.ends_ms)).collect();
+    assert!(ends.iter().all(|(id, ends_ms)| *ends_ms == Some(700_000) && !id.contains("same")), "{ends:?}");
+}
+
+#[test]
 fn old_answers_and_own_results_are_left() {
-    let mut states = States::new(BTreeMap::new(), true);
+    let mut states = States::new(BTreeMap::new(), true, Vec::new());
     assert!(note(&mut states, &check(0, true, 100)) > 0);
     assert_eq!(note(&mut states, &check(2, true, 90)), 0);
     assert_eq!(note(&mut states, &check(0, true, 100)), 0);
@@ -140,7 +184,7 @@ fn downtimes_become_windows() {
 
 #[test]
 fn a_check_from_the_future_does_not_silence_a_service() {
-    let mut states = States::new(BTreeMap::new(), true);
+    let mut states = States::new(BTreeMap::new(), true, Vec::new());
     note(&mut states, &check(0, true, 9_000));
     assert_eq!(note(&mut states, &check(0, true, 8_950)), 0, "an answer that was on its way");
     assert_eq!(note(&mut states, &check(2, true, 100)), 5, "the clock was ahead");

@@ -11,7 +11,7 @@ fn window(target: crate::context::subject::Target, starts_s: i64, ends_s: i64) -
         ends_ms: ends_s * S,
         reason: "kernel".to_owned(),
     };
-    Arc::new(Quiet::new(vec![window]))
+    Arc::new(Quiet::new(vec![Arc::new(window)], Arc::default()))
 }
 
 fn of_host(starts_s: i64, ends_s: i64) -> Arc<Quiet> {
