@@ -35,13 +35,8 @@ impl Tools {
         let (exporter, nagios) = (NodeExporter::start(), Nagios::start(&[]));
         let zabbix = Zabbix::shared();
         let host = zabbix.host(HOST, "Three tools");
-        let interface = zabbix.call("hostinterface.get", json!({"hostids": [host], "output": ["interfaceid"]}));
         for (key, units) in [("system.cpu.load[all,avg1]", ""), ("system.cpu.util[,idle]", "%")] {
-            zabbix.call(
-                "item.create",
-                json!({"hostid": host, "name": key, "key_": key, "type": 0, "value_type": 0, "delay": "1s",
-                       "units": units, "interfaceid": interface[0]["interfaceid"]}),
-            );
+            zabbix.measured(&host, key, units);
         }
         zabbix.trapper(&host, LEVEL, 0, json!({}));
         Self { exporter, zabbix, nagios, noise: Noise(17), sent_s: 0 }
