@@ -57,8 +57,8 @@ fn zabbix_7_posts_values_by_a_connector() {
     zabbix.trapper(&host, "level", 0, json!({"units": "B"}));
     zabbix.trapper(&host, "words", 4, json!({}));
     let home = Home::new(&format!(
-        "sources:\n  - {{type: zabbix_export, name: streamed, connector: {{authorization: {{credentials: {SECRET}}}}}, \
-         api: {{url: '{}', user: {USER}, password: {PASSWORD}}}, refresh: 10s}}\n\
+        "detect: {{warmup: 5s}}\nsources:\n  - {{type: zabbix_export, name: streamed, connector: {{authorization: {{credentials: {SECRET}}}}}, \
+         api: {{url: '{}', user: {USER}, password: {PASSWORD}}}, select: {{hosts: [web-1]}}, refresh: 10s}}\n\
          sinks: [{{type: prometheus_exposition}}]\n",
         zabbix.url()
     ));
