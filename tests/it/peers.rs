@@ -6,6 +6,6 @@ pub(crate) mod icinga;
 mod nagios;
 mod prometheus;
 mod three_tools;
-mod zabbix;
+pub(crate) mod zabbix;
 mod zabbix_many;
-mod zabbix_out;
+pub(crate) mod zabbix_out;

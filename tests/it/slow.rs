@@ -1,6 +1,8 @@
 //! Newer peers than those of the oldest Debian that is supported. `make test-all` makes them by
 //! `.ci/slow-peers` and runs these tests; `cargo test` leaves them out.
 
+mod zabbix7;
+
 use std::path::Path;
 
 use watchbell::clock::SystemClock;

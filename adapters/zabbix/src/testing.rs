@@ -48,14 +48,20 @@ impl Recorder {
 impl Ingest for Recorder {
     fn submit(&self, batch: RawBatch) -> BoxFuture<'_, Result<Receipt, IngestError>> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut receipt = Receipt::default();
         for series in &batch.series {
             let labels = read_canonical(batch.label_bytes(series)).expect("labels");
             assert_eq!(labels.id().0, series.key, "labels in order");
             for sample in batch.samples_of(series) {
-                seen.push((format!("{labels} {} {} @{}", series.kind, sample.value, sample.ts_ms), batch.mode));
+                // As the service does it.
+                if sample.ts_ms > batch.received_ms + 600_000 {
+                    receipt.future += 1;
+                } else {
+                    seen.push((format!("{labels} {} {} @{}", series.kind, sample.value, sample.ts_ms), batch.mode));
+                }
             }
         }
-        Box::pin(async { Ok(Receipt::default()) })
+        Box::pin(async { Ok(receipt) })
     }
 }
 
@@ -132,6 +138,8 @@ pub(crate) struct Tables {
     pub(crate) values: Vec<(u8, u64, i64, i64, &'static str)>,
     /// Answers of status 500 to give first.
     pub(crate) broken: u32,
+    /// Pages of values to give whole before one that breaks off in its middle.
+    pub(crate) whole_pages: Option<u32>,
     pub(crate) requests: Vec<Value>,
     /// Values handed out.
     pub(crate) handed: usize,
@@ -205,7 +213,15 @@ async fn answer(State(tables): State<Arc<Mutex<Tables>>>, body: String) -> Respo
                 })
                 .collect();
             tables.handed += handed;
-            rows
+            match tables.whole_pages {
+                Some(0) => {
+                    tables.whole_pages = None;
+                    let whole = json!({"jsonrpc": "2.0", "result": Value::Array(rows), "id": 1}).to_string();
+                    return half(&whole);
+                }
+                more => tables.whole_pages = more.map(|more| more - 1),
+            }
+            Value::Array(rows)
         }
         "event.get" if params["eventids"].is_array() => {
             let asked = params["eventids"].as_array().expect("ids");
@@ -215,6 +231,13 @@ async fn answer(State(tables): State<Arc<Mutex<Tables>>>, body: String) -> Respo
         _ => tables.lists.get(method).cloned().unwrap_or(json!([])),
     };
     (date, axum::Json(json!({"jsonrpc": "2.0", "result": result, "id": 1}))).into_response()
+}
+
+/// The first half of an answer, as a server gives it that is stopped meanwhile.
+fn half(whole: &str) -> Response {
+    let first = axum::body::Bytes::from(whole.as_bytes()[..whole.len() / 2].to_vec());
+    let parts = [Ok(first), Err(std::io::Error::other("stopped"))];
+    axum::body::Body::from_stream(futures_util::stream::iter(parts)).into_response()
 }
 
 /// A host of a list.

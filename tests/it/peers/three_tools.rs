@@ -37,17 +37,9 @@ impl Tools {
         let (exporter, nagios) = (NodeExporter::start(), Nagios::start(&[]));
         let zabbix = Zabbix::shared();
         let host = zabbix.host(HOST, "Three tools");
-        let interface = zabbix.call("hostinterface.get", json!({"hostids": [host], "output": ["interfaceid"]}));
-        for (key, units, value_type) in [
-            ("system.cpu.load[all,avg1]", "", 0),
-            ("system.cpu.util[,idle]", "%", 0),
-            ("vm.memory.size[available]", "B", 3),
-        ] {
-            zabbix.call(
-                "item.create",
-                json!({"hostid": host, "name": key, "key_": key, "type": 0, "value_type": value_type, "delay": "1s",
-                       "units": units, "interfaceid": interface[0]["interfaceid"]}),
-            );
+        let items = [("system.cpu.load[all,avg1]", ""), ("system.cpu.util[,idle]", "%"), ("vm.memory.size[available]", "B")];
+        for (key, units) in items {
+            zabbix.measured(&host, key, units);
         }
         zabbix.trapper(&host, LEVEL, 0, json!({}));
         Self { exporter, zabbix, nagios, noise: Noise(17), sent_s: 0 }

@@ -16,15 +16,33 @@ use super::process::{Process, free_low_port, free_port};
 use super::{http, wait};
 
 const POSTGRES: &str = "/usr/lib/postgresql/15/bin";
-const SCHEMA: &str = "/usr/share/zabbix-server-pgsql";
-const FRONTEND: &str = "/usr/share/zabbix";
 /// The superuser that a new Zabbix comes with.
 pub(crate) const USER: &str = "Admin";
 pub(crate) const PASSWORD: &str = "zabbix";
 
-/// A running Zabbix 6.0.
+/// Which Zabbix is started.
+#[derive(Debug, Clone)]
+pub(crate) struct Release {
+    /// Major and minor version.
+    pub(crate) version: (u16, u16),
+    pub(crate) server: PathBuf,
+    pub(crate) agent: PathBuf,
+    /// Where schema and frontend are, as `/usr/share` of the packages.
+    pub(crate) share: PathBuf,
+}
+
+impl Release {
+    /// The 6.0 that Debian's packages install.
+    fn installed() -> Self {
+        let (server, agent, share) = ("zabbix_server".into(), "zabbix_agentd".into(), "/usr/share".into());
+        Self { version: (6, 0), server, agent, share }
+    }
+}
+
+/// A running Zabbix.
 #[derive(Debug)]
 pub(crate) struct Zabbix {
+    pub(crate) release: Release,
     server: Mutex<Option<Process>>,
     web: Mutex<Option<Process>>,
     agent: Mutex<Option<Process>>,
@@ -50,13 +68,19 @@ impl Zabbix {
 
     /// Starts one.
     pub(crate) fn start() -> Self {
+        Self::start_release(Release::installed())
+    }
+
+    /// Starts one of this release.
+    pub(crate) fn start_release(release: Release) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         // PostgreSQL refuses root and runs as another user, who must get through.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("allowed");
         let cluster = folder.path().join("cluster");
-        run(Command::new("cp").arg("-a").arg(schema()).arg(&cluster));
+        run(Command::new("cp").arg("-a").arg(schema(&release)).arg(&cluster));
         let database = Some(postgres(&cluster));
         let zabbix = Self {
+            release,
             server: Mutex::default(),
             web: Mutex::default(),
             agent: Mutex::default(),
@@ -79,7 +103,7 @@ impl Zabbix {
         for name in ["export", "socket"] {
             fs::create_dir(self.path(name)).expect("a folder");
         }
-        let server = format!(
+        let mut server = format!(
             "ListenIP=127.0.0.1\nListenPort={}\nDBHost={folder}/cluster\nDBName=zabbix\nDBUser=zabbix\nLogType=console\n\
              PidFile={folder}/server.pid\nSocketDir={folder}/socket\nExportDir={folder}/export\nAllowRoot=1\n\
              ExportType=events,history,trends\nCacheUpdateFrequency=1\nStartPingers=0\nStartDiscoverers=0\n\
@@ -88,6 +112,9 @@ impl Zabbix {
              HistoryCacheSize=64M\nHistoryIndexCacheSize=64M\nTrendCacheSize=64M\n",
             self.server_port
         );
+        if self.has_connectors() {
+            server.push_str("StartConnectors=1\n");
+        }
         fs::write(self.path("server.conf"), server).expect("written");
         let agent = format!(
             "ListenIP=127.0.0.1\nListenPort={}\nServer=127.0.0.1\nServerActive=127.0.0.1:{}\nHostname=agent\n\
@@ -96,7 +123,7 @@ impl Zabbix {
         );
         fs::write(self.path("agent.conf"), agent).expect("written");
         let www = self.path("www");
-        run(Command::new("cp").arg("-r").arg(FRONTEND).arg(&www));
+        run(Command::new("cp").arg("-r").arg(self.release.share.join("zabbix")).arg(&www));
         // Debian's frontend reads its settings from a constant path under /etc; this copy reads ours.
         let place = www.join("include/classes/core/CConfigFile.php");
         let code = fs::read_to_string(&place).expect("the frontend is installed");
@@ -115,7 +142,7 @@ impl Zabbix {
 
     /// Starts the server, again after [`Zabbix::stop_server`].
     pub(crate) fn start_server(&self) {
-        let mut command = Command::new("zabbix_server");
+        let mut command = Command::new(&self.release.server);
         command.arg("-f").arg("-c").arg(self.path("server.conf"));
         let server = self.launch("zabbix_server", &mut command);
         await_port(self.server_port, "Zabbix");
@@ -143,8 +170,13 @@ impl Zabbix {
         end(&mut lock(&self.web));
     }
 
+    /// Ends the agent: nothing is measured any more.
+    pub(crate) fn stop_agent(&self) {
+        end(&mut lock(&self.agent));
+    }
+
     fn start_agent(&self) {
-        let mut command = Command::new("zabbix_agentd");
+        let mut command = Command::new(&self.release.agent);
         command.arg("-f").arg("-c").arg(self.path("agent.conf"));
         let agent = self.launch("zabbix_agentd", &mut command);
         await_port(self.agent_port, "the agent of Zabbix");
@@ -155,6 +187,16 @@ impl Zabbix {
         let log = self.path(&format!("{name}.log"));
         Process::start(name, command.current_dir(self.folder.path()), &log)
             .unwrap_or_else(|error| panic!("{error}; install what tests need by: .ci/setup test"))
+    }
+
+    /// Whether a session goes into the header `Authorization`.
+    pub(crate) fn takes_header(&self) -> bool {
+        self.release.version >= (6, 4)
+    }
+
+    /// Whether the server posts values by itself.
+    pub(crate) fn has_connectors(&self) -> bool {
+        self.release.version >= (7, 0)
     }
 
     /// Runs SQL in its database.
@@ -184,8 +226,14 @@ impl Zabbix {
     }
 
     fn post(&self, method: &str, params: &Value, auth: Option<&str>) -> Result<Value, String> {
-        let body = json!({"jsonrpc": "2.0", "method": method, "params": params, "id": 1, "auth": auth});
-        let headers = [("content-type", "application/json-rpc")];
+        let mut body = json!({"jsonrpc": "2.0", "method": method, "params": params, "id": 1});
+        let bearer = format!("Bearer {}", auth.unwrap_or_default());
+        let mut headers = vec![("content-type", "application/json-rpc")];
+        match auth {
+            Some(_) if self.takes_header() => headers.push(("authorization", &bearer)),
+            Some(session) => body["auth"] = session.into(),
+            None => {}
+        }
         let url = format!("{}/api_jsonrpc.php", self.url());
         let text = http::post(&url, &headers, body.to_string().into_bytes())?.ok()?;
         let mut answer: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
@@ -224,6 +272,14 @@ impl Zabbix {
     pub(crate) fn trapper(&self, hostid: &str, key: &str, value_type: u8, more: Value) -> String {
         let mut item = json!({"hostid": hostid, "name": key, "key_": key, "type": 2, "value_type": value_type});
         item.as_object_mut().expect("a map").extend(more.as_object().cloned().unwrap_or_default());
+        id(&self.call("item.create", item)["itemids"][0])
+    }
+
+    /// A new item that the agent measures each second, as a number. Gives its id.
+    pub(crate) fn measured(&self, hostid: &str, key: &str, units: &str) -> String {
+        let interface = self.call("hostinterface.get", json!({"hostids": [hostid], "output": ["interfaceid"]}));
+        let item = json!({"hostid": hostid, "name": key, "key_": key, "type": 0, "value_type": 0, "delay": "1s",
+                          "units": units, "interfaceid": interface[0]["interfaceid"]});
         id(&self.call("item.create", item)["itemids"][0])
     }
 
@@ -334,10 +390,11 @@ fn postgres(cluster: &Path) -> Process {
 }
 
 /// A cluster with the schema and nobody in it, made once. Without statistics some requests of the frontend take minutes.
-fn schema() -> PathBuf {
+fn schema(release: &Release) -> PathBuf {
     static MAKING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("zabbix-6.0-analyzed");
+    let (major, minor) = release.version;
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("zabbix-{major}.{minor}-analyzed"));
     if kept.exists() {
         return kept;
     }
@@ -352,10 +409,11 @@ fn schema() -> PathBuf {
     make.arg("-D").arg(&cluster).args(["-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-U", "postgres"]);
     run(make.current_dir("/"));
     let mut database = postgres(&cluster);
+    let files = release.share.join("zabbix-server-pgsql").display().to_string();
     let psql = format!("psql -qX -v ON_ERROR_STOP=1 -h '{}'", cluster.display());
     let script = format!(
         "{psql} -U postgres -c 'CREATE ROLE zabbix LOGIN' -c 'CREATE DATABASE zabbix OWNER zabbix' postgres &&
-         for file in schema images data; do zcat {SCHEMA}/$file.sql.gz; done |
+         for file in schema images data; do zcat '{files}'/$file.sql.gz; done |
          grep -vxE '(START TRANSACTION|COMMIT);' | {psql} -U zabbix -1 zabbix >/dev/null &&
          {psql} -U postgres -c 'VACUUM (ANALYZE)' zabbix"
     );

@@ -41,6 +41,8 @@ impl Source {
 #[derive(Debug, Default)]
 pub(super) struct Session {
     version: Option<Version>,
+    /// The version that was told last: it is asked for again whenever a session is not taken.
+    told: Option<Version>,
     secret: Option<Secret>,
     refused: Option<(Instant, ApiError)>,
 }
@@ -76,7 +78,9 @@ impl Api {
             let message = format!("this is Zabbix {text}; 5.0 and later are supported");
             return Err(self.error(method, ErrorKind::Refused, message));
         }
-        tracing::info!(url = self.url(), version = text, "Zabbix answers");
+        if session.told.replace(version) != Some(version) {
+            tracing::info!(url = self.url(), version = text, "Zabbix answers");
+        }
         session.version = Some(version);
         Ok(version)
     }

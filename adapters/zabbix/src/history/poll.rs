@@ -274,8 +274,11 @@ impl Poll {
 
     async fn submit(&mut self, mode: Mode, batch: RawBatch) -> Result<(), Stopped> {
         let now_ms = self.context.clock.now_ms();
+        // By a clock that is far ahead what it just took is not of the future.
+        let ahead = self.api.skew_s().is_some_and(|skew| skew >= SKEW_S);
+        let received_ms = if ahead { self.now_ms() } else { now_ms };
         let receipt: Receipt =
-            submit(&self.context.ingest, &mut self.context.shutdown.clone(), mode, now_ms, batch).await?;
+            submit(&self.context.ingest, &mut self.context.shutdown.clone(), mode, received_ms, batch).await?;
         self.refused.inc_by((receipt.future + receipt.out_of_order + receipt.conflicts) as f64);
         if let Some(problem) = receipt.problem.filter(|_| self.said.may("receipt", now_ms)) {
             tracing::warn!(source = %self.context.name, problem, "not everything was taken");

@@ -230,6 +230,42 @@ async fn one_that_is_behind_does_not_have_others_read_again() {
     assert!(frontend.tables().handed - before < 50, "{}", frontend.tables().handed - before);
 }
 
+#[tokio::test]
+async fn a_server_that_stops_in_the_middle_of_a_page_loses_nothing() {
+    let mut tables = tables();
+    let (first_s, count) = (NOW_S - 30_000, super::fetch::PAGE as i64 + 2_000);
+    tables.lists.insert("item.get", json!([item(11, 1, "often", 0, json!({}))]));
+    tables.values = (0..count).map(|second| (0, 11, first_s + second, 0, "1")).collect();
+    tables.whole_pages = Some(1);
+    let frontend = Frontend::start(tables).await;
+    let mut config = config(&frontend);
+    config["lookback"] = json!("1d");
+    let running = Running::start::<HistoryConfig>(config, None, NOW_S);
+    running.until("all", |r| r.recorder.lines().len() >= count as usize).await;
+    let failures = running.metrics.counter(&crate::api::METRICS[1], &["zabbix", "unreachable"]).get();
+    let lines = running.stop().await;
+    assert_eq!((lines.len(), failures), (count as usize, 1.0));
+    let unique: std::collections::HashSet<&String> = lines.iter().collect();
+    assert_eq!(unique.len(), lines.len(), "nothing comes twice");
+    assert_eq!(frontend.tables().whole_pages, None, "a page broke off");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ten_minutes_off_is_told_and_costs_no_value() {
+    for skew_s in [-660, 660] {
+        let mut tables = tables();
+        tables.now_s = NOW_S + skew_s;
+        tables.values = vec![(0, 11, tables.now_s - 2, 0, "1"), (0, 11, tables.now_s - 1, 0, "2")];
+        let frontend = Frontend::start(tables).await;
+        let running = Running::start::<HistoryConfig>(config(&frontend), None, NOW_S);
+        running.until("both", |r| r.recorder.lines().len() == 2).await;
+        assert_eq!(running.metrics.gauge(&crate::api::METRICS[4], &["zabbix"]).get(), skew_s as f64);
+        assert_eq!(running.metrics.counter(&SKIPPED, &["zabbix", "refused"]).get(), 0.0);
+        assert_eq!(running.recorder.modes(), [Mode::Live, Mode::Live]);
+        running.stop().await;
+    }
+}
+
 #[test]
 fn a_value_from_the_future_does_not_silence_an_item() {
     let (mut round, skipped) = (Round::default(), skipped());

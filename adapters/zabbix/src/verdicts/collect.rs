@@ -97,8 +97,10 @@ impl Collector {
         let mut cursor = Some(Cursor::START);
         while let Some(at) = cursor {
             let page = context.scores.page(Arc::clone(&plan.query), at).await;
+            // What came while the page was made is not from the future.
+            let page_ms = context.clock.now_ms();
             for row in &page.rows {
-                self.row(plan, Origin::of(&page, row), row, now_ms, &mut found);
+                self.row(plan, Origin::of(&page, row), row, page_ms, &mut found);
             }
             cursor = page.next;
         }
