@@ -52,6 +52,7 @@ use change::Change;
 use inputs::Inputs;
 use level::Level;
 use named::Named;
+use parts::Recent;
 use tail::Tail;
 
 pub(crate) use info::INFO;
@@ -69,6 +70,8 @@ pub(crate) const EDGE_ALONE: f32 = 0.8;
 pub(crate) const LEVEL_EDGE: f32 = 8.0;
 /// The published score is at least this part of the one before.
 pub(crate) const HOLD: f32 = 0.95;
+/// The same of the level in it.
+pub(crate) const HOLD_LEVEL: f32 = 0.98;
 /// Least scale of the sum of single verdicts, powers of ten.
 const SUM_FLOOR: f32 = 0.3;
 /// Ages at which a host is fitted, in days; after the last one daily.
@@ -156,10 +159,11 @@ pub struct JointHost {
     change_tail: Tail,
     singles_tail: Tail,
     alarm: HostAlarm,
-    /// What decides, the pair of heads, and the single verdicts, held.
-    held: [f32; 3],
-    /// Parts of the last tick and what each channel added to the single verdicts.
+    /// What decides, the pair of heads, the single verdicts, and the level, held.
+    held: [f32; 4],
+    /// Parts of the last tick, what they were of late, and what each channel added to the single verdicts.
     parts: Parts,
+    recent: Recent,
     additions: Vec<f32>,
 }
 
@@ -181,8 +185,9 @@ impl JointHost {
             change_tail: Tail::NEW,
             singles_tail: Tail::NEW,
             alarm: HostAlarm::NEW,
-            held: [0.0; 3],
+            held: [0.0; 4],
             parts: Parts::UNKNOWN,
+            recent: Recent::NEW,
             additions: Vec::new(),
         }
     }
@@ -208,7 +213,8 @@ impl JointHost {
         self.parts = self.judge(cadence_s, channels);
         let ready = self.age_s > self.config.warmup_s && self.fitted_s > 0.0;
         let (mut score, mut onset) = (f32::NAN, false);
-        if let Some(decides) = self.parts.decides().filter(|_| ready) {
+        let tested = self.named.as_ref().map_or(0.0, Named::tested);
+        if let Some(decides) = self.recent.hear(&self.parts).decides(tested).filter(|_| ready) {
             onset = self.alarm.turn(decides);
             score = self.published(decides);
         }
@@ -226,10 +232,11 @@ impl JointHost {
     /// level are together (root mean square), which makes long incidents rank high.
     fn published(&mut self, decides: f32) -> f32 {
         let [pair, singles, level] = self.parts.ranks();
-        for (held, now) in self.held.iter_mut().zip([decides, pair, singles]) {
-            *held = now.max(HOLD * *held);
+        let now = [decides, pair, singles, level];
+        for ((held, now), part) in self.held.iter_mut().zip(now).zip([HOLD, HOLD, HOLD, HOLD_LEVEL]) {
+            *held = now.max(part * *held);
         }
-        let ranks = [self.held[1], self.held[2], level].into_iter().zip([pair, singles, level]);
+        let ranks = self.held.into_iter().zip(now).skip(1);
         let known = ranks.filter(|(_, now)| !now.is_nan());
         let (squares, count) = known.fold((0.0, 0.0), |(sum, n), (rank, _)| (sum + rank * rank, n + 1.0));
         self.held[0].max((squares / f32::max(count, 1.0)).sqrt())

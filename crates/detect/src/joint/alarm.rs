@@ -4,15 +4,19 @@
 //! ticks under the edge, and a second one inside it needs a clearly higher score.
 
 use super::state::{JointStateError, Reader, Writer};
+use crate::math::ln;
 
 /// Each alarm adds this much to the edge, forgotten over [`RAISE_TICKS`].
 pub(crate) const RAISE: f32 = 0.1;
 /// Memory of [`RAISE`], ticks.
 pub(crate) const RAISE_TICKS: f32 = 300.0;
-/// Each alarm adds this much to the edge, forgotten over [`RAISE_LONG_TICKS`].
-pub(crate) const RAISE_LONG: f32 = 0.1;
+/// Alarms of the last [`RAISE_LONG_TICKS`] add this times `ln(1 + alarms / FEW)` to the edge. Scores thin out about
+/// exponentially, so to keep a rate the edge follows its logarithm.
+pub(crate) const RAISE_LONG: f32 = 0.25;
 /// Memory of [`RAISE_LONG`], ticks.
 pub(crate) const RAISE_LONG_TICKS: f32 = 3000.0;
+/// Up to about so many alarms in that time each raises the edge as much as the one before.
+const FEW: f32 = 3.0;
 /// An alarm closes after more ticks than this under the edge.
 pub(crate) const LATCH_TICKS: u8 = 5;
 /// A second alarm inside an open one needs the highest score so far times this,
@@ -37,7 +41,7 @@ impl HostAlarm {
 
     /// Takes a tick with `score` in; whether an alarm was raised. A score that is not known changes nothing.
     pub(crate) fn turn(&mut self, score: f32) -> bool {
-        let edge = 1.0 + self.raised + RAISE_LONG * self.count;
+        let edge = 1.0 + self.raised + RAISE_LONG * ln(1.0 + self.count / FEW);
         self.raised *= 1.0 - 1.0 / RAISE_TICKS;
         self.count *= 1.0 - 1.0 / RAISE_LONG_TICKS;
         self.since = self.since.saturating_add(1);
@@ -75,5 +79,29 @@ impl HostAlarm {
         let highest = r.within("highest", 0.0, f32::MAX)?;
         let [since, under, open] = r.take()?;
         Ok(Self { raised, count, highest, since, under, open: open != 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The least score that rings after `alarms` alarms, each long over.
+    fn needed(alarms: u32) -> f32 {
+        let mut alarm = HostAlarm::NEW;
+        for _ in 0..alarms {
+            assert!(alarm.turn(9.0));
+            (0..1000).for_each(|_| assert!(!alarm.turn(0.0)));
+        }
+        let rings = |score: &u32| alarm.clone().turn(*score as f32 / 1000.0);
+        (0..9000).find(rings).map_or(f32::NAN, |score| score as f32 / 1000.0)
+    }
+
+    #[test]
+    fn a_host_that_rings_often_must_shout_louder_but_never_out_of_reach() {
+        let needed = [0, 1, 2, 8].map(needed);
+        assert_eq!(needed[0], 1.0);
+        assert!(needed.is_sorted() && needed[1] > 1.02, "{needed:?}");
+        assert!(needed[2] - needed[1] < needed[1] - needed[0] && needed[3] < 1.5, "{needed:?}");
     }
 }

@@ -3,6 +3,9 @@
 //! Of the pairs of channels the strongest correlated ones are kept, a few for each channel. Of each, what one says of the
 //! other is compared with what the other says: the rest of the regression in its usual units. The strangeness is
 //! the mean square of the rests; both channels of a pair are half to blame.
+//!
+//! That no pair is broken tells something only where channels of pairs moved: then they moved as they always do.
+//! Where they stood still there was nothing to break.
 
 use super::named::Model;
 use super::state::{JointStateError, Reader, Writer};
@@ -18,6 +21,8 @@ const CLIP: f32 = 30.0;
 /// Rows in which one of a pair is further out, scales, tell nothing of it: a few far outliers would hide what goes
 /// together.
 const MOST: f32 = 3.0;
+/// Moves of so many usual rests, in the mean over all pairs, are as much of a test as none.
+pub(crate) const TESTED: f32 = 4.0;
 /// Rows in which both of a pair must be known.
 const LEAST_ROWS: f32 = 50.0;
 
@@ -56,6 +61,20 @@ fn pair(rows: &[f32], d: usize, a: usize, b: usize) -> Option<(f32, Pair)> {
     let rest = yy.sqrt() * (1.0 - correlation * correlation).max(0.0).sqrt().max(FLOOR);
     let channels = (a as u16, b as u16);
     (rest.is_normal()).then_some((correlation.abs(), Pair { channels, mean: (x, y), slope: xy / xx, rest }))
+}
+
+impl Correlations {
+    /// How much it tells that no pair is broken where channels moved by `moves`, 0..=1: nothing where they stood still,
+    /// the more the further they would have come apart had one of each pair moved alone.
+    pub(crate) fn tested(&self, moves: &[f32]) -> f32 {
+        let square = |pair: &Pair| {
+            let (a, b) = (moves[usize::from(pair.channels.0)], moves[usize::from(pair.channels.1)]);
+            let (a, b) = (pair.slope * a / pair.rest, b / pair.rest);
+            Some((a * a + b * b) / 2.0).filter(|square| square.is_finite()).unwrap_or(0.0)
+        };
+        let mean = self.pairs.iter().map(square).sum::<f32>() / self.pairs.len().max(1) as f32;
+        mean / (mean + TESTED * TESTED)
+    }
 }
 
 impl Model for Correlations {
@@ -147,6 +166,10 @@ mod tests {
         let odd = strange([2.0, 4.0, 0.0]);
         assert!(odd[0] == odd[1] && odd[2] == 0.0 && odd[0] > 50.0, "{odd:?}");
         assert_eq!(strange([f32::NAN, 1.0, 1.0]), [0.0; 3]);
+        assert_eq!(fitted.tested(&[0.0, 0.0, 50.0]), 0.0, "what is in no pair tests nothing");
+        assert_eq!(fitted.tested(&[f32::NAN, 50.0, 0.0]), 0.0);
+        let (little, much) = (fitted.tested(&[0.1, -0.2, 0.0]), fitted.tested(&[2.0, -4.0, 0.0]));
+        assert!(little < 0.1 && much > 0.8, "{little} {much}");
         assert!(Correlations::fit(&[0.0; 300], 3, 0).is_none(), "constants go with nothing");
     }
 }

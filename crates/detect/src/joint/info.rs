@@ -1,8 +1,8 @@
 //! What the reference documents say of joint detection.
 
 use super::{
-    EDGE, HOLD, LEVEL_EDGE, UNIT_DECADES, alarm, change, correlation, forest, kmeans, level, parts, pca, reservoir,
-    singles, tail,
+    EDGE, HOLD, HOLD_LEVEL, LEVEL_EDGE, UNIT_DECADES, alarm, change, correlation, forest, kmeans, level, parts, pca,
+    reservoir, singles, tail,
 };
 use crate::table::DetectorInfo;
 
@@ -31,7 +31,12 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
         ("pair_weight", parts::PAIR_WEIGHT, "weight of these two among all that decide"),
         ("level_weight", parts::LEVEL_WEIGHT, "what the level adds to what decides"),
         ("ranked_level", parts::RANKED_LEVEL, "what the level counts for in the rank of a tick"),
-        ("agreed", parts::AGREED, "by how much less several voices need than one"),
+        ("recent", parts::RECENT, "part of what a head said a tick ago that it still says"),
+        (
+            "tested",
+            correlation::TESTED,
+            "moves, usual rests, from which on unbroken correlations count in full against an alarm",
+        ),
         ("unit_decades", UNIT_DECADES, "powers of ten that heads are measured in at one tick a minute"),
         ("edge", EDGE, "part of the unit that makes 1.0"),
         ("most_named", parts::MOST_NAMED, "what a model known by name counts for at most"),
@@ -46,7 +51,8 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
         ("correlation", correlation::LEAST, "least correlation of a pair that can break"),
         ("pairs", correlation::PAIRS as f32, "most such pairs of a channel"),
         ("hold", HOLD, "part of the last published score that the next one has at least"),
+        ("hold_level", HOLD_LEVEL, "the same of the level"),
         ("raise", alarm::RAISE, "what an alarm adds to the edge, forgotten quickly"),
-        ("raise_long", alarm::RAISE_LONG, "what an alarm adds to the edge, forgotten slowly"),
+        ("raise_long", alarm::RAISE_LONG, "what alarms add to the edge, forgotten slowly, times ln(1 + alarms / 3)"),
     ],
 };

@@ -145,6 +145,12 @@ impl Named {
         self.reservoir.grow(count);
     }
 
+    /// How much it tells of the last tick that no correlation is broken, 0..=1.
+    pub(crate) fn tested(&self) -> f32 {
+        let model = self.correlations.as_ref().and_then(|rated| rated.model.as_ref());
+        model.map_or(0.0, |model| model.tested(&self.reservoir.moves()))
+    }
+
     /// Powers of ten of each model at this tick, which is learned then; NaN where there is none.
     pub(crate) fn tick(&mut self, inputs: &Inputs, cadence_s: f32) -> [f32; 4] {
         self.reservoir.follow(inputs);

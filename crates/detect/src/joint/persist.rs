@@ -5,6 +5,7 @@ use super::change::Change;
 use super::inputs::Inputs;
 use super::level::Level;
 use super::named::Named;
+use super::parts::Recent;
 use super::state::{self, JointStateError, Reader, Writer};
 use super::tail::Tail;
 use super::{JointConfig, JointHost, MAX_CHANNELS, MAX_MODELLED, Method, Methods, Parts};
@@ -27,6 +28,7 @@ impl JointHost {
         self.singles_tail.write(&mut w);
         self.alarm.write(&mut w);
         w.slice(&self.held);
+        self.recent.write(&mut w);
         w.f32(self.parts.rollup);
         w.slice(&Method::ALL.map(|method| self.parts.of(method)));
         w.u32(self.additions.len() as u32);
@@ -58,7 +60,8 @@ impl JointHost {
         let (change_tail, singles_tail) = (Tail::read(&mut r)?, Tail::read(&mut r)?);
         let alarm = HostAlarm::read(&mut r)?;
         let mut held = || r.within("held", 0.0, f32::MAX);
-        let held = [held()?, held()?, held()?];
+        let held = [held()?, held()?, held()?, held()?];
+        let recent = Recent::read(&mut r)?;
         let rollup = r.slice_or_nan("parts", 1)?[0];
         let said = r.slice_or_nan("parts", Method::ALL.len())?;
         let mut parts = Parts { change: said[0], singles: said[1], level: said[2], rollup, ..Parts::UNKNOWN };
@@ -84,6 +87,7 @@ impl JointHost {
             alarm,
             held,
             parts,
+            recent,
             additions,
         };
         Ok(host.turned_to(config))

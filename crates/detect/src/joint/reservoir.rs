@@ -25,6 +25,8 @@ const NONE: u16 = u16::MAX;
 const STEPS: f32 = 65_534.0;
 /// By how much the range of codes is made wider than what was seen, so that it seldom changes.
 const SPARE: f32 = 0.5;
+/// Ticks over which a move is taken.
+const MOVE: usize = 3;
 /// Floor of a channel's scale, as a part of the range it was seen in.
 const FLOOR: f32 = 0.01;
 
@@ -38,6 +40,8 @@ pub(crate) struct Reservoir {
     codes: Vec<(f32, f32)>,
     seen: u64,
     smooth: Vec<f32>,
+    /// The same of the last [`MOVE`] ticks, latest first.
+    earlier: [Vec<f32>; MOVE],
     /// Centre and scale of each channel as of the last fit; scale 0 = not known.
     centre: Vec<f32>,
     scale: Vec<f32>,
@@ -54,6 +58,7 @@ impl Reservoir {
             codes: Vec::new(),
             seen: 0,
             smooth: empty(),
+            earlier: Default::default(),
             centre: empty(),
             scale: empty(),
             z: empty(),
@@ -70,6 +75,7 @@ impl Reservoir {
         (self.rows, self.channels) = (rows, count);
         self.codes.resize(count, (0.0, 0.0));
         self.smooth.resize(count, f32::NAN);
+        self.earlier.iter_mut().for_each(|values| values.resize(count, f32::NAN));
         self.z.resize(count, f32::NAN);
         self.centre.resize(count, 0.0);
         self.scale.resize(count, 0.0);
@@ -120,6 +126,8 @@ impl Reservoir {
 
     /// The present tick, in the units of the last fit.
     pub(crate) fn follow(&mut self, inputs: &Inputs) {
+        self.earlier.rotate_right(1);
+        self.earlier[0].clone_from(&self.smooth);
         for (c, value) in inputs.now.iter().enumerate() {
             // A value that is carried while the others go on would look like a broken correlation.
             let value = if inputs.is_fresh(c) { value } else { &f32::NAN };
@@ -129,8 +137,19 @@ impl Reservoir {
             } else {
                 *smooth + (value - *smooth) * 2.0 / (SPAN + 1.0)
             };
-            self.z[c] = if self.scale[c] > 0.0 { squash((*smooth - self.centre[c]) / self.scale[c]) } else { f32::NAN };
+            self.z[c] = self.scaled(c, self.smooth[c]);
         }
+    }
+
+    /// `value` of channel `c` in scales, squashed; NaN where that is not known.
+    fn scaled(&self, c: usize, value: f32) -> f32 {
+        if self.scale[c] > 0.0 { squash((value - self.centre[c]) / self.scale[c]) } else { f32::NAN }
+    }
+
+    /// By how much the present row differs from that of [`MOVE`] ticks ago; NaN where not known.
+    pub(crate) fn moves(&self) -> Vec<f32> {
+        let then = self.earlier[MOVE - 1].iter().enumerate().map(|(c, value)| self.scaled(c, *value));
+        self.z.iter().zip(then).map(|(now, then)| now - then).collect()
     }
 
     /// Draws the present tick, or not; far more often where the host is to be learned `anew`.
@@ -184,8 +203,7 @@ impl Reservoir {
         }
         let in_units = |(i, code): (usize, &u16)| {
             let c = i % self.channels;
-            let off = self.value(c, *code) - self.centre[c];
-            if self.scale[c] > 0.0 { squash(off / self.scale[c]) } else { f32::NAN }
+            self.scaled(c, self.value(c, *code))
         };
         Some(self.rows.iter().enumerate().map(in_units).collect())
     }
@@ -196,6 +214,7 @@ impl Reservoir {
         self.codes.iter().for_each(|(low, step)| w.slice(&[*low, *step]));
         w.bytes(&self.seen.to_le_bytes());
         w.slice(&self.smooth);
+        self.earlier.iter().for_each(|values| w.slice(values));
         w.slice(&self.centre);
         w.slice(&self.scale);
         w.slice(&self.z);
@@ -208,6 +227,10 @@ impl Reservoir {
         let codes = r.slice("rows", 2 * channels)?.chunks_exact(2).map(|code| (code[0], code[1])).collect::<Vec<_>>();
         let seen = u64::from_le_bytes(r.take()?);
         let smooth = r.slice_or_nan("rows", channels)?;
+        let mut earlier: [Vec<f32>; MOVE] = Default::default();
+        for values in &mut earlier {
+            *values = r.slice_or_nan("rows", channels)?;
+        }
         let (centre, scale) = (r.slice("rows", channels)?, r.slice("rows", channels)?);
         let z = r.slice_or_nan("rows", channels)?;
         if codes.iter().any(|(_, step)| *step < 0.0)
@@ -216,7 +239,7 @@ impl Reservoir {
         {
             return Err(JointStateError::Damaged("rows"));
         }
-        Ok(Self { channels, rows, codes, seen, smooth, centre, scale, z })
+        Ok(Self { channels, rows, codes, seen, smooth, earlier, centre, scale, z })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Bytes of a host's state: little-endian, field by field, exact to the bit, checked when read.
 
 /// Version of the layout of a host's state.
-pub(crate) const VERSION: u16 = 3;
+pub(crate) const VERSION: u16 = 4;
 
 /// Why bytes are no state of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -8,7 +8,7 @@ use super::state::{JointStateError, Reader, Writer};
 use crate::math::{LN_10, LOG10_E, exp, ln};
 
 /// Memory of scale and rate, ticks.
-pub(crate) const MEMORY: f32 = 5000.0;
+pub(crate) const MEMORY: f32 = 10_000.0;
 /// The tail begins at this many scales.
 pub(crate) const TAIL: f32 = 3.0;
 /// Ticks without a tail value before the next one starts a new cluster.
