@@ -37,7 +37,8 @@ impl Tools {
         let (exporter, nagios) = (NodeExporter::start(), Nagios::start(&[]));
         let zabbix = Zabbix::shared();
         let host = zabbix.host(HOST, "Three tools");
-        let items = [("system.cpu.load[all,avg1]", ""), ("system.cpu.util[,idle]", "%"), ("vm.memory.size[available]", "B")];
+        let items =
+            [("system.cpu.load[all,avg1]", ""), ("system.cpu.util[,idle]", "%"), ("vm.memory.size[available]", "B")];
         for (key, units) in items {
             zabbix.measured(&host, key, units);
         }
