@@ -16,6 +16,8 @@ use std::time::Duration;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use load::Load;
+use watchbell::context::quiet::{Quiet, Window};
+use watchbell::context::subject::Target;
 use watchbell::pipeline::handle::ShardMeta;
 use watchbell::pipeline::ingest::split;
 use watchbell::pipeline::record;
@@ -27,7 +29,7 @@ use watchbell_detect::{CivilTime, Judge, JudgeConfig};
 use watchbell_normalize::{Limits, Normalized, Normalizer, Rules, Shard as ShardOf};
 use watchbell_prometheus::proto::compression::{Encoding, decompress};
 use watchbell_prometheus::proto::{self, Version, decode};
-use watchbell_series::RawBatch;
+use watchbell_series::{MatchOp, Matcher, RawBatch};
 
 /// The allocator of the service.
 #[global_allocator]
@@ -279,6 +281,70 @@ fn new_series(c: &mut Criterion) {
     group.finish();
 }
 
+/// A window that comes and goes on top of thousands that are there: what holds up the thread of a shard.
+fn windows(c: &mut Criterion) {
+    let mut load = Load::new(SERIES);
+    let (mut shard, which) = (shard(0, 1, None), load.which());
+    for _ in 0..2 {
+        load.advance();
+        load.batches.iter().for_each(|batch| drop(shard.ingest(batch, &which)));
+    }
+    let window = |id: usize, target: Target| {
+        let (starts_ms, ends_ms) = (0, i64::MAX);
+        let (source, id, reason) = ("people".to_owned(), format!("{id:05}"), String::new());
+        Arc::new(Window { source, id, target, starts_ms, ends_ms, reason })
+    };
+    let host = |n: usize| Target::Host(vec![format!("10.{}.{}.{}", n / 62_500, n / 250 % 250, n % 250)]);
+    let matching = |all: &[(&str, MatchOp, &str)]| {
+        let matchers = all.iter().map(|(name, op, value)| Matcher::new(name, *op, value).expect("a matcher"));
+        Target::Matching { matchers: matchers.collect(), of_alerts: Vec::new() }
+    };
+    // Half of them are about hosts that are not here, as in any fleet with several shards.
+    let many = (0..4_999).map(|n| {
+        let device = format!("eth{}", n % 4_000);
+        let some = matching(&[("job", MatchOp::Equal, "node"), ("device", MatchOp::Equal, &device)]);
+        window(n, if n % 5 == 4 { some } else { host(n / 25) })
+    });
+    let many: Vec<Arc<Window>> = many.collect();
+    let set = |more: Option<Target>| {
+        let windows = many.iter().cloned().chain(more.map(|target| window(99_999, target)));
+        Arc::new(Quiet::new(windows.collect(), Arc::default()))
+    };
+    let mut group = group(c, "windows", SERIES);
+    let (none, base) = (Arc::new(Quiet::default()), set(None));
+    for (name, target) in [
+        ("one host", host(7)),
+        ("one label", matching(&[("mode", MatchOp::Equal, "m3")])),
+        ("a pattern", matching(&[("device", MatchOp::Regex, "eth[12]")])),
+        ("everything", Target::All),
+    ] {
+        let with = set(Some(target));
+        shard.set_quiet(&base);
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                shard.set_quiet(&with);
+                shard.set_quiet(&base);
+            });
+        });
+    }
+    group.bench_function("5000 at once", |b| {
+        b.iter(|| {
+            shard.set_quiet(&none);
+            shard.set_quiet(&base);
+        });
+    });
+    group.bench_function("count 5000", |b| {
+        b.iter(|| {
+            let (mut covered, mut from) = (Vec::new(), Some(0));
+            while let Some(slot) = from {
+                from = shard.count_quiet(&base, slot, &mut covered);
+            }
+            covered
+        });
+    });
+    group.finish();
+}
+
 /// From the compressed body to the last verdict, over two shards.
 fn whole(c: &mut Criterion) {
     let (mut load, limits) = (Load::new(SERIES), proto::Limits::default());
@@ -301,5 +367,5 @@ fn whole(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, steps, ingest, new_series, whole);
+criterion_group!(benches, steps, ingest, new_series, windows, whole);
 criterion_main!(benches);

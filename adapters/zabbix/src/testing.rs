@@ -225,7 +225,7 @@ async fn answer(State(tables): State<Arc<Mutex<Tables>>>, body: String) -> Respo
         }
         "event.get" if params["eventids"].is_array() => {
             let asked = params["eventids"].as_array().expect("ids");
-            let is_asked = |row: &&Value| asked.iter().any(|id| row["eventid"] == id.to_string());
+            let is_asked = |row: &&Value| asked.iter().any(|id| row["eventid"].as_str() == Some(&*id.to_string()));
             tables.lists.get(method).and_then(Value::as_array).into_iter().flatten().filter(is_asked).cloned().collect()
         }
         _ => tables.lists.get(method).cloned().unwrap_or(json!([])),

@@ -12,7 +12,7 @@ use watchbell_adapter_api::{
     ScoreRow, Scores, Shutdown, SinkContext, SourceConfig, SourceContext,
 };
 use watchbell_series::labels::read_canonical;
-use watchbell_series::{Labels, Mode, Pattern, RawBatch, Reading};
+use watchbell_series::{ForeignProblem, Labels, Mode, Pattern, RawBatch, Reading, Subject};
 
 use crate::passive::{PassiveResult, State};
 
@@ -87,6 +87,29 @@ impl Running {
         Self::start_with::<C>(config, state, now_s, Recorder::default())
     }
 
+    /// The same for a source that knew of these problems when it ended; each of a service, since second 1.
+    pub fn start_again<C: SourceConfig>(config: serde_json::Value, now_s: i64, open: &[(&str, &str)]) -> Self {
+        let problem = |(host, service): &(&str, &str)| ForeignProblem {
+            id: format!("{host}!{service}@0"),
+            subject: Subject::Host((*host).into()),
+            starts_ms: 1_000,
+            ends_ms: None,
+            name: (*service).to_owned(),
+            severity: 4,
+            acknowledged: false,
+        };
+        let told = Told { open: Mutex::new(open.iter().map(problem).collect()), ..Told::default() };
+        Self::run::<C>(config, None, now_s, Recorder::default(), told)
+    }
+
+    /// Ends of problems that it told, in milliseconds since the Unix epoch, by id.
+    pub fn ends(&self) -> Vec<(String, i64)> {
+        let problems = self.told.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ends: Vec<_> = problems.iter().filter_map(|it| Some((it.id.clone(), it.ends_ms?))).collect();
+        ends.sort();
+        ends
+    }
+
     /// The same with an ingest of the test.
     pub fn start_with<C: SourceConfig>(
         config: serde_json::Value,
@@ -94,11 +117,21 @@ impl Running {
         now_s: i64,
         recorder: Recorder,
     ) -> Self {
+        Self::run::<C>(config, state, now_s, recorder, Told::default())
+    }
+
+    fn run<C: SourceConfig>(
+        config: serde_json::Value,
+        state: Option<PathBuf>,
+        now_s: i64,
+        recorder: Recorder,
+        told: Told,
+    ) -> Self {
         let config: C = serde_json::from_value(config).expect("the shape is right");
         let mut problems = Problems::default();
         let source = config.prepare(&mut problems);
         let source = source.unwrap_or_else(|| panic!("{:?}", problems.into_vec()));
-        let (recorder, told) = (Arc::new(recorder), Arc::new(Told::default()));
+        let (recorder, told) = (Arc::new(recorder), Arc::new(told));
         let (context, stop) = source_context(Arc::clone(&recorder), Arc::clone(&told), now_s * 1_000);
         let (metrics, context) = (context.metrics.clone(), SourceContext { state, ..context });
         let task = tokio::spawn(async move { source.run(context).await.expect("runs") });

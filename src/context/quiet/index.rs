@@ -10,13 +10,16 @@ use super::Window;
 use crate::alerting::identity::PREFIX;
 use crate::context::subject::{Facts, HOST, METRIC, Target};
 
+/// Places of windows by a word that they ask for.
+type Places = HashMap<Box<str>, Vec<u32>>;
+
 /// Places of windows in a list, by what they ask for.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Index {
     /// Those about a host, by each of its names.
-    by_host: HashMap<Box<str>, Vec<u32>>,
+    by_host: Places,
     /// Those that ask for a label, by its name and value: each stands under its rarest one.
-    by_label: Vec<(Box<str>, HashMap<Box<str>, Vec<u32>>)>,
+    by_label: Vec<(Box<str>, Places)>,
     /// Those about everything.
     all: Vec<u32>,
     /// Those that no label tells apart.
@@ -58,7 +61,7 @@ impl Index {
     fn add(&mut self, (name, value): (&str, &str), at: u32) {
         let known = self.by_label.iter().position(|(known, _)| **known == *name);
         let known = known.unwrap_or_else(|| {
-            self.by_label.push((name.into(), HashMap::new()));
+            self.by_label.push((name.into(), Places::new()));
             self.by_label.len() - 1
         });
         self.by_label[known].1.entry(value.into()).or_default().push(at);

@@ -116,7 +116,8 @@ impl Shard {
                 host != before.host_of(carried) || touched.names_host(host)
             });
             let is_touched = |facts: &Facts<'_>| touched.about(facts).next().is_some();
-            if !whole && !(touched.asks_for_labels() && self.quiet_facts(slot, &now, is_touched) == Some(true)) {
+            let of_series = || touched.asks_for_labels() && self.quiet_facts(slot, &now, is_touched) == Some(true);
+            if !(whole || of_series()) {
                 continue;
             }
             // No sample of a series is judged that is older than its last one. The day is for what is derived of it.

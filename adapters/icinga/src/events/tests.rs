@@ -90,6 +90,25 @@ async fn objects_first_and_then_events() {
 }
 
 #[tokio::test]
+async fn problems_that_ended_while_the_stream_was_closed_get_their_ends() {
+    let server =
+        Server::answering(
+            |first| {
+                if first.starts_with("POST /v1/events ") { Some(Reply::stream("")) } else { objects(first) }
+            },
+        )
+        .await;
+    let open = [("localhost", "disk"), ("localhost", "gone")];
+    let source = Running::start_again::<EventsConfig>(config(&server.url), NOW, &open);
+    source.until("two ends", |source| source.ends().len() == 2).await;
+    // It has been well since then, as the recorded objects have it.
+    let since_ms = 1_795_190_617_749;
+    let wanted = [("localhost!disk@0".to_owned(), since_ms), ("localhost!gone@0".to_owned(), NOW * 1_000)];
+    assert_eq!(source.ends(), wanted);
+    source.stop().await;
+}
+
+#[tokio::test]
 async fn refusals_name_icinga_and_what_to_do() {
     for (status, body, wanted) in [
         (401, "<h1>Unauthorized</h1>", "`http.basic_auth` is wrong"),

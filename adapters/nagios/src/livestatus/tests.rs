@@ -131,6 +131,18 @@ async fn states_values_and_context_by_a_socket() {
 }
 
 #[tokio::test]
+async fn problems_that_ended_while_nobody_asked_get_their_ends() {
+    let address = tcp(livestatus(Arc::new(Mutex::new((0, NOW - 20, 0))))).await;
+    let open = [("web-1", "disk"), ("web-1", "gone")];
+    let source = Running::start_again::<LivestatusConfig>(json!({"address": address}), NOW, &open);
+    source.until("two ends", |source| source.ends().len() == 2).await;
+    // One has been well since then, of the other Nagios says nothing.
+    let wanted = [("web-1!disk@0".to_owned(), (NOW - 25) * 1_000), ("web-1!gone@0".to_owned(), NOW * 1_000)];
+    assert_eq!(source.ends(), wanted);
+    source.stop().await;
+}
+
+#[tokio::test]
 async fn refusals_name_the_peer() {
     let wide = Duration::from_secs(5);
     for (answer, wanted) in [

@@ -48,6 +48,23 @@ async fn states_and_performance_data_of_a_recorded_file() {
 }
 
 #[tokio::test]
+async fn problems_that_ended_while_nobody_read_get_their_ends() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("status.dat");
+    // The end of the file is not written yet: what stands behind it may last.
+    let at = RECORDED.rfind("servicestatus {").expect("a service");
+    replace(&path, &RECORDED[..at + 40]);
+    let open = [("localhost", "disk"), ("localhost", "gone")];
+    let source = Running::start_again::<StatusConfig>(json!({"path": path, "interval": "1s"}), NOW, &open);
+    source.until("what is there", |source| !source.ends().is_empty()).await;
+    assert!(source.ends()[0].0.starts_with("localhost!disk@"), "{:?}", source.ends());
+    replace(&path, RECORDED);
+    source.until("two ends", |source| source.ends().len() == 2).await;
+    assert_eq!(source.ends()[1].0, "localhost!gone@0");
+    source.stop().await;
+}
+
+#[tokio::test]
 async fn own_results_are_not_read_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("status.dat");
