@@ -6,15 +6,20 @@
 
 use watchbell_series::{Lead, Pattern};
 
+use crate::paged::NONE;
 use crate::single::alarm::Alarm;
 use crate::single::channel::Channel;
+use crate::single::cycle::{Cycle, Known, Search};
 use crate::single::habit::Habit;
 use crate::single::hot::{Hot, flag};
 use crate::single::season::Season;
+use crate::single::seasons::Usual;
 use crate::single::trend::Trend;
 
 /// Version of the layout below.
-pub(crate) const VERSION: u16 = 3;
+pub(crate) const VERSION: u16 = 4;
+/// The one before, which knew the day and the week only; it is read as well.
+const WITHOUT_CYCLE: u16 = 3;
 
 /// Why bytes are no state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -34,7 +39,7 @@ pub enum StateError {
 }
 
 /// Appends the state of a series.
-pub(crate) fn write(hot: &Hot, season: Option<&Season>, out: &mut Vec<u8>) {
+pub(crate) fn write(hot: &Hot, usual: Option<Usual<'_>>, out: &mut Vec<u8>) {
     let mut w = Writer(out);
     w.put(VERSION.to_le_bytes());
     w.put((hot.flags & flag::LEARNED).to_le_bytes());
@@ -58,8 +63,8 @@ pub(crate) fn write(hot: &Hot, season: Option<&Season>, out: &mut Vec<u8>) {
         w.put(x.to_le_bytes());
     }
     w.put([alarm.since, alarm.latch.saturating_sub(1), u8::from(alarm.open()), alarm.pattern as u8]);
-    w.put([u8::from(season.is_some())]);
-    if let Some(season) = season {
+    w.put([u8::from(usual.is_some())]);
+    if let Some(Usual { season, cycle }) = usual {
         w.put(season.step.to_le_bytes());
         w.0.extend(season.day.iter().chain(&season.week).map(|q| q.to_le_bytes()[0]));
         w.0.extend_from_slice(&season.factor);
@@ -80,14 +85,18 @@ pub(crate) fn write(hot: &Hot, season: Option<&Season>, out: &mut Vec<u8>) {
         w.channel(&trend.channel);
         w.put(trend.steps.to_le_bytes());
         w.put([trend.within]);
+        w.cycle(cycle);
     }
 }
 
-/// Reads a state back: the series (without rules, entity and season), its season, and the bytes it took.
-pub(crate) fn read(bytes: &[u8]) -> Result<(Hot, Option<Season>, usize), StateError> {
+/// The seasons of one series.
+type Seasons = (Season, Option<Cycle>);
+
+/// Reads a state back: the series (without rules, entity and season), its seasons, and the bytes it took.
+pub(crate) fn read(bytes: &[u8]) -> Result<(Hot, Option<Seasons>, usize), StateError> {
     let mut r = Reader { bytes, at: 0 };
     let version = r.u16()?;
-    if version != VERSION {
+    if version != VERSION && version != WITHOUT_CYCLE {
         return Err(StateError::Version(version));
     }
     let mut hot = Hot::BLANK;
@@ -115,7 +124,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Hot, Option<Season>, usize), StateEr
     hot.alarm = r.alarm()?;
     let season = match r.take::<1>()? {
         [0] => None,
-        [1] => Some(r.season()?),
+        [1] => Some((r.season()?, if version == WITHOUT_CYCLE { None } else { r.cycle()? })),
         _ => return Err(StateError::Damaged("season")),
     };
     Ok((hot, season, r.at))
@@ -137,6 +146,36 @@ impl Writer<'_> {
         }
         self.put(c.regime.to_le_bytes());
         self.put([c.since, c.clusters]);
+    }
+
+    fn cycle(&mut self, cycle: Option<&Cycle>) {
+        match cycle {
+            None => self.put([0]),
+            Some(Cycle::Search(s)) => {
+                self.put([1]);
+                self.put(s.level.to_le_bytes());
+                self.put(s.began.to_le_bytes());
+                self.put(s.step_s.to_le_bytes());
+                self.put(s.unit.to_le_bytes());
+                self.put(s.sum.to_le_bytes());
+                self.put(s.quarters.to_le_bytes());
+                self.put([s.steps, s.searches]);
+                self.put(s.means.map(|q| q.to_le_bytes()[0]));
+            }
+            Some(Cycle::Known(k)) => {
+                self.put([2]);
+                for x in
+                    [k.period_s, k.found_s, k.unit, k.mean, k.errors[0], k.errors[1], k.late[0], k.late[1], k.late[2]]
+                {
+                    self.put(x.to_le_bytes());
+                }
+                self.put(k.anchor.to_le_bytes());
+                self.put(k.rows.to_le_bytes());
+                self.put(k.visits.to_le_bytes());
+                self.put([k.bins, k.bin, k.counted]);
+                self.put(k.profile.map(|q| q.to_le_bytes()[0]));
+            }
+        }
     }
 }
 
@@ -207,7 +246,56 @@ impl Reader<'_> {
         let habit = Habit { began, last, first, distance, size, kept, inside: inside != 0 };
         let visit_errors = [self.within("visit", 0.0, HUGE)?, self.within("visit", 0.0, HUGE)?];
         let visits = self.u16()?;
-        Ok(Season { step, visit_errors, visits, trend: self.trend()?, day, week, factor, habit })
+        Ok(Season { step, visit_errors, visits, cycle: NONE, trend: self.trend()?, day, week, factor, habit })
+    }
+
+    fn cycle(&mut self) -> Result<Option<Cycle>, StateError> {
+        Ok(match self.take::<1>()? {
+            [0] => None,
+            [1] => {
+                let level = self.f64("level")?;
+                let (began, step_s) = (self.u32()?, self.u32()?);
+                let unit = self.within("unit", 0.0, HUGE)?;
+                let (sum, quarters) = (self.error("sum")?, self.u16()?);
+                let [steps, searches] = self.take()?;
+                let means = self.take()?.map(|b| i8::from_le_bytes([b]));
+                if step_s == 0 || usize::from(steps) >= means.len() {
+                    return Err(StateError::Damaged("step"));
+                }
+                Some(Cycle::Search(Search { level, began, step_s, unit, sum, quarters, steps, searches, means }))
+            }
+            [2] => {
+                let period_s = self.within("period", 1.0, 1e9)?;
+                let found_s = self.within("period", 1.0, 1e9)?;
+                let (unit, mean) = (self.within("unit", 0.0, HUGE)?, self.error("mean")?);
+                let errors = [self.within("visit", 0.0, HUGE)?, self.within("visit", 0.0, HUGE)?];
+                let late = self.within("late", -f32::MAX, f32::MAX)?;
+                let late = [late, self.within("late", 0.0, f32::MAX)?, self.within("late", 0.0, f32::MAX)?];
+                let anchor = self.u32()?;
+                let (rows, visits) = (self.u16()?, self.u16()?);
+                let [bins, bin, counted] = self.take()?;
+                let profile = self.take()?.map(|b| i8::from_le_bytes([b]));
+                if bin >= bins || usize::from(bins) > profile.len() {
+                    return Err(StateError::Damaged("bin"));
+                }
+                Some(Cycle::Known(Known {
+                    period_s,
+                    found_s,
+                    unit,
+                    mean,
+                    late,
+                    anchor,
+                    errors,
+                    rows,
+                    visits,
+                    bins,
+                    bin,
+                    counted,
+                    profile,
+                }))
+            }
+            _ => return Err(StateError::Damaged("cycle")),
+        })
     }
 
     fn trend(&mut self) -> Result<Trend, StateError> {
@@ -222,5 +310,22 @@ impl Reader<'_> {
             steps: self.u16()?,
             within: self.take::<1>()?[0],
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_before_is_read() {
+        let season = Season { step: 0.5, ..Season::NEW };
+        let mut bytes = Vec::new();
+        write(&Hot { level: 7.0, ..Hot::BLANK }, Some(Usual { season: &season, cycle: None }), &mut bytes);
+        bytes[..2].copy_from_slice(&WITHOUT_CYCLE.to_le_bytes());
+        // It ended where what is known of a cycle begins.
+        bytes.pop();
+        let (hot, seasons, taken) = read(&bytes).expect("version 3");
+        assert_eq!((hot.level, seasons, taken), (7.0, Some((season, None)), bytes.len()));
     }
 }

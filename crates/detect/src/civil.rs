@@ -47,6 +47,8 @@ pub(crate) struct Bins {
     ts_ms: i64,
     /// Seconds since the Unix epoch in UTC, for ages; 0 before it.
     pub(crate) secs: u32,
+    /// Seconds of the clock on the wall, for lengths of whole days and parts of one.
+    pub(crate) local_s: i64,
     /// Quarter-hour of the local day, 0..96.
     pub(crate) quarter: u8,
     /// The neighbour whose centre is on the other side of this instant.
@@ -61,21 +63,24 @@ impl Bins {
     /// The bins at `ts_ms`.
     pub(crate) fn at(time: &CivilTime, ts_ms: i64) -> Self {
         let secs = ts_ms.div_euclid(1000);
-        let local = secs.saturating_add(i64::from(time.offset_s(ts_ms)));
+        Self::of(ts_ms, secs, secs.saturating_add(i64::from(time.offset_s(ts_ms))))
+    }
+
+    fn of(ts_ms: i64, secs: i64, local: i64) -> Self {
         let of_day = local.rem_euclid(DAY_S);
         let quarter = (of_day / QUARTER_S) as u8;
         let place = (of_day % QUARTER_S) as f32 / QUARTER_S as f32 - 0.5;
         let neighbour = if place < 0.0 { (quarter + 95) % 96 } else { (quarter + 1) % 96 };
         let hour = local.div_euclid(3600).rem_euclid(168) as u8;
         let secs = secs.clamp(0, i64::from(u32::MAX - 1)) as u32;
-        Self { ts_ms, secs, quarter, neighbour, weight: place.abs(), hour }
+        Self { ts_ms, secs, local_s: local, quarter, neighbour, weight: place.abs(), hour }
     }
 
-    /// The bins some whole hours earlier by the clock on the wall.
-    pub(crate) fn before(&self, hours: u8) -> Self {
-        let back = 96 - hours % 24 * 4;
-        let (quarter, neighbour) = ((self.quarter + back) % 96, (self.neighbour + back) % 96);
-        Self { quarter, neighbour, hour: ((u16::from(self.hour) + 168 - u16::from(hours)) % 168) as u8, ..*self }
+    /// The bins some seconds earlier by the clock on the wall.
+    pub(crate) fn before(&self, seconds: u32) -> Self {
+        let back = i64::from(seconds);
+        let secs = i64::from(self.secs).saturating_sub(back);
+        Self::of(self.ts_ms.saturating_sub(back * 1000), secs, self.local_s.saturating_sub(back))
     }
 
     /// The bins at `ts_ms`, which most samples of a request share with the one before.
@@ -102,7 +107,7 @@ mod tests {
         assert_eq!(Bins::at(&CivilTime::utc(), 24 * HOUR_MS - 1).neighbour, 0);
         assert_eq!(Bins::at(&CivilTime::utc(), -1).hour, 167);
         assert_eq!(Bins::at(&CivilTime::utc(), 168 * HOUR_MS).hour, 0);
-        let before = Bins::at(&CivilTime::utc(), 0).before(1);
+        let before = Bins::at(&CivilTime::utc(), 0).before(3600);
         assert_eq!((before.quarter, before.neighbour, before.hour), (92, 91, 167));
     }
 

@@ -13,7 +13,7 @@ use crate::paged::Paged;
 use crate::rules::RuleBook;
 use crate::single::band::{self, Band};
 use crate::single::hot::{Hot, flag};
-use crate::single::season::Seasons;
+use crate::single::seasons::Seasons;
 use crate::single::{self, Context};
 
 mod gather;
@@ -272,12 +272,11 @@ fn step(
     }
     single::bridge_gap(hot, sample.ts_ms);
     seasons.turn(hot, ctx.bins);
-    let mut row = single::judge(hot, seasons.of(hot), value, ctx);
+    let mut row = single::judge(hot, seasons.usual(hot), value, ctx);
     single::know_trend(hot, seasons.of(hot), &mut row, ctx);
     single::know_habits(hot, seasons.of_mut(hot).map(|season| &mut season.habit), &mut row, ctx);
-    let season = seasons.of(hot);
     let was_open = hot.alarm.open();
-    let turn = single::alarm(hot, season, &row, ctx);
+    let turn = single::alarm(hot, seasons.usual(hot), &row, ctx);
     let known = hot.ready() || row.illegal;
     hot.trace.note(&row, known);
     hot.alarm.lead = explain::lead(&row);
@@ -315,7 +314,7 @@ fn step(
             why: explain::of_row(hot, &row, &turn, memories, ctx),
         }
     });
-    single::learn(hot, &row, ctx);
+    single::learn(hot, seasons, &row, ctx);
     verdict
 }
 

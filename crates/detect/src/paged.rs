@@ -46,6 +46,54 @@ impl<T: Copy> Paged<T> {
     }
 }
 
+/// Items that only some series have, by numbers that are handed out and taken back.
+#[derive(Debug)]
+pub(crate) struct Pool<T> {
+    all: Paged<T>,
+    free: Vec<u32>,
+    used: u32,
+}
+
+/// The number of no item.
+pub(crate) const NONE: u32 = u32::MAX;
+
+impl<T: Copy> Pool<T> {
+    /// An empty pool; unused items are `blank`.
+    pub(crate) fn new(blank: T) -> Self {
+        Self { all: Paged::new(blank), free: Vec::new(), used: 0 }
+    }
+
+    /// Takes an item in and gives its number.
+    pub(crate) fn put(&mut self, item: T) -> u32 {
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.used += 1;
+            self.all.reach(self.used - 1);
+            self.used - 1
+        });
+        if let Some(place) = self.all.get_mut(at) {
+            *place = item;
+        }
+        at
+    }
+
+    /// Takes a number back.
+    pub(crate) fn free(&mut self, at: u32) {
+        if at != NONE {
+            self.free.push(at);
+        }
+    }
+
+    /// Item `at`; nothing for [`NONE`].
+    pub(crate) fn get(&self, at: u32) -> Option<&T> {
+        if at == NONE { None } else { self.all.get(at) }
+    }
+
+    /// Item `at`; nothing for [`NONE`].
+    pub(crate) fn get_mut(&mut self, at: u32) -> Option<&mut T> {
+        if at == NONE { None } else { self.all.get_mut(at) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +107,15 @@ mod tests {
         *array.get_mut(5000).expect("reached") = 9;
         assert_eq!((array.get(5000), array.get(4999)), (Some(&9), Some(&7)));
         assert_eq!(array.get(9000), None);
+    }
+
+    #[test]
+    fn numbers_are_used_again() {
+        let mut pool = Pool::new(0u8);
+        assert_eq!((pool.put(1), pool.put(2)), (0, 1));
+        pool.free(0);
+        pool.free(NONE);
+        assert_eq!((pool.put(3), pool.put(4)), (0, 2));
+        assert_eq!((pool.get(0), pool.get(1), pool.get(NONE)), (Some(&3), Some(&2), None));
     }
 }

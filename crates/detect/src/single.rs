@@ -1,6 +1,7 @@
 //! The detector of single series: one pass over a sample, constant state, nothing trained.
 //!
-//! A sample is compared with a season (profiles of the day and the week), a fast level and a slow level.
+//! A sample is compared with a season (profiles of the day and the week, and of one other length that was found), a
+//! fast level and a slow level.
 //! Three channels of errors (fast, slow, smoothed slow) each say how improbable the error is, in powers
 //! of ten per row, by their own learned scale and tail. The largest of them, divided by what one alarm
 //! in about a month would take at this cadence, is the score: 1.0 is the edge. First the sample is
@@ -16,11 +17,13 @@
 pub(crate) mod alarm;
 pub(crate) mod band;
 pub(crate) mod channel;
+pub(crate) mod cycle;
 pub(crate) mod flat;
 pub(crate) mod habit;
 pub(crate) mod hot;
 pub(crate) mod pattern;
 pub(crate) mod season;
+pub(crate) mod seasons;
 pub(crate) mod trend;
 
 use watchbell_series::{Direction, Sample};
@@ -36,6 +39,7 @@ use channel::{ADOPT_RATE, CLIP, Channel, FIRST_ROWS, Rates, TAIL};
 use habit::Habit;
 use hot::{Hot, flag};
 use season::Season;
+use seasons::{Parts, Seasons, Usual};
 
 /// No score is higher.
 pub const MAX_SCORE: f32 = 1000.0;
@@ -75,13 +79,15 @@ pub(crate) const INFO: DetectorInfo = DetectorInfo {
     name: "single",
     summary: "season, fast and slow level, and the learned tail of the errors against them",
     hot_bytes: size_of::<Hot>(),
-    lazy_bytes: size_of::<Season>() + size_of::<Memory>(),
+    lazy_bytes: size_of::<Season>() + size_of::<cycle::Cycle>() + size_of::<Memory>(),
     constants: &[
         ("fast_gain", FAST_GAIN, "part of the error by which the fast level follows in a row"),
         ("slow_seconds", SLOW_S, "memory of the slow level"),
         ("smooth_gain", SMOOTH_GAIN, "gain of the smoothed error"),
         ("day_gain", season::DAY_GAIN, "least gain of a visit to a quarter-hour of the day"),
         ("week_gain", season::WEEK_GAIN, "greatest gain of a visit to an hour of the week"),
+        ("cycle_gain", cycle::known::GAIN, "least gain of a visit to a bin of a season of another length"),
+        ("cycle_explained", cycle::known::EXPLAINED, "part of the error that such a season must explain to count"),
         ("scale_rows", channel::SCALE_ROWS, "memory of the scale and of the rate of clusters"),
         ("clip", CLIP, "scales that an error teaches at most"),
         ("square_clip", channel::SQUARE_CLIP, "root mean squares that an error teaches them at most"),
@@ -129,8 +135,10 @@ pub(crate) struct Row {
     pub(crate) value: f64,
     /// What is usual now, relative to the slow level.
     pub(crate) season: f32,
-    /// What the profiles say of now; as far as they count it is the season.
+    /// The same, if the profiles of the day and the week counted in full.
     pub(crate) profile: f32,
+    /// Where in the third season it is, if there is one.
+    pub(crate) cycle: Option<cycle::At>,
     /// Errors of the channels, signed.
     pub(crate) errors: [f32; 3],
     /// Roots of the channels' mean squares.
@@ -200,10 +208,10 @@ pub(crate) fn first_change(hot: &mut Hot, value: f64) {
 }
 
 /// Judges `value` by what is known, changing nothing.
-pub(crate) fn judge(hot: &Hot, season: Option<&Season>, value: f64, ctx: &Context<'_>) -> Row {
+pub(crate) fn judge(hot: &Hot, usual: Option<Usual<'_>>, value: f64, ctx: &Context<'_>) -> Row {
     let cadence_s = cadence(hot.cadence_s);
-    let profile = season.map_or(0.0, |season| season.at(ctx.bins, cadence_s));
-    let usual = profile * season.map_or(0.0, |season| season.share(ctx.bins, hot.born));
+    let parts = usual.map_or(Parts::NONE, |usual| usual.at(ctx.bins, hot.born, cadence_s));
+    let Parts { usual, profile, cycle } = parts;
     let slow = (value - hot.level).clamp(-MAX_ERROR, MAX_ERROR) as f32 - usual;
     let errors = [slow - hot.fast, slow, hot.smooth + SMOOTH_GAIN * (slow - hot.smooth)];
     let least = (hot.level.abs() * ROUNDING_FLOOR).min(MAX_ERROR) as f32;
@@ -248,6 +256,7 @@ pub(crate) fn judge(hot: &Hot, season: Option<&Season>, value: f64, ctx: &Contex
         value,
         season: usual,
         profile,
+        cycle,
         errors,
         roots,
         scales,
@@ -293,7 +302,7 @@ fn counts(rules: &Rules, error: f32, value: f64) -> bool {
 }
 
 /// Takes a judged row to the alarm, if the series is ready or the row certain.
-pub(crate) fn alarm(hot: &mut Hot, season: Option<&Season>, row: &Row, ctx: &Context<'_>) -> Turn {
+pub(crate) fn alarm(hot: &mut Hot, usual: Option<Usual<'_>>, row: &Row, ctx: &Context<'_>) -> Turn {
     let config = ctx.config;
     if !hot.ready() && !row.illegal && !hot.alarm.open() {
         return Turn { edge: config.edge, onset: false, closed: false };
@@ -301,7 +310,7 @@ pub(crate) fn alarm(hot: &mut Hot, season: Option<&Season>, row: &Row, ctx: &Con
     let score = if hot.ready() || row.illegal { row.score } else { 0.0 };
     let turn = hot.alarm.turn(score, config.edge, hold(config.hold, cadence(hot.cadence_s)), row.illegal, row.climbs);
     hot.alarm.pattern = if hot.alarm.open() || score >= 1.0 {
-        pattern::name(hot, row, season, ctx.bins, turn.onset)
+        pattern::name(hot, row, usual, ctx.bins, turn.onset)
     } else {
         watchbell_series::Pattern::None
     };
@@ -314,7 +323,7 @@ fn hold(hold: f32, cadence_s: f32) -> f32 {
 }
 
 /// Learns from a judged row.
-pub(crate) fn learn(hot: &mut Hot, row: &Row, ctx: &Context<'_>) {
+pub(crate) fn learn(hot: &mut Hot, seasons: &mut Seasons, row: &Row, ctx: &Context<'_>) {
     let cadence_s = cadence(hot.cadence_s);
     let rates = {
         let mean = 1.0 / (hot.rows as f32 + 1.0);
@@ -341,6 +350,9 @@ pub(crate) fn learn(hot: &mut Hot, row: &Row, ctx: &Context<'_>) {
     hot.errors = [row.errors[FAST], row.errors[SLOW]];
     hot.set(flag::SLOW_LED, row.led != FAST && row.score >= 1.0);
     season::learn(hot, left, row.errors[FAST].abs(), cadence_s, ctx.bins);
+    if let Some(at) = row.cycle {
+        seasons.learn(hot, at, clip(row.errors[SLOW] - at.rest, limit), ctx.bins);
+    }
     flat::learn(hot, row.value);
     hot.value = row.value;
     hot.rows = hot.rows.saturating_add(1);

@@ -116,6 +116,8 @@ pub struct Detector {
     pub lead: &'static str,
     /// The part that earlier alarms added to the edge.
     pub raised: f64,
+    /// Length of a season other than the day and the week that was found and counts, seconds.
+    pub season_seconds: Option<f64>,
     /// Seconds of the warm-up that are left; `null` after it.
     pub warmup_seconds_left: Option<u32>,
     /// Samples of the warm-up that are left; `null` after it.
@@ -280,6 +282,7 @@ fn detector(found: &Found) -> Detector {
         return_seconds: short(insight.why.return_s),
         lead: insight.why.lead.as_str(),
         raised: short(insight.why.raised).unwrap_or_default(),
+        season_seconds: insight.season_s.and_then(short),
         warmup_seconds_left: insight.warming.map(|warming| warming.seconds_left),
         warmup_samples_left: insight.warming.map(|warming| warming.samples_left),
         samples: insight.samples,

@@ -8,6 +8,7 @@ use crate::explain::{Memory, of_missing, return_s, seconds};
 use crate::rules::Rules;
 use crate::single::hot::{Hot, flag};
 use crate::single::season::Season;
+use crate::single::seasons::Usual;
 use crate::single::{self, Context};
 
 /// Doublings of a distance that is looked for an alarm at.
@@ -56,6 +57,8 @@ pub struct Insight {
     pub alarms_to: f64,
     /// What is left of the warm-up; `None` after it.
     pub warming: Option<Warming>,
+    /// Length of a season other than the day and the week that is known and counts, seconds.
+    pub season_s: Option<f32>,
     /// Samples in a row that brought the last value.
     pub same: u32,
     /// Samples seen.
@@ -84,6 +87,7 @@ impl Judge {
             alarms_from,
             alarms_to,
             warming: (!hot.is(flag::WARM)).then(|| self.warming(hot)),
+            season_s: self.seasons.usual(hot).and_then(|usual| usual.cycle?.known()?.counting()),
             same: hot.same,
             samples: hot.rows,
         })
@@ -121,10 +125,10 @@ impl Judge {
         let cadence_ms = (single::cadence(hot.cadence_s) * 1000.0) as i64;
         let bins = Bins::at(&self.time, hot.ts_ms.saturating_add(cadence_ms));
         let ctx = Context { config: &self.config, rules: &rules, bins: &bins };
-        let season = self.seasons.of(hot);
+        let usual = self.seasons.usual(hot);
         let edge = self.config.edge * (1.0 + hot.alarm.added());
         let step = (reading.upper - reading.lower).abs().max(reading.expected.abs() * 1e-9).max(1e-9);
-        let find = |sign: f64| least(reading.expected, sign * step, |value| alarms(hot, season, value, &ctx, edge));
+        let find = |sign: f64| least(reading.expected, sign * step, |value| alarms(hot, usual, value, &ctx, edge));
         let (from, to) = (find(1.0).unwrap_or(f64::INFINITY), find(-1.0).unwrap_or(f64::NEG_INFINITY));
         // Beyond its legal range any value alarms, so the end of the range is the edge itself.
         (from.min(rules.legal_max), to.max(rules.legal_min))
@@ -132,10 +136,10 @@ impl Judge {
 }
 
 /// Whether `value` as the next sample would be over the edge.
-fn alarms(hot: &Hot, season: Option<&Season>, value: f64, ctx: &Context<'_>, edge: f32) -> bool {
-    let mut row = single::judge(hot, season, value, ctx);
+fn alarms(hot: &Hot, usual: Option<Usual<'_>>, value: f64, ctx: &Context<'_>, edge: f32) -> bool {
+    let mut row = single::judge(hot, usual, value, ctx);
     // A copy: what might come teaches nothing.
-    let mut habit = season.map(|season| season.habit);
+    let mut habit = usual.map(|usual| usual.season.habit);
     single::know_habits(hot, habit.as_mut(), &mut row, ctx);
     row.illegal || row.score >= edge
 }

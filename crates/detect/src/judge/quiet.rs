@@ -14,7 +14,7 @@ use super::{Judge, step};
 use crate::explain::Memories;
 use crate::single::Context;
 use crate::single::hot::{Hot, flag};
-use crate::single::season::Seasons;
+use crate::single::seasons::Seasons;
 
 /// First and last millisecond of a span.
 pub type QuietSpan = (i64, i64);
@@ -146,15 +146,11 @@ pub(super) fn aside(
         // Of a series that is new there is nothing to judge by.
         return None;
     }
-    let (before, season) = (*hot, seasons.of(hot).copied());
+    let (before, season) = (*hot, seasons.copy(hot));
     let verdict = step(hot, (seasons, memories), sample, ctx, returned, report);
-    match season {
-        Some(season) => {
-            if let Some(place) = seasons.of_mut(hot) {
-                *place = season;
-            }
-        }
-        None => seasons.take(hot),
+    seasons.take(hot);
+    if let Some((season, cycle)) = season {
+        seasons.give(hot, season, cycle);
     }
     // Learned and saved facts are those of before; what is of the moment is that of now.
     const MOMENT: u16 = flag::ENDED | flag::MISSING | flag::LIVE | flag::RANG | flag::JUMPED_UP | flag::JUMPED_DOWN;
@@ -167,6 +163,7 @@ pub(super) fn aside(
         peak: hot.peak,
         trace: hot.trace,
         cadence_s: hot.cadence_s,
+        season: hot.season,
         flags: (before.flags & !MOMENT) | (hot.flags & MOMENT),
         ..before
     };

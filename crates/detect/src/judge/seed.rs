@@ -6,11 +6,13 @@
 //! samples old: quickly at first.
 
 use super::{Judge, recount};
-use crate::single::SLOW;
 use crate::single::alarm::Alarm;
+use crate::single::cycle::{Cycle, Known};
 use crate::single::hot::{Hot, flag};
 use crate::single::season::Season;
+use crate::single::seasons::Usual;
 use crate::single::trend::Trend;
+use crate::single::{self, SLOW};
 
 /// How old in samples a series counts as that took over its group's state; it has at most this many.
 pub(crate) const SEED_ROWS: u32 = 240;
@@ -38,7 +40,7 @@ pub enum Seeded {
 #[derive(Debug, Clone)]
 pub struct Donor {
     hot: Hot,
-    season: Option<Season>,
+    season: Option<(Season, Option<Cycle>)>,
 }
 
 impl Judge {
@@ -47,7 +49,7 @@ impl Judge {
     pub fn donor(&self, slot: u32) -> Option<Donor> {
         let hot = self.hot.get(slot)?;
         let fit = hot.ready() && hot.rows >= LEAST_DONOR_ROWS && !hot.alarm.open() && !hot.is(flag::INHERITED);
-        fit.then(|| Donor { hot: *hot, season: self.seasons.of(hot).copied() })
+        fit.then(|| Donor { hot: *hot, season: self.seasons.copy(hot) })
     }
 
     /// Lets the series at `slot` take over what a typical one of `donors` learned; see the module. The typical
@@ -65,7 +67,13 @@ impl Judge {
         let Some(typical) = by_scale.get(by_scale.len() / 2) else { return Seeded::No };
         let now = hot.ts_ms.div_euclid(1000).clamp(0, i64::from(u32::MAX)) as u32;
         self.bins.advance(&self.time, hot.ts_ms);
-        let usual = typical.season.map_or(0.0, |season| season.usual(&self.bins, typical.hot.born, hot.cadence_s));
+        // A search is about its own past, and a length that is not of the clock begins anywhere.
+        let shared = |cycle: &Cycle| cycle.known().is_some_and(Known::by_the_clock);
+        let season = typical.season.map(|(season, cycle)| (season, cycle.filter(shared)));
+        let usual = season.as_ref().map_or(0.0, |(season, cycle)| {
+            let usual = Usual { season, cycle: cycle.as_ref() };
+            usual.at(&self.bins, typical.hot.born, single::cadence(hot.cadence_s)).usual
+        });
         // What it is off by at this time of the day is not its level.
         let recent = hot.level + f64::from(hot.fast);
         *hot = Hot {
@@ -90,9 +98,9 @@ impl Judge {
             ..*hot
         };
         self.seasons.take(hot);
-        if let Some(season) = typical.season {
+        if let Some((season, cycle)) = season {
             // Where it climbs from is its own.
-            self.seasons.give(hot, Season { trend: Trend::NEW, ..season });
+            self.seasons.give(hot, Season { trend: Trend::NEW, ..season }, cycle);
         }
         recount(&mut self.entities, hot, &self.config);
         Seeded::Done

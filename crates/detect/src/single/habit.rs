@@ -103,6 +103,7 @@ mod tests {
             value: 0.0,
             season: 0.0,
             profile: 0.0,
+            cycle: None,
             errors: [error, 0.0, 0.0],
             roots: [1.0; 3],
             scales: [1.0; 3],

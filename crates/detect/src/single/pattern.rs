@@ -3,20 +3,23 @@
 use watchbell_series::Pattern;
 
 use super::channel::TAIL;
+use super::cycle::Cycle;
 use super::hot::{Hot, flag};
-use super::season::Season;
+use super::seasons::Usual;
 use super::{FAST, Row, SLOW, SMOOTH};
 use crate::civil::Bins;
 
-/// Hours back to which the season is compared: a rise takes from one to eight.
-const LAGS_H: [u8; 4] = [1, 2, 4, 8];
+/// How far back the season is compared, seconds: a rise of the day takes from one to eight hours,
+const LAGS_S: [u32; 4] = [3600, 7200, 14_400, 28_800];
+/// one of a season of another length these parts of it.
+const LAGS_PART: [f32; 3] = [0.125, 0.25, 0.5];
 /// The usual rise or fall is missed if it is at least this many scales of the slow channel,
 const RISE_SCALES: f32 = 3.0;
 /// and the error makes up for it but for this part.
 const RISE_NEAR: f32 = 0.35;
 
 /// Names the anomaly of `row`, and remembers for the open alarm which ways it jumped.
-pub(crate) fn name(hot: &mut Hot, row: &Row, season: Option<&Season>, bins: &Bins, onset: bool) -> Pattern {
+pub(crate) fn name(hot: &mut Hot, row: &Row, usual: Option<Usual<'_>>, bins: &Bins, onset: bool) -> Pattern {
     if onset {
         hot.set(flag::JUMPED_UP | flag::JUMPED_DOWN, false);
     }
@@ -34,7 +37,7 @@ pub(crate) fn name(hot: &mut Hot, row: &Row, season: Option<&Season>, bins: &Bin
         Pattern::Drift
     } else if before == Pattern::SeasonMissed || (row.score < 1.0 && before != Pattern::None) {
         before
-    } else if matches!(before, Pattern::None | Pattern::Drift) && season_missed(hot, row, season, bins) {
+    } else if matches!(before, Pattern::None | Pattern::Drift) && season_missed(hot, row, usual, bins) {
         Pattern::SeasonMissed
     } else if matches!(before, Pattern::None | Pattern::Drift) && crept(hot, row) {
         Pattern::Drift
@@ -55,11 +58,13 @@ fn crept(hot: &Hot, row: &Row) -> bool {
 }
 
 /// The season moved and the value did not: what it is off by is what the season rose by of late.
-fn season_missed(hot: &Hot, row: &Row, season: Option<&Season>, bins: &Bins) -> bool {
-    let Some(season) = season else { return false };
+fn season_missed(hot: &Hot, row: &Row, usual: Option<Usual<'_>>, bins: &Bins) -> bool {
+    let Some(usual) = usual else { return false };
     let moved = (row.value - hot.value).abs() as f32;
-    LAGS_H.iter().any(|hours| {
-        let rise = row.season - season.usual(&bins.before(*hours), hot.born, hot.cadence_s);
+    let known = usual.cycle.and_then(Cycle::known);
+    let parts = known.into_iter().flat_map(|known| LAGS_PART.map(|part| (part * known.period_s) as u32));
+    LAGS_S.into_iter().chain(parts).any(|seconds| {
+        let rise = row.season - usual.at(&bins.before(seconds), hot.born, super::cadence(hot.cadence_s)).usual;
         let near = RISE_NEAR * rise.abs();
         rise.abs() > RISE_SCALES * row.scales[SLOW] && (row.errors[SLOW] + rise).abs() < near && moved < near
     })

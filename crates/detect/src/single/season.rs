@@ -8,13 +8,13 @@
 //! A series without a season has profiles, too: of noise, which makes its errors larger. So they count only in so
 //! far as they have explained something: by how much the mean errors of visits are smaller with them.
 
-use super::channel::{CLIP, Channel, FIRST_ROWS};
+use super::channel::{CLIP, Channel};
 use super::habit::Habit;
-use super::hot::{Hot, NO_SEASON, flag};
+use super::hot::{Hot, NO_SEASON};
 use super::trend::Trend;
 use crate::civil::Bins;
 use crate::math::{dither, exp, ln};
-use crate::paged::Paged;
+use crate::paged::NONE;
 
 /// Least gain of a quarter-hour's visit.
 pub(crate) const DAY_GAIN: f32 = 0.15;
@@ -36,8 +36,15 @@ const FACTOR: (f32, f32) = (0.367_88, 4.481_69);
 const FACTOR_LOG: (f32, f32) = (-1.0, 1.5);
 const NEVER: i8 = i8::MIN;
 const MIN_STEP: f32 = 1e-18;
+/// A third season is looked for where the mean errors of quarter-hours are by so much larger than the noise of their
+/// rows is on the average, but at most
+const LEAVES: f32 = 1.5;
+/// this part of the mean error of rows,
+const LEAVES_MOST: f32 = 0.8;
+/// after so many quarter-hours.
+const LEAVES_VISITS: u16 = 8;
 
-/// Profiles, habits and the slow climb of one series; 384 bytes.
+/// Profiles, habits and the slow climb of one series; 392 bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Season {
     /// Value of one step of the profiles.
@@ -46,6 +53,8 @@ pub(crate) struct Season {
     pub(crate) visit_errors: [f32; 2],
     /// Visits that taught them.
     pub(crate) visits: u16,
+    /// Where its [`Cycle`](super::cycle::Cycle) stands, or [`NONE`].
+    pub(crate) cycle: u32,
     /// The slow climb.
     pub(crate) trend: Trend,
     /// Quarter-hours of the day; [`NEVER`] where there was no visit yet.
@@ -64,6 +73,7 @@ impl Season {
         step: MIN_STEP,
         visit_errors: [0.0; 2],
         visits: 0,
+        cycle: NONE,
         trend: Trend::NEW,
         day: [NEVER; 96],
         week: [0; 168],
@@ -84,11 +94,6 @@ impl Season {
         age * ((explained - EXPLAINED) * (1.0 / EXPLAINED_MORE)).clamp(0.0, 1.0)
     }
 
-    /// What is usual at `bins`, relative to the slow level, of a series `born` then.
-    pub(crate) fn usual(&self, bins: &Bins, born: u32, cadence_s: f32) -> f32 {
-        self.share(bins, born) * self.at(bins, cadence_s)
-    }
-
     /// What the profiles say of `bins`.
     pub(crate) fn at(&self, bins: &Bins, cadence_s: f32) -> f32 {
         let mut day = self.quarter(bins.quarter);
@@ -96,6 +101,12 @@ impl Season {
             day += bins.weight * (self.quarter(bins.neighbour) - day);
         }
         day + f32::from(self.week[usize::from(bins.hour)]) * self.step
+    }
+
+    /// Whether quarter-hours are off by more than the noise of their rows explains, where rows are off by `scale`.
+    pub(crate) fn leaves_something(&self, scale: f32, cadence_s: f32) -> bool {
+        let rows = (900.0 / cadence_s).max(1.0);
+        self.visits >= LEAVES_VISITS && self.visit_errors[1] > scale * (LEAVES / rows.sqrt()).min(LEAVES_MOST)
     }
 
     /// Learns from a visit what profiles that said `profile` explain, where `mean` is left.
@@ -175,16 +186,17 @@ pub(crate) fn learn(hot: &mut Hot, error: f32, fast_error: f32, cadence_s: f32, 
     }
 }
 
-/// Writes what the visits that end at `bins` taught and begins the new ones.
-fn turn(hot: &mut Hot, season: Option<&mut Season>, bins: &Bins, cadence_s: f32) {
+/// Writes what the visits that end at `bins` taught and begins the new ones. Gives what the profiles left unexplained
+/// of a quarter-hour that ended.
+pub(super) fn turn(hot: &mut Hot, season: Option<&mut Season>, bins: &Bins, cadence_s: f32) -> Option<f32> {
     let (quarter, hour) = (hot.quarter, hot.hour);
     let (day_ends, hour_ends) = (quarter != bins.quarter, hour != bins.hour);
+    let mean = (day_ends && hot.visit[0] > 0).then(|| hot.sum[0] / f32::from(hot.visit[0]));
     if let Some(season) = season {
         let age_days = ((bins.secs.saturating_sub(hot.born)) as f32 / 86_400.0 + 0.5).floor();
         let seed = hot.ts_ms as u64 ^ u64::from(hot.sum[0].to_bits()) << 20 ^ u64::from(quarter) << 56;
-        if day_ends && hot.visit[0] > 0 {
+        if let Some(mean) = mean {
             season.refine(hot.channels[1].scale);
-            let mean = hot.sum[0] / f32::from(hot.visit[0]);
             season.weigh(mean, season.quarter(quarter) + f32::from(season.week[usize::from(hour)]) * season.step);
             let never = season.day[usize::from(quarter)] == NEVER;
             let visits = if never { 0.0 } else { age_days.max(1.0) };
@@ -210,71 +222,12 @@ fn turn(hot: &mut Hot, season: Option<&mut Season>, bins: &Bins, cadence_s: f32)
     if hour_ends {
         (hot.sum[1], hot.visit[1], hot.hour) = (0.0, 0, bins.hour);
     }
+    mean
 }
 
 /// How far a visit of `rows` of `full` rows counts: less than half a visit counts in part.
 fn part(rows: u16, full: f32) -> f32 {
     (2.0 * f32::from(rows) / full.max(1.0)).min(1.0)
-}
-
-/// The seasons of all series that have one.
-#[derive(Debug)]
-pub(crate) struct Seasons {
-    all: Paged<Season>,
-    free: Vec<u32>,
-    used: u32,
-}
-
-impl Seasons {
-    /// None yet.
-    pub(crate) fn new() -> Self {
-        Self { all: Paged::new(Season::NEW), free: Vec::new(), used: 0 }
-    }
-
-    /// The season of a series.
-    pub(crate) fn of(&self, hot: &Hot) -> Option<&Season> {
-        if hot.season == NO_SEASON { None } else { self.all.get(hot.season) }
-    }
-
-    /// The season of a series, to be changed.
-    pub(crate) fn of_mut(&mut self, hot: &Hot) -> Option<&mut Season> {
-        if hot.season == NO_SEASON { None } else { self.all.get_mut(hot.season) }
-    }
-
-    /// Gives a series the season `season`.
-    pub(crate) fn give(&mut self, hot: &mut Hot, season: Season) {
-        let at = self.free.pop().unwrap_or_else(|| {
-            self.used += 1;
-            self.all.reach(self.used - 1);
-            self.used - 1
-        });
-        if let Some(place) = self.all.get_mut(at) {
-            *place = season;
-            hot.season = at;
-        }
-    }
-
-    /// Takes the season of a series back.
-    pub(crate) fn take(&mut self, hot: &mut Hot) {
-        if hot.season != NO_SEASON {
-            self.free.push(hot.season);
-            hot.season = NO_SEASON;
-        }
-    }
-
-    /// Ends the visits to bins that `bins` are no longer in. The first one that ends gives a series that
-    /// varies its season. To be called before the row is judged: only earlier rows are written.
-    pub(crate) fn turn(&mut self, hot: &mut Hot, bins: &Bins) {
-        if hot.quarter == bins.quarter && hot.hour == bins.hour {
-            return;
-        }
-        if hot.season == NO_SEASON && hot.is(flag::VARIED) && hot.rows >= FIRST_ROWS {
-            let step = (0.1 * hot.channels[super::SLOW].scale).max(Season::NEW.step);
-            self.give(hot, Season { step, ..Season::NEW });
-        }
-        let season = if hot.season == NO_SEASON { None } else { self.all.get_mut(hot.season) };
-        turn(hot, season, bins, super::cadence(hot.cadence_s));
-    }
 }
 
 #[cfg(test)]
@@ -283,8 +236,8 @@ mod tests {
     use crate::civil::CivilTime;
 
     #[test]
-    fn is_384_bytes() {
-        assert_eq!(size_of::<Season>(), 384);
+    fn is_392_bytes() {
+        assert_eq!(size_of::<Season>(), 392);
     }
 
     #[test]

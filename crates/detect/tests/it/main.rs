@@ -1,6 +1,7 @@
 //! Tests of the judge through its public face.
 
 mod calibrate;
+mod cycles;
 mod explain;
 mod incident;
 mod judge;
