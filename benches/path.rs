@@ -284,7 +284,7 @@ fn new_series(c: &mut Criterion) {
 /// A window that comes and goes on top of thousands that are there: what holds up the thread of a shard.
 fn windows(c: &mut Criterion) {
     let mut load = Load::new(SERIES);
-    let (mut shard, which) = (shard(0, 1, None), load.which());
+    let (mut shard, which) = (shard(0, 1, None), every());
     for _ in 0..2 {
         load.advance();
         load.batches.iter().for_each(|batch| drop(shard.ingest(batch, &which)));
