@@ -103,12 +103,15 @@ impl Shard {
         let now = Arc::clone(&self.quiet.now);
         let touched = Quiet::new(gone.iter().chain(new).cloned().collect(), Arc::clone(now.names()));
         let (mut by_entity, mut last): (Vec<Option<bool>>, Arc<[QuietSpan]>) = (Vec::new(), Arc::new([]));
+        // Where no window asks for more than a host, its series share their spans.
+        let mut by_host: Vec<Option<(i64, Arc<[QuietSpan]>)>> = Vec::new();
         let slots: Vec<u32> = self.normalizer.slots(0, usize::MAX).collect();
         for slot in slots {
             let Some(entity) = self.normalizer.entity(slot) else { continue };
             let place = entity as usize;
             if by_entity.len() <= place {
                 by_entity.resize(place + 1, None);
+                by_host.resize(place + 1, None);
             }
             let whole = *by_entity[place].get_or_insert_with(|| {
                 let carried = self.normalizer.carried_host(entity).map_or("", |name| &name.name);
@@ -120,14 +123,20 @@ impl Shard {
             if !(whole || of_series()) {
                 continue;
             }
-            // No sample of a series is judged that is older than its last one. The day is for what is derived of it.
-            let since_ms = self.normalizer.last_ms(slot).map_or(i64::MIN, |last| last.saturating_sub(DAY_MS));
-            let spans = self.spans(slot, since_ms);
-            // Series of one host share their spans.
-            if spans[..] != last[..] {
-                last = spans.into();
-            }
-            self.judge.set_quiet(slot, &last);
+            // No sample of a series is judged that is older than its last one. The day is for what is derived of it, and
+            // whole ones are alike for the series of a host.
+            let day = |ms: i64| ms.div_euclid(DAY_MS).saturating_sub(1).saturating_mul(DAY_MS);
+            let since_ms = self.normalizer.last_ms(slot).map_or(i64::MIN, day);
+            let known = by_host[place].take().filter(|(since, _)| *since == since_ms && !now.asks_for_labels());
+            let (_, spans) = by_host[place].insert(known.unwrap_or_else(|| {
+                let spans = self.spans(slot, since_ms);
+                // Series of several hosts share theirs where they are the same.
+                if spans[..] != last[..] {
+                    last = spans.into();
+                }
+                (since_ms, Arc::clone(&last))
+            }));
+            self.judge.set_quiet(slot, spans);
         }
     }
 

@@ -121,7 +121,17 @@ fn rules_of_prometheus_become_limits_and_its_alerts_problems() {
     assert!(series["problems"][0].as_str().is_some_and(|text| text.starts_with("prometheus: Here since ")), "{series}");
     service.kill();
 
+    // The alert ends while nobody follows it.
+    prometheus.write(&[Series::new(&here, &[(SystemClock.now_ms(), 0.0)])]);
+    wait::until("Prometheus to know that the alert is over", || {
+        let alerts = http::get(&format!("{}/api/v1/alerts", prometheus.url()))?.ok()?;
+        wait::when(!alerts.contains("\"Here\""), || alerts)
+    });
     let service = home.start();
+    wait::until("the end of the problem", || {
+        let problems = data(&service, "/api/v1/problems?host=web-1:9100")?;
+        wait::when(problems[0]["id"] == problem["id"] && problems[0]["end"] != Value::Null, || problems.to_string())
+    });
     wait::until("the limit to be known from before the restart", || {
         let explained = data(&service, &format!("/api/v1/explain?match%5B%5D={GAUGE}"))?;
         wait::when(explained["series"][0]["limits"] == json!([limit]), || explained.to_string())
