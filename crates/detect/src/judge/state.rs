@@ -10,7 +10,7 @@ impl Judge {
     pub const STATE_VERSION: u16 = checkpoint::VERSION;
 
     /// Appends the learned state of `slot`: about 170 bytes, 375 more if the series
-    /// varies, 90 more if it has a season of another length or looks for one, and 37 more if it ever rang. Not in it,
+    /// varies, 115 more if it has a season of another length or looks for one, and 37 more if it ever rang. Not in it,
     /// because others know it: rules, entity and whether the series is tracked.
     pub fn save(&self, slot: u32, out: &mut Vec<u8>) {
         if let Some(hot) = self.hot.get(slot) {
