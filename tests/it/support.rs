@@ -5,6 +5,7 @@ pub(crate) mod http;
 pub(crate) mod icinga;
 pub(crate) mod load;
 pub(crate) mod nagios;
+pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod prom_api;
 pub(crate) mod prometheus;

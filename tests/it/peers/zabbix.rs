@@ -66,7 +66,8 @@ fn items_are_polled_once_and_context_is_told() {
     items_and_context(&Zabbix::start());
 }
 
-/// Half of the hosts may be read; everything that can go wrong does; nothing is lost, nothing comes twice.
+/// Half of the hosts may be read; credentials go bad, both sides restart, items change and go. Nothing is lost, nothing
+/// comes twice.
 pub(crate) fn items_and_context(zabbix: &Zabbix) {
     let [host, hidden, brief] = [("web-1", "Watched"), ("db-1", "Hidden"), ("brief-1", "Watched")]
         .map(|(host, group)| zabbix.host(host, group));

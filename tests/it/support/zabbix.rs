@@ -12,10 +12,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::process::{Process, free_low_port, free_port};
-use super::{http, wait};
+use super::process::{Process, free_low_port, free_port, run};
+use super::{http, postgres, wait};
 
-const POSTGRES: &str = "/usr/lib/postgresql/15/bin";
 /// The superuser that a new Zabbix comes with.
 pub(crate) const USER: &str = "Admin";
 pub(crate) const PASSWORD: &str = "zabbix";
@@ -78,7 +77,7 @@ impl Zabbix {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("allowed");
         let cluster = folder.path().join("cluster");
         run(Command::new("cp").arg("-a").arg(schema(&release)).arg(&cluster));
-        let database = Some(postgres(&cluster));
+        let database = Some(postgres::start(&cluster));
         let zabbix = Self {
             release,
             server: Mutex::default(),
@@ -350,45 +349,6 @@ fn await_port(port: u16, what: &str) {
     wait::until(what, || std::net::TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.to_string()));
 }
 
-fn run(command: &mut Command) {
-    let output = command.output();
-    let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}; run: .ci/setup test"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// A command that runs as the user of PostgreSQL where tests run as root.
-fn as_postgres(program: &str) -> Command {
-    let program = format!("{POSTGRES}/{program}");
-    if !is_root() {
-        return Command::new(program);
-    }
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--", &program]);
-    command
-}
-
-fn is_root() -> bool {
-    let output = Command::new("id").arg("-u").output().expect("id runs");
-    output.stdout.trim_ascii() == b"0"
-}
-
-/// Starts PostgreSQL on the cluster, reachable by a socket in its folder only.
-fn postgres(cluster: &Path) -> Process {
-    let mut command = as_postgres("postgres");
-    command.arg("-D").arg(cluster).args(["-p", "5432", "-c", "listen_addresses=", "-c", "fsync=off"]);
-    command.args(["-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "shared_buffers=32MB"]);
-    command.arg("-c").arg(format!("unix_socket_directories={}", cluster.display())).current_dir("/");
-    let log = cluster.parent().expect("a folder").join("postgres.log");
-    let database = Process::start("postgres", &mut command, &log);
-    let database = database.unwrap_or_else(|error| panic!("{error}; run: .ci/setup test"));
-    wait::until("PostgreSQL", || {
-        let mut ready = Command::new(format!("{POSTGRES}/pg_isready"));
-        let output = ready.args(["-q", "-h"]).arg(cluster).output().map_err(|error| error.to_string())?;
-        wait::when(output.status.success(), || fs::read_to_string(&log).unwrap_or_default())
-    });
-    database
-}
-
 /// A cluster with the schema and nobody in it, made once. Without statistics some requests of the frontend take minutes.
 fn schema(release: &Release) -> PathBuf {
     static MAKING: Mutex<()> = Mutex::new(());
@@ -401,14 +361,8 @@ fn schema(release: &Release) -> PathBuf {
     let folder = tempfile::tempdir().expect("a folder");
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("allowed");
     let cluster = folder.path().join("cluster");
-    fs::create_dir(&cluster).expect("a folder");
-    if is_root() {
-        run(Command::new("chown").arg("postgres:postgres").arg(&cluster));
-    }
-    let mut make = as_postgres("initdb");
-    make.arg("-D").arg(&cluster).args(["-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-U", "postgres"]);
-    run(make.current_dir("/"));
-    let mut database = postgres(&cluster);
+    postgres::make(&cluster);
+    let mut database = postgres::start(&cluster);
     let files = release.share.join("zabbix-server-pgsql").display().to_string();
     let psql = format!("psql -qX -v ON_ERROR_STOP=1 -h '{}'", cluster.display());
     let script = format!(
