@@ -142,7 +142,7 @@ pub struct JointConfig {
     /// first, spread over their metrics.
     #[schemars(range(min = 2, max = 512))]
     pub channels: u32,
-    /// Machines with a model, at most: each takes up to 128 KB. Further ones have no joint score.
+    /// Machines with a model, at most: each takes up to 136 KB. Further ones have no joint score.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_hosts: u32,
     /// A machine has no joint score before it was watched for this long, and the share of its series that is
