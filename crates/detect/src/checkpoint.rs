@@ -246,7 +246,7 @@ impl Reader<'_> {
         let habit = Habit { began, last, first, distance, size, kept, inside: inside != 0 };
         let visit_errors = [self.within("visit", 0.0, HUGE)?, self.within("visit", 0.0, HUGE)?];
         let visits = self.u16()?;
-        Ok(Season { step, visit_errors, visits, cycle: NONE, trend: self.trend()?, day, week, factor, habit })
+        Ok(Season { step, visit_errors, visits, trend: self.trend()?, day, week, factor, habit })
     }
 
     fn cycle(&mut self) -> Result<Option<Cycle>, StateError> {
@@ -309,6 +309,7 @@ impl Reader<'_> {
             channel: self.channel()?,
             steps: self.u16()?,
             within: self.take::<1>()?[0],
+            cycle: NONE,
         })
     }
 }

@@ -14,7 +14,6 @@ use super::hot::{Hot, NO_SEASON};
 use super::trend::Trend;
 use crate::civil::Bins;
 use crate::math::{dither, exp, ln};
-use crate::paged::NONE;
 
 /// Least gain of a quarter-hour's visit.
 pub(crate) const DAY_GAIN: f32 = 0.15;
@@ -44,7 +43,7 @@ const LEAVES_MOST: f32 = 0.8;
 /// after so many quarter-hours.
 const LEAVES_VISITS: u16 = 8;
 
-/// Profiles, habits and the slow climb of one series; 392 bytes.
+/// Profiles, habits and the slow climb of one series; 384 bytes, six cache lines.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Season {
     /// Value of one step of the profiles.
@@ -53,8 +52,6 @@ pub(crate) struct Season {
     pub(crate) visit_errors: [f32; 2],
     /// Visits that taught them.
     pub(crate) visits: u16,
-    /// Where its [`Cycle`](super::cycle::Cycle) stands, or [`NONE`].
-    pub(crate) cycle: u32,
     /// The slow climb.
     pub(crate) trend: Trend,
     /// Quarter-hours of the day; [`NEVER`] where there was no visit yet.
@@ -73,7 +70,6 @@ impl Season {
         step: MIN_STEP,
         visit_errors: [0.0; 2],
         visits: 0,
-        cycle: NONE,
         trend: Trend::NEW,
         day: [NEVER; 96],
         week: [0; 168],
@@ -236,8 +232,8 @@ mod tests {
     use crate::civil::CivilTime;
 
     #[test]
-    fn is_392_bytes() {
-        assert_eq!(size_of::<Season>(), 392);
+    fn is_384_bytes() {
+        assert_eq!(size_of::<Season>(), 384);
     }
 
     #[test]

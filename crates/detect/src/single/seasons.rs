@@ -4,6 +4,7 @@ use super::channel::FIRST_ROWS;
 use super::cycle::{At, Cycle};
 use super::hot::{Hot, NO_SEASON, flag};
 use super::season::{Season, turn};
+use super::trend::Trend;
 use super::{SLOW, SMOOTH, cadence};
 use crate::civil::Bins;
 use crate::paged::{NONE, Pool};
@@ -69,30 +70,30 @@ impl Seasons {
 
     /// What is usual of a series.
     pub(crate) fn usual(&self, hot: &Hot) -> Option<Usual<'_>> {
-        self.of(hot).map(|season| Usual { season, cycle: self.cycles.get(season.cycle) })
+        self.of(hot).map(|season| Usual { season, cycle: self.cycles.get(season.trend.cycle) })
     }
 
     /// The third season of a series, to be changed.
     pub(crate) fn cycle_mut(&mut self, hot: &Hot) -> Option<&mut Cycle> {
-        let at = self.of(hot)?.cycle;
+        let at = self.of(hot)?.trend.cycle;
         self.cycles.get_mut(at)
     }
 
     /// A copy of all of a series.
     pub(crate) fn copy(&self, hot: &Hot) -> Option<(Season, Option<Cycle>)> {
-        self.of(hot).map(|season| (*season, self.cycles.get(season.cycle).copied()))
+        self.of(hot).map(|season| (*season, self.cycles.get(season.trend.cycle).copied()))
     }
 
     /// Gives a series that has none a season.
     pub(crate) fn give(&mut self, hot: &mut Hot, season: Season, cycle: Option<Cycle>) {
         let cycle = cycle.map_or(NONE, |cycle| self.cycles.put(cycle));
-        hot.season = self.all.put(Season { cycle, ..season });
+        hot.season = self.all.put(Season { trend: Trend { cycle, ..season.trend }, ..season });
     }
 
     /// Takes the season of a series back.
     pub(crate) fn take(&mut self, hot: &mut Hot) {
         if let Some(season) = self.all.get(hot.season) {
-            self.cycles.free(season.cycle);
+            self.cycles.free(season.trend.cycle);
             self.all.free(hot.season);
             hot.season = NO_SEASON;
         }
@@ -112,16 +113,16 @@ impl Seasons {
         let season = self.all.get_mut(hot.season);
         let Some(mean) = turn(hot, season, bins, cadence_s) else { return };
         let Some(season) = self.all.get_mut(hot.season) else { return };
-        if season.cycle == NONE {
+        if season.trend.cycle == NONE {
             if season.leaves_something(hot.channels[SLOW].scale, cadence_s) {
-                season.cycle = self.cycles.put(Cycle::search(hot.level, bins.secs, cadence_s));
+                season.trend.cycle = self.cycles.put(Cycle::search(hot.level, bins.secs, cadence_s));
             }
-        } else if let Some(cycle) = self.cycles.get_mut(season.cycle) {
+        } else if let Some(cycle) = self.cycles.get_mut(season.trend.cycle) {
             let last_s = crate::explain::seconds(hot.ts_ms);
             let ended = cycle.note(mean, hot.level, last_s, bins, cadence_s);
             if ended && !season.leaves_something(hot.channels[SLOW].scale, cadence_s) {
-                self.cycles.free(season.cycle);
-                season.cycle = NONE;
+                self.cycles.free(season.trend.cycle);
+                season.trend.cycle = NONE;
             }
         }
     }

@@ -10,6 +10,7 @@
 use super::channel::{CLIP, Channel, FIRST_ROWS, Rates, TAIL};
 use super::hot::Hot;
 use super::{MAX_ERROR, SLOW};
+use crate::paged::NONE;
 
 /// Seconds of a step, unless the cadence is longer.
 pub(crate) const STEP_S: f32 = 3600.0;
@@ -56,6 +57,8 @@ pub(crate) struct Trend {
     pub(crate) steps: u16,
     /// Steps since the value was beyond its range.
     pub(crate) within: u8,
+    /// Where the [`Cycle`](super::cycle::Cycle) of the series stands, or [`NONE`]; here because there are four bytes left.
+    pub(crate) cycle: u32,
 }
 
 impl Trend {
@@ -70,6 +73,7 @@ impl Trend {
         channel: Channel::NEW,
         steps: 0,
         within: u8::MAX,
+        cycle: NONE,
     };
 
     /// The score of the climb, where `decades` powers of ten of improbability a step make 1.0; 0 for none.
