@@ -23,6 +23,8 @@ use crate::words;
 /// Hosts, series and rows of each other table at most.
 const HOSTS: usize = 200;
 const SERIES: usize = 20;
+/// Alerts that are looked at for the most severe ones among them.
+const LOOKED: u32 = 500;
 const ROWS: usize = 50;
 /// With more judged series than this only anomalous ones are looked through.
 const LOOK_AT_ALL: u64 = 20_000;
@@ -64,7 +66,7 @@ async fn alerts(api: &Api, which: Which, now_ms: i64) -> Section {
         ),
     };
     let section = Section::new(id, title, empty, format!("api/v1/alerts?state={state}"));
-    match api.journal.kept(which, i64::MAX, ROWS as u32 + 1).await {
+    match api.journal.kept(which, i64::MAX, LOOKED).await {
         Ok(mut kept) => {
             let rank = |kept: &Kept| match kept.episode.labels.get("severity") {
                 Some("critical" | "page") => 0,

@@ -321,11 +321,9 @@ impl Keeper {
         if let Err(error) = self.journal.prune_known(old, now_ms.saturating_sub(self.retention_ms)).await {
             tracing::warn!(%error, "old windows and problems are not removed");
         }
-        let (recent_ms, kept_ms) = (now_ms.saturating_sub(PROBLEM_MS), now_ms.saturating_sub(self.retention_ms));
-        self.problems.retain(|_, problem| match problem.ends_ms {
-            Some(end) => end >= recent_ms,
-            None => problem.starts_ms >= kept_ms,
-        });
+        let recent_ms = now_ms.saturating_sub(PROBLEM_MS);
+        // Those that last stay, however old they are: their source will tell of the end.
+        self.problems.retain(|_, problem| problem.ends_ms.is_none_or(|end| end >= recent_ms));
         self.resolve_windows();
         self.resolve_problems();
     }

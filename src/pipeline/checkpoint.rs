@@ -296,7 +296,9 @@ impl Checkpointer {
     }
 
     /// Reads `segments` and gives each series to its shard; only to shard `only` if that is given.
-    async fn load(&self, segments: Vec<SegmentId>, only: Option<usize>) -> u64 {
+    async fn load(&self, mut segments: Vec<SegmentId>, only: Option<usize>) -> u64 {
+        // Of all shards in turn, so that none waits for another's.
+        segments.sort_unstable_by_key(|id| (id.segment, id.shard));
         let loaded = futures_util::stream::iter(segments)
             .map(|segment| self.load_segment(segment, only))
             .buffered(READERS)

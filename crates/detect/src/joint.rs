@@ -299,7 +299,8 @@ impl JointHost {
     }
 
     /// Which channels made the score of the last tick: channel and share, largest first, adding up to 1.
-    /// Exact for each head; the shares of the heads go by their weights in the score. A channel that
+    /// Exact for each head at this tick; the shares of the heads go by what each says now and its weight, not by what
+    /// they are still heard for from a tick ago. A channel that
     /// took part against the others can have a small negative share. Empty where nothing is out of the
     /// ordinary.
     #[must_use]

@@ -41,7 +41,7 @@ impl Section {
         }
         if count > most {
             self.content +=
-                &format!("<p class=quiet>The first {most}; <a href=\"{}\">all of them</a>.</p>\n", self.json);
+                &format!("<p class=quiet>The first {most}; <a href=\"{}\">more of them</a>.</p>\n", self.json);
         }
         self
     }

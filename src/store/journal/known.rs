@@ -140,7 +140,7 @@ impl Journal {
     pub async fn prune_known(&self, windows_ms: i64, problems_ms: i64) -> Result<(), JournalError> {
         let windows = query("DELETE FROM windows WHERE ends_ms < ?").bind(windows_ms).execute(&self.pool).await;
         windows.map_err(|e| self.failed(e))?;
-        let problems = query("DELETE FROM problems WHERE coalesce(ends_ms, starts_ms) < ?").bind(problems_ms);
+        let problems = query("DELETE FROM problems WHERE ends_ms < ?").bind(problems_ms);
         problems.execute(&self.pool).await.map(drop).map_err(|e| self.failed(e))
     }
 }

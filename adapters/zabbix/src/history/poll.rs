@@ -26,6 +26,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 /// A clock that is off by so many seconds is told of.
 const SKEW_S: i64 = 60;
+/// By how much the clock of a frontend may be ahead, for its values to be taken; more is a mistake that would keep samples
+/// out once it is mended.
+const MOST_AHEAD_S: i64 = 3_600;
 /// How often positions are kept at most, but for the end.
 const KEEP: Duration = Duration::from_secs(30);
 
@@ -275,7 +278,7 @@ impl Poll {
     async fn submit(&mut self, mode: Mode, batch: RawBatch) -> Result<(), Stopped> {
         let now_ms = self.context.clock.now_ms();
         // By a clock that is far ahead what it just took is not of the future.
-        let ahead = self.api.skew_s().is_some_and(|skew| skew >= SKEW_S);
+        let ahead = self.api.skew_s().is_some_and(|skew| (SKEW_S..=MOST_AHEAD_S).contains(&skew));
         let received_ms = if ahead { self.now_ms() } else { now_ms };
         let receipt: Receipt =
             submit(&self.context.ingest, &mut self.context.shutdown.clone(), mode, received_ms, batch).await?;

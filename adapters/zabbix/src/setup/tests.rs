@@ -181,7 +181,8 @@ fn the_templates_have_the_keys_that_are_sent() {
         for part in ["score", "value", "expected", "lower", "upper"] {
             assert!(text.contains(&format!("key: 'anomaly.{part}[{{#KEY}}]'\n")), "{version}: {part}");
         }
-    } // What is the default there is not told back, so that the template would be another one for ever.
+    }
+    // What is the default there is not told back, so that the template would be another one for ever.
     for default in [" history: 31d\n", " lifetime: 7d\n", " trends: 365d\n"] {
         assert!(!TEMPLATE_7.contains(default), "{default}");
     }

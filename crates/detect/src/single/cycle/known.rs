@@ -200,13 +200,14 @@ impl Known {
             return;
         }
         let count = f32::from(self.bins);
-        let (clock, late) = (clock(bins, self.period_s), late / count);
-        // Counted from the begin of this period, a change of its length does not move it.
-        let begin = clock - f64::from(self.place(bins) / count * self.period_s);
-        self.anchor = (begin + f64::from(MOVE * late * self.period_s)).max(0.0) as u32;
+        let (turned, late) = (self.place(bins) / count, late / count);
         let moved =
             (self.period_s * (1.0 + FOLLOW * late)).clamp(self.found_s * (1.0 - STRAYS), self.found_s * (1.0 + STRAYS));
         self.period_s = round(moved, ROUND_LATER);
+        // Counted from the begin of this period, a change of its length does not move it; nor does one of the clock that
+        // the new length goes by.
+        let begin = clock(bins, self.period_s) - f64::from((turned - MOVE * late) * self.period_s);
+        self.anchor = begin.max(0.0) as u32;
     }
 
     fn write(&mut self, place: usize, value: f32, seed: u64) {
