@@ -160,9 +160,11 @@ mod tests {
         let address = Address::of("https://user:hunter2@host:1/a/?token=x").expect("valid");
         assert_eq!(address.shown(), "https://host:1/a");
         assert_eq!(address.below("b/c").shown(), "https://host:1/a/b/c");
-        for wrong in ["host:9093", "ftp://user:hunter2@host", "http://user:hunter2@ho st"] {
+        for wrong in ["ftp://user:hunter2@host", "http://user:hunter2@ho st"] {
             let error = Address::of(wrong).expect_err(wrong);
             assert!(error.contains("is no URL") && !error.contains("hunter2"), "{error}");
         }
+        let error = Address::of("user:hunter2@host:9093").expect_err("no scheme");
+        assert!(error.contains("write it as `http://") && !error.contains("hunter2"), "{error}");
     }
 }

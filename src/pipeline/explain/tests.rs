@@ -145,7 +145,7 @@ fn the_answer_keeps_its_shape() {
         ]
     );
     assert_eq!(keys(&series["alerts"][0]), ["rule", "standing", "text", "since", "url"]);
-    assert_eq!(keys(&series["detector"]).len(), 20);
+    assert_eq!(keys(&series["detector"]).len(), 21);
     assert!(series["detector"]["alarms_to"].is_null(), "what is infinite is null");
     let text = answer.text();
     assert!(text.contains("judged again") && text.contains("12 series are selected, the first 10"), "{text}");
