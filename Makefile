@@ -63,7 +63,7 @@ bench: ## benchmarks of every step of the path
 
 # More words for the benchmark: make performance ARGS='--series 200000'
 .PHONY: performance
-performance: ## the table "end to end" of docs/performance.md: a million series, restarts; beside VictoriaMetrics where it is installed
+performance: ## the table "from outside" of docs/performance.md: a million series, restarts; beside VictoriaMetrics where it is installed
 	@.ci/setup build
 	cargo bench -p watchbell --bench service -- $(ARGS) $$(command -v victoria-metrics | sed 's/^/--beside /')
 
