@@ -89,7 +89,7 @@ pub(super) fn shown_subject(subject: &Subject) -> Value {
 
 fn state(window: &QuietWindow, now_ms: i64) -> &'static str {
     match window.ends_ms {
-        Some(end) if end < now_ms => "over",
+        Some(end) if end <= now_ms => "over",
         _ if window.starts_ms > now_ms => "planned",
         _ => "active",
     }
@@ -209,6 +209,9 @@ async fn plan(State(desk): State<Desk>, body: Result<Json<Planning>, JsonRejecti
     let subject = match (planning.selector, planning.host, planning.everything) {
         (Some(selector), None, false) => {
             let selector = text("match", selector)?.parse::<Selector>().map_err(|e| bad(format!("`match`: {e}")))?;
+            if selector.matchers().is_empty() {
+                return Err(bad("`match` selects every series; say `everything: true` if all is to be quiet"));
+            }
             Subject::Series(selector.matchers().to_vec())
         }
         (None, Some(host), false) if !host.is_empty() => Subject::Host(text("host", host)?.into()),

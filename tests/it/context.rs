@@ -132,6 +132,7 @@ fn windows_that_make_no_sense_are_refused_and_planned_ones_taken_back() {
     for (body, problem) in [
         (json!({}), "exactly one of `host`"),
         (json!({"host": "a", "everything": true}), "exactly one of `host`"),
+        (json!({"match": "{}"}), "say `everything: true`"),
         (json!({"match": "{a=", "reason": "x"}), "`match`: selector `{a=`"),
         (json!({"host": "a", "start": "soon"}), "`start`: `soon` is no time"),
         (json!({"host": "a", "start": 20, "end": 10}), "`end` is before `start`"),
