@@ -18,7 +18,7 @@ use super::teach::{Answer, Refusal, bad, stopping, success, text, time};
 use crate::context::Known;
 use crate::context::keeper::{self, MAX_WINDOWS, Order};
 use crate::context::quiet::{Key, Quiet, Window};
-use crate::context::subject::{host_names, subject_json};
+use crate::context::subject::{host_names, host_of_subject, subject_json};
 use crate::pipeline::handle::ShardHandle;
 use crate::pipeline::shard::Covered;
 use crate::store::journal::{Journal, KeptProblem, KeptWindow};
@@ -147,14 +147,8 @@ impl Desk {
         });
         move |subject| {
             let Some((wanted, mapping, table)) = &wanted else { return true };
-            let is_it = |name: &str| host_names(name, mapping, table).iter().any(|name| wanted.contains(name));
-            match subject {
-                Subject::All => true,
-                Subject::Host(name) => is_it(name),
-                Subject::Series(all) => {
-                    all.iter().any(|m| ["host", "instance"].contains(&m.name()) && is_it(m.value()))
-                }
-            }
+            *subject == Subject::All
+                || host_of_subject(subject, mapping, table).iter().any(|name| wanted.contains(name))
         }
     }
 }

@@ -84,9 +84,7 @@ pub(super) async fn list(api: &Api) -> Vec<Host> {
     let told = api.known.problems.load_full();
     let problems = |host: &str| {
         let open = told.iter().filter(|problem| problem.told.ends_ms.is_none());
-        open.filter(|problem| problem.target.is_about_alert(&Labels::default(), host, None))
-            .map(Problem::words)
-            .collect()
+        open.filter(|problem| problem.is_about(host, &Labels::default())).map(Problem::words).collect()
     };
     let host = |h: HostReading| Host {
         problems: problems(&h.host),

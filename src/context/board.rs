@@ -187,6 +187,7 @@ mod tests {
             source: source.to_owned(),
             told: problem(id, ends_ms),
             target: Target::All,
+            hosts: Vec::new(),
         };
         let all =
             vec![taken("one", "a", None), taken("one", "b", None), taken("one", "c", Some(5)), taken("two", "d", None)];

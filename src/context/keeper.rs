@@ -18,7 +18,7 @@ use super::board::Board;
 use super::limits::{self, Limits};
 use super::problems::Problem;
 use super::quiet::{Key, Names, Window};
-use super::subject::Target;
+use super::subject::{Target, host_of_subject};
 use crate::alerting::Rules as AlertRules;
 use crate::pipeline::alerts::Asker;
 use crate::pipeline::handle::ShardHandle;
@@ -229,6 +229,7 @@ impl Keeper {
                 }
                 () = renamed.notified() => {
                     self.resolve_windows();
+                    self.resolve_problems();
                     self.hand_out(&shards, false).await;
                 }
                 _ = rounds.tick() => {
@@ -370,8 +371,10 @@ impl Keeper {
             by_age.sort_unstable();
             by_age.iter().take(over).for_each(|(_, key)| drop(self.problems.remove(key)));
         }
+        let (mapping, table) = (self.naming)();
         let problem = |((source, _), told): (&Key, &ForeignProblem)| Problem {
             target: self.target(&told.subject),
+            hosts: host_of_subject(&told.subject, &mapping, &table),
             source: source.clone(),
             told: told.clone(),
         };

@@ -213,6 +213,21 @@ pub fn host_names(name: &str, mapping: &Mapping, table: &HostTable) -> Vec<Strin
     all
 }
 
+/// The names of the one host that a subject is about, all that the resolver has for it: named as a host, or by a label
+/// of its series that carries a host. None for what is about no host, or about many.
+#[must_use]
+pub fn host_of_subject(subject: &Subject, mapping: &Mapping, table: &HostTable) -> Vec<String> {
+    let name = match subject {
+        Subject::All => None,
+        Subject::Host(name) => Some(&**name),
+        Subject::Series(matchers) => {
+            let carried = |label: &str| matchers.iter().find(|m| m.name() == label && m.op() == MatchOp::Equal);
+            carried(HOST).or_else(|| carried("instance")).map(Matcher::value)
+        }
+    };
+    name.map(|name| host_names(name, mapping, table)).unwrap_or_default()
+}
+
 /// A matcher in a form that can be kept: name, operator, value.
 #[must_use]
 pub fn matcher_json(matcher: &Matcher) -> Value {
@@ -297,6 +312,18 @@ mod tests {
             assert_eq!(is_about(&target(&Subject::Host(name.into()))), about, "{name}");
         }
         assert!(is_about(&target(&Subject::All)));
+    }
+
+    #[test]
+    fn what_is_said_of_a_check_is_said_of_its_host() {
+        let of = |all: &[(&str, MatchOp, &str)]| {
+            let matchers = all.iter().map(|(name, op, value)| Matcher::new(name, *op, value).expect("a matcher"));
+            host_of_subject(&Subject::Series(matchers.collect()), &mapping(), &HostTable::default())
+        };
+        assert_eq!(of(&[("service", MatchOp::Equal, "HTTP"), ("host", MatchOp::Equal, "web-1")]), ["web-1"]);
+        assert_eq!(of(&[("instance", MatchOp::Equal, "web-1:9100")]), ["web-1:9100", "web-1"]);
+        assert_eq!(of(&[("host", MatchOp::Regex, "web-.*")]), [""; 0]);
+        assert_eq!(host_of_subject(&Subject::All, &mapping(), &HostTable::default()), [""; 0]);
     }
 
     #[test]

@@ -80,12 +80,14 @@ fn a_machine_in_three_tools_is_one_host_with_one_story() {
   - {{type: zabbix_history, name: zabbix, api: {{url: '{zabbix}', user: {USER}, password: {PASSWORD}}}, select: {{hosts: [{HOST}]}}, \
      interval: 1s, refresh: 10s}}
   - {{type: nagios_perfdata, name: nagios, files: ['{}'], spools: ['{}'], interval: 200ms}}
+  - {{type: nagios_status, name: states, path: '{}'}}
 detect: {{warmup: 10s, tick: 1s}}
 alerting: {{max_per_host: 100}}
 sinks: [{{type: prometheus_exposition}}, {{type: alertmanager, urls: ['{}']}}]
 ",
         path("service-perfdata"),
         path("spool"),
+        path("status.dat"),
         inbox.base(),
         zabbix = tools.zabbix.url(),
     ));
@@ -110,7 +112,8 @@ sinks: [{{type: prometheus_exposition}}, {{type: alertmanager, urls: ['{}']}}]
         let (row, all) = host(&service)?;
         let names = row["names"].as_array().into_iter().flatten();
         let sources: BTreeSet<&str> = names.filter_map(|name| name["source"].as_str()).collect();
-        let three = sources == BTreeSet::from(["nagios", "prometheus", "zabbix"]);
+        // And what Nagios says of its checks.
+        let three = sources == BTreeSet::from(["nagios", "prometheus", "states", "zabbix"]);
         wait::when(three && all == [HOST], || format!("{row} {all:?}; {}", service.log())).map(|()| (row, all))
     });
     assert_eq!(all, [HOST]);
@@ -121,6 +124,14 @@ sinks: [{{type: prometheus_exposition}}, {{type: alertmanager, urls: ['{}']}}]
     };
     assert_eq!(carried("prometheus"), format!("{HOST}.example.org:9100"));
     assert_eq!((carried("zabbix").as_str(), carried("nagios").as_str()), (HOST, HOST));
+
+    // What a tool says of one of its checks is said of the host.
+    wait::until("a problem of Nagios", || {
+        tools.turn(100.0);
+        let (row, _) = host(&service)?;
+        let told = |problem: &Value| problem.as_str().is_some_and(|text| text.starts_with("states: broken: CRITICAL"));
+        wait::when(row["problems"].as_array().into_iter().flatten().any(told), || format!("{row}; {}", service.log()))
+    });
 
     // One quantity under one name.
     let loads = [
