@@ -228,8 +228,8 @@ impl Keeper {
                     self.show(&shards).await;
                 }
                 () = renamed.notified() => {
-                    self.resolve_windows();
-                    self.hand_out(&shards, false).await;
+                    let limits = self.renamed();
+                    self.hand_out(&shards, limits).await;
                 }
                 _ = rounds.tick() => {
                     if let Some(alerts) = asker.rules().await {
@@ -334,6 +334,19 @@ impl Keeper {
         let changed = self.panics != panics;
         self.panics = panics;
         changed
+    }
+
+    /// Names of hosts mean other ones; whether limits are about others by that.
+    fn renamed(&mut self) -> bool {
+        self.resolve_windows();
+        self.resolve_problems();
+        let mut told = self.limits.values().flat_map(|told| told.iter());
+        let of_hosts = told.any(|limit| matches!(limit.subject, Subject::Host(_)));
+        let before = self.known.limits.load_full();
+        if of_hosts {
+            self.resolve_limits();
+        }
+        of_hosts && *before != **self.known.limits.load()
     }
 
     fn resolve(&mut self) {

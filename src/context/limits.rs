@@ -67,7 +67,7 @@ pub fn nearest(limits: &[SeriesLimit], value: f64, unit: Unit) -> Option<String>
     Some(format!("{}; {stands}", nearest.words(unit)))
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Row {
     limit: SeriesLimit,
     target: Target,
@@ -81,6 +81,13 @@ pub struct Limits {
     by_label: HashMap<(String, String), Vec<u32>>,
     /// Rows that ask for none.
     others: Vec<u32>,
+}
+
+impl PartialEq for Limits {
+    /// The rest follows from the rows.
+    fn eq(&self, other: &Self) -> bool {
+        self.rows == other.rows
+    }
 }
 
 impl Limits {
