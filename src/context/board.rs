@@ -182,6 +182,7 @@ mod tests {
             severity: watchbell_series::LimitSeverity::Warning,
             range: watchbell_series::LimitRange::above(1.0),
             name: String::new(),
+            unseen_since_ms: None,
         };
         let taken = |source: &str, id: &str, ends_ms| Problem {
             source: source.to_owned(),

@@ -269,10 +269,11 @@ impl Keeper {
                 failed(error, "quiet windows");
             }
             if let Some(told) = told.limits.filter(|told| self.limits.get(&source) != Some(told)) {
-                limits = true;
+                let before = self.known.limits.load_full();
                 if let Err(error) = self.take_limits(&source, told).await {
                     failed(error, "known limits");
                 }
+                limits |= *before != **self.known.limits.load();
             }
             if !told.problems.is_empty()
                 && let Err(error) = self.take_problems(&source, told.problems).await

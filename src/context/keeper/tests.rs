@@ -48,6 +48,7 @@ fn limit(id: &str) -> KnownLimit {
         severity: LimitSeverity::Warning,
         range: LimitRange::above(90.0),
         name: String::new(),
+        unseen_since_ms: None,
     }
 }
 
