@@ -281,6 +281,7 @@ impl Keeper {
                 failed(error, "problems");
             }
         }
+        self.board.taken_up();
         limits
     }
 
