@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::{Notify, mpsc, oneshot};
 use watchbell_adapter_api::{Clock, Metrics, Shutdown};
 use watchbell_normalize::Rules as Mapping;
@@ -402,6 +403,12 @@ impl Keeper {
             // One that failed takes up what is in force when it is back.
             let _ = shard.post(move |shard| shard.set_quiet(&quiet)).await;
         }
+        // Batches are judged by it from now on, and go between the slices.
+        let find = |shard: &ShardHandle| {
+            let shard = shard.clone();
+            async move { while shard.call(|shard| shard.find_quiet()).await.unwrap_or(false) {} }
+        };
+        join_all(shards.iter().map(find)).await;
     }
 
     /// Tells the shards, and shows how much there is.

@@ -28,7 +28,7 @@ use crate::store::wal::{SegmentNo, Wal};
 mod tick;
 
 pub use hosts::HostUse;
-pub use quiet::Covered;
+pub use quiet::{Covered, NotThere};
 use report::Tracked;
 pub use tick::{Grouping, Place, Sighting};
 
@@ -239,6 +239,7 @@ impl Shard {
             self.note_ends();
         }
         self.enter();
+        self.find_quiet_of_batch();
         let (judge, normalized) = (&mut self.judge, &self.normalized);
         match mode {
             Mode::Live => judge.judge(&normalized.samples, &mut self.verdicts),
@@ -345,6 +346,8 @@ impl Shard {
             let time_of = |slot| arrivals.series_time(normalizer.source_of(slot), now_ms);
             self.judge.sweep_each(latest_ms, time_of, &mut self.verdicts);
         }
+        // Whoever changed windows sees to it that all series are looked at; this is for where that failed.
+        self.find_quiet();
         self.normalizer.expire(now_ms - self.idle_ms, &mut self.normalized);
         self.apply(Mode::Live);
         self.normalized.clear();
