@@ -219,14 +219,15 @@ async fn plan(State(desk): State<Desk>, body: Result<Json<Planning>, JsonRejecti
         }
     };
     let now_ms = desk.clock.now_ms();
-    let starts_ms = planning.start.map_or(Ok(now_ms), |start| time("start", &start))?;
+    let starts_ms = planning.start.map(|start| time("start", &start)).transpose()?;
     let ends_ms = planning.end.map(|end| time("end", &end)).transpose()?;
-    if ends_ms.is_some_and(|end| end < starts_ms) {
+    if starts_ms.zip(ends_ms).is_some_and(|(start, end)| end < start) {
         return Err(bad("`end` is before `start`"));
     }
     if ends_ms.is_some_and(|end| end <= now_ms) {
         return Err(bad("`end` is in the past; what was learned then is taken out by `/api/v1/strikes`"));
     }
+    let starts_ms = starts_ms.unwrap_or(now_ms);
     let window =
         QuietWindow { id: String::new(), subject, starts_ms, ends_ms, reason: text("reason", planning.reason)? };
     let (answer, kept) = oneshot::channel();
