@@ -160,7 +160,7 @@ impl Quiet {
     /// Whether a window asks for more than a host.
     #[must_use]
     pub fn asks_for_labels(&self) -> bool {
-        !self.index.matching().is_empty()
+        self.index.asks_for_labels()
     }
 
     /// The windows about a series, by their place in [`Quiet::windows`]. Its host is what [`Quiet::host_of`] says of
@@ -182,7 +182,7 @@ impl Quiet {
     /// and this common name if about one.
     #[must_use]
     pub fn mutes(&self, ts_ms: i64, alert: &Labels, host: &str, series: Option<(&Labels, &str)>) -> Option<&Window> {
-        let near = self.index.of_host(host).chain(self.index.matching().iter().copied());
+        let near = self.index.near_alert(alert, host, series).into_iter();
         let mut near = near.map(|at| &*self.windows[at as usize]);
         near.find(|window| window.covers(ts_ms) && window.target.is_about_alert(alert, host, series))
     }
@@ -265,7 +265,7 @@ pub(crate) mod tests {
         ];
         let all: Vec<_> = (10..).zip(&targets).map(|(id, t)| Arc::new(window(&id.to_string(), t.clone(), 9))).collect();
         let quiet = Quiet::new(all, Arc::default());
-        let mut found = [0_usize; 13];
+        let (mut found, mut muted) = ([0_usize; 13], [0_usize; 13]);
         for labels in [
             &[(NAME, "node_load1"), ("job", "node"), ("env", "prod")][..],
             &[(NAME, "node_load1"), ("job", "node"), ("host", "node-7")],
@@ -278,8 +278,29 @@ pub(crate) mod tests {
                 let wanted: Vec<_> = (0..13).filter(|at| targets[*at].is_about(&facts)).collect();
                 assert_eq!(quiet.about(&facts).collect::<Vec<_>>(), wanted, "{labels:?} of {host}");
                 wanted.iter().for_each(|at| found[*at] += 1);
+                // The same for alerts about it, and for one about its host.
+                let series = Labels::new(labels.iter().copied()).expect("labels");
+                for alertname in ["MetricAnomalous", "HostAnomalous"] {
+                    let own = [
+                        ("alertname", alertname),
+                        ("host", host),
+                        ("metric", label(NAME)),
+                        ("exported_host", label("host")),
+                    ];
+                    let alert = Labels::new(own.into_iter().filter(|(_, value)| !value.is_empty())).expect("labels");
+                    let series = (alertname == "MetricAnomalous").then_some((&series, mapped));
+                    let wanted: Vec<_> =
+                        (0..13).filter(|at| targets[*at].is_about_alert(&alert, host, series)).collect();
+                    let mut near = quiet.index.near_alert(&alert, host, series);
+                    assert_eq!(near.contains(&1), host == "web-1", "others of hosts are not tried");
+                    near.retain(|at| targets[*at as usize].is_about_alert(&alert, host, series));
+                    near.sort_unstable();
+                    assert_eq!(near, wanted.iter().map(|at| *at as u32).collect::<Vec<_>>(), "{alert:?} of {labels:?}");
+                    wanted.iter().for_each(|at| muted[*at] += 1);
+                }
             }
         }
         assert!(found.iter().all(|count| *count > 0), "each is about one of them: {found:?}");
+        assert!(muted.iter().all(|count| *count > 0), "and about an alert: {muted:?}");
     }
 }
