@@ -12,6 +12,7 @@ mod report;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use watchbell_adapter_api::sink::{ScoreQuery, ScoreRow};
@@ -34,6 +35,9 @@ pub use tick::{Grouping, Place, Sighting};
 
 /// Raw series of one checkpoint segment.
 pub const SEGMENT: u32 = 4096;
+/// How long a call that looks at many series works before batches may go between, about: what a series takes depends on
+/// how many windows or limits there are. What is found does not depend on when, so no clock decides anything.
+const HOLD: Duration = Duration::from_millis(2);
 /// The label that names the entity.
 const HOST: &str = "host";
 /// Slots that one page looks at, at most.

@@ -6,20 +6,17 @@
 use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use watchbell_detect::QuietSpan;
 
-use super::{Phase, Shard};
+use super::{HOLD, Phase, Shard};
+use crate::clock::Timer;
 use crate::context::quiet::record::{Record, renamed};
 use crate::context::quiet::{Difference, Quiet, Shared};
 use crate::context::subject::Facts;
 
 /// Milliseconds.
 const DAY_MS: i64 = 86_400_000;
-/// How long one call looks at series, about: what a series takes depends on how many windows there are. Whom windows
-/// are about does not depend on when it is found, so no clock decides anything here.
-const HOLD: Duration = Duration::from_millis(2);
 /// Slots that one call looks at, at most.
 const SLICE: usize = 16_384;
 
@@ -136,7 +133,7 @@ impl Shard {
     /// Goes on with finding the windows of the series that a change is about, for some milliseconds at most; whether
     /// there are more. With hundreds of thousands of series that is most of what a change costs.
     pub fn find_quiet(&mut self) -> bool {
-        let begun = Instant::now();
+        let begun = Timer::start();
         self.find_quiet_while(|| begun.elapsed() < HOLD)
     }
 
@@ -221,7 +218,7 @@ impl Shard {
     /// # Errors
     /// It is being brought back.
     pub fn count_quiet(&self, quiet: &Quiet, slot: u32, covered: &mut Vec<Covered>) -> Result<Option<u32>, NotThere> {
-        let begun = Instant::now();
+        let begun = Timer::start();
         self.count_quiet_while(|| begun.elapsed() < HOLD, quiet, slot, covered)
     }
 
