@@ -179,9 +179,10 @@ impl Quiet {
     }
 
     /// The window that mutes an alert with these labels at `ts_ms`: of this host, about the series with these labels
-    /// and this common name if about one.
+    /// and this common name if about one. An alert keeps the name that its host had when it began.
     #[must_use]
     pub fn mutes(&self, ts_ms: i64, alert: &Labels, host: &str, series: Option<(&Labels, &str)>) -> Option<&Window> {
+        let host = self.host_of(host);
         let near = self.index.near_alert(alert, host, series).into_iter();
         let mut near = near.map(|at| &*self.windows[at as usize]);
         near.find(|window| window.covers(ts_ms) && window.target.is_about_alert(alert, host, series))
@@ -234,6 +235,17 @@ pub(crate) mod tests {
         assert_eq!((mutes(35, "web-1"), mutes(35, "web-2"), mutes(25, "web-2")), (Some("d"), None, Some("c")));
         assert_eq!(quiet.find("zabbix", "b").map(|window| window.ends_ms), Some(20));
         assert!(quiet.find("zabbix", "e").is_none() && quiet.names_host("web-2"));
+    }
+
+    #[test]
+    fn an_alert_that_began_under_another_name_of_its_host_is_muted() {
+        let all = vec![Arc::new(window("a", host(&["web-1", "web-1.example.org"]), 10))];
+        let quiet = Quiet::new(all, names(&[("web-1.example", "web-1"), ("web-2.example", "web-2")]));
+        let mutes = |host: &str| {
+            let alert = Labels::new([("alertname", "SeriesMissing"), ("host", host)]).expect("labels");
+            quiet.mutes(5, &alert, host, None).is_some()
+        };
+        assert!(mutes("web-1") && mutes("web-1.example") && !mutes("web-2.example") && !mutes("web-3"));
     }
 
     #[test]
