@@ -434,7 +434,7 @@ impl Keeper {
             self.shown.iter().map(|source| (source.as_str(), [0.0; 3])).collect();
         for ((source, _), window) in &self.windows {
             let state = match window.ends_ms {
-                Some(end) if end < now_ms => 2,
+                Some(end) if end <= now_ms => 2,
                 _ if window.starts_ms > now_ms => 0,
                 _ => 1,
             };
