@@ -20,7 +20,7 @@ use crate::alerting::rules::Rule;
 use crate::context::quiet::{Quiet, Window};
 
 /// The text of an alert that says which window mutes it.
-const MUTED: &str = "muted";
+pub(super) const MUTED: &str = "muted";
 
 impl Book {
     /// Goes by these windows from now on.

@@ -25,6 +25,13 @@ fn an_alert_in_a_window_is_recorded_and_what_still_stands_after_it_fires() {
     bench.book.set_quiet(of_host(0, 100));
     bench.feed(&load, 0, 2.0);
     assert_eq!(bench.feed(&load, 10, 3.0), ["MetricAnomalous load suppressed: muted"]);
+    let probe = Probe { score: 3.0, edge: 1.0, alarm: true, pattern: Pattern::Spike };
+    let standing = bench.book.standing(load.labels.id(), &load, &probe, 10 * S);
+    let muted = RuleStanding {
+        rule: "MetricAnomalous".to_owned(),
+        standing: Standing::Held(Hold::Muted("kernel (zabbix)".to_owned())),
+    };
+    assert!(standing.contains(&muted), "whoever asks why is told which window: {standing:?}");
     bench.feed(&other, 0, 2.0);
     assert_eq!(bench.feed(&other, 10, 3.0), ["MetricAnomalous load firing"], "of another host");
     assert!(bench.feed(&load, 50, 9.0).is_empty() && bench.tick(101, &[]).is_empty(), "no sample came since");
