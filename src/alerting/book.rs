@@ -34,6 +34,7 @@ use crate::context::quiet::Quiet;
 use fleet::Fleet;
 use hosts::Hosts;
 use load::Load;
+use mute::{end_kept, fired_as};
 use watched::{Entry, Stage, Watched};
 
 /// Series that may be in the book at once: about 50 MB of labels and what is known of them.
@@ -351,8 +352,14 @@ impl Book {
     }
 
     fn fire(&mut self, id: SeriesId, watched: &mut Watched, rule: usize, at_ms: i64, out: &mut Changes) {
-        let Some(episode) = self.episode(id, watched, rule, at_ms) else { return };
-        out.push(at_ms, Change::Fired, &episode);
+        if let Some(episode) = self.episode(id, watched, rule, at_ms) {
+            self.fire_as(id, watched, rule, episode, out);
+        }
+    }
+
+    /// Fires the alert of `rule` as `episode`, from its start on.
+    fn fire_as(&mut self, id: SeriesId, watched: &mut Watched, rule: usize, episode: Episode, out: &mut Changes) {
+        out.push(episode.starts_ms, Change::Fired, &episode);
         watched.set_stage(rule, Stage::Open(Box::new(episode)));
         self.load.change(&watched.host, |firing, _| *firing += 1);
         self.note_fired(id, watched, rule);
@@ -360,19 +367,25 @@ impl Book {
 
     /// Fires a held alert if there is room for it.
     fn fire_held(&mut self, id: SeriesId, watched: &mut Watched, rule: usize, at_ms: i64, out: &mut Changes) {
-        if self.may_fire(&watched.host) {
-            self.load.change(&watched.host, |_, held| *held -= 1);
-            self.fire(id, watched, rule, at_ms, out);
+        if !self.may_fire(&watched.host) {
+            return;
+        }
+        self.load.change(&watched.host, |_, held| *held -= 1);
+        let Some(entry) = watched.entries.iter_mut().find(|entry| entry.rule == rule) else { return };
+        let mut known = None;
+        if let Stage::Held(Some(mut muted)) = std::mem::replace(&mut entry.stage, Stage::Pending) {
+            end_kept(&mut muted, at_ms, out);
+            known = Some(fired_as(&muted, at_ms));
+        }
+        if let Some(episode) = self.episode(id, watched, rule, at_ms).or(known) {
+            self.fire_as(id, watched, rule, episode, out);
         }
     }
 
-    /// The alert of `rule` as it is now. Without words of the series, those that the held one knows; else none.
+    /// The alert of `rule` as it is now; none where the series has no words.
     fn episode(&self, id: SeriesId, watched: &Watched, rule: usize, at_ms: i64) -> Option<Episode> {
         let entry = watched.entries.iter().find(|entry| entry.rule == rule)?;
-        self.words(id, watched, entry, &self.rules.series[rule], at_ms).or_else(|| match &entry.stage {
-            Stage::Held(Some(known)) => Some(Episode { starts_ms: at_ms, ..Episode::clone(known) }),
-            _ => None,
-        })
+        self.words(id, watched, entry, &self.rules.series[rule], at_ms)
     }
 
     /// The alert about `watched` that began at `starts_ms`.
@@ -408,17 +421,19 @@ impl Book {
     ) {
         match entry.stage {
             Stage::Pending => {}
-            Stage::Held(_) => self.load.change(&watched.host, |_, held| *held -= 1),
+            Stage::Held(muted) => {
+                self.load.change(&watched.host, |_, held| *held -= 1);
+                if let Some(mut episode) = muted {
+                    end_kept(&mut episode, at_ms, out);
+                }
+            }
             Stage::Suppressed(starts_ms, reason) => {
                 if let Some(mut episode) = self.words(id, watched, &entry, rule, starts_ms) {
                     episode.ends_ms = Some(at_ms.max(starts_ms));
                     out.push(at_ms, Change::Over(reason), &episode);
                 }
             }
-            Stage::Muted(mut episode) => {
-                episode.ends_ms = Some(at_ms.max(episode.starts_ms));
-                out.push(at_ms, Change::Over(Reason::Muted), &episode);
-            }
+            Stage::Muted(mut episode) => end_kept(&mut episode, at_ms, out),
             Stage::Open(mut episode) => {
                 self.load.change(&watched.host, |firing, _| *firing -= 1);
                 if let (Some(about), true) = (&watched.about, entry.worse && in_force) {

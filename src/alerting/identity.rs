@@ -35,7 +35,12 @@ pub fn series_alert(rule: &Rule, about: &About) -> Labels {
         }
         all.insert(name, value.to_owned());
     }
-    labels(all)
+    Labels::new(all).unwrap_or_else(|_| {
+        // A prefix made a name too long: the id of the series keeps the identity unique without its labels.
+        let mut few = own(rule, &about.entity);
+        few.insert("series_id".to_owned(), about.labels.id().to_string());
+        labels(few)
+    })
 }
 
 /// Identity of the alert of `rule` about a host.
@@ -52,8 +57,8 @@ fn own(rule: &Rule, host: &str) -> BTreeMap<String, String> {
 }
 
 fn labels(all: BTreeMap<String, String>) -> Labels {
-    // Names are unique, and `alertname` is never empty. A prefix may make a name too long, and then the
-    // alert is better without its series' labels than not sent.
+    // Names are unique, and `alertname` is never empty. Should a label of the rule be too long, the alert is better
+    // without it than not sent.
     let name = all.get("alertname").cloned().unwrap_or_default();
     Labels::new(all).or_else(|_| Labels::new([("alertname", name)])).unwrap_or_default()
 }
@@ -128,5 +133,20 @@ mod tests {
         let (a, b) = (series_alert(&rule(), &make("a")), series_alert(&rule(), &make("b")));
         assert_eq!((a.len(), a.get("metric")), (128, Some("m")));
         assert_ne!(a, b);
+    }
+
+    #[test]
+    fn a_series_whose_label_gets_too_long_a_name_is_still_told_apart() {
+        // The rule takes the longest name there can be, and a prefix is one letter too many.
+        let long = "l".repeat(Labels::MAX_VALUE_BYTES);
+        let mut rule = rule();
+        rule.labels = vec![(long.clone(), "x".to_owned())];
+        let make = |value: &str| series_alert(&rule, &about(&[("__name__", "m"), (&long, value)]));
+        let (a, b) = (make("a"), make("b"));
+        assert_eq!(
+            (a.get("alertname"), a.get("host"), a.get("severity")),
+            (Some("MetricAnomalous"), Some("web-1"), Some("warning"))
+        );
+        assert!(a != b && a.get("series_id").is_some());
     }
 }

@@ -102,7 +102,7 @@ fn shown_window(source: &str, window: &QuietWindow, now_ms: i64) -> Value {
     })
 }
 
-/// The same, and how many series and hosts it is about now; `null` where that is none of its business.
+/// The same, and how many series and hosts it is about now; `null` where it is not in force, or that is not known.
 fn shown_with(mut shown: Value, covered: Option<&Covered>) -> Value {
     shown["series"] = json!(covered.map(|covered| covered.series));
     shown["hosts"] = json!(covered.map(|covered| covered.hosts.len()));
@@ -110,33 +110,28 @@ fn shown_with(mut shown: Value, covered: Option<&Covered>) -> Value {
 }
 
 impl Desk {
-    /// Whom these windows are about now; those that are not in force are left out.
-    async fn covered(&self, keys: impl Iterator<Item = Key>) -> HashMap<Key, Covered> {
+    /// Whom these windows are about now; those that are not in force are left out. Nothing while a shard is not there:
+    /// a part of the series is no answer.
+    async fn covered(&self, keys: impl Iterator<Item = Key>) -> Option<HashMap<Key, Covered>> {
         let quiet = self.known.quiet.load_full();
         let wanted: Vec<Arc<Window>> = keys.filter_map(|(source, id)| quiet.find(&source, &id).cloned()).collect();
         if wanted.is_empty() {
-            return HashMap::new();
+            return Some(HashMap::new());
         }
         let wanted = Arc::new(Quiet::new(wanted, Arc::clone(quiet.names())));
-        let mut all = vec![Covered::default(); wanted.windows().len()];
+        let mut all = Vec::new();
         for shard in self.shards.iter() {
             let mut from = Some(0);
             while let Some(slot) = from {
                 let wanted = Arc::clone(&wanted);
-                let counted = shard.call(move |shard| {
-                    let mut found = Vec::new();
-                    let next = shard.count_quiet(&wanted, slot, &mut found);
-                    (found, next)
-                });
-                let Ok((found, next)) = counted.await else { break };
-                for (sum, part) in all.iter_mut().zip(found) {
-                    sum.series += part.series;
-                    sum.hosts.extend(part.hosts);
-                }
-                from = next;
+                let mut sums = std::mem::take(&mut all);
+                let counted =
+                    shard.call(move |shard| shard.count_quiet(&wanted, slot, &mut sums).map(|next| (sums, next)));
+                (all, from) = counted.await.ok()?.ok()?;
             }
         }
-        wanted.windows().iter().map(|window| (window.source.clone(), window.id.clone())).zip(all).collect()
+        let counts = wanted.windows().iter().map(|window| (window.source.clone(), window.id.clone())).zip(all);
+        Some(counts.collect())
     }
 
     /// Whether a subject names the host that is called `host` by anyone.
@@ -179,7 +174,8 @@ async fn windows(State(desk): State<Desk>, listing: Result<Query<WindowListing>,
     let lasting = all.iter().filter(|kept| state(&kept.window, now_ms) != "over");
     let covered = desk.covered(lasting.map(|kept| (kept.source.clone(), kept.window.id.clone()))).await;
     let shown = all.iter().map(|KeptWindow { source, window }| {
-        shown_with(shown_window(source, window, now_ms), covered.get(&(source.clone(), window.id.clone())))
+        let covered = covered.as_ref().and_then(|all| all.get(&(source.clone(), window.id.clone())));
+        shown_with(shown_window(source, window, now_ms), covered)
     });
     Ok(success(StatusCode::OK, shown.collect()))
 }
@@ -217,14 +213,15 @@ async fn plan(State(desk): State<Desk>, body: Result<Json<Planning>, JsonRejecti
         }
     };
     let now_ms = desk.clock.now_ms();
-    let starts_ms = planning.start.map_or(Ok(now_ms), |start| time("start", &start))?;
+    let starts_ms = planning.start.map(|start| time("start", &start)).transpose()?;
     let ends_ms = planning.end.map(|end| time("end", &end)).transpose()?;
-    if ends_ms.is_some_and(|end| end < starts_ms) {
+    if starts_ms.zip(ends_ms).is_some_and(|(start, end)| end < start) {
         return Err(bad("`end` is before `start`"));
     }
     if ends_ms.is_some_and(|end| end <= now_ms) {
         return Err(bad("`end` is in the past; what was learned then is taken out by `/api/v1/strikes`"));
     }
+    let starts_ms = starts_ms.unwrap_or(now_ms);
     let window =
         QuietWindow { id: String::new(), subject, starts_ms, ends_ms, reason: text("reason", planning.reason)? };
     let (answer, kept) = oneshot::channel();
@@ -232,15 +229,19 @@ async fn plan(State(desk): State<Desk>, body: Result<Json<Planning>, JsonRejecti
     let window = kept.await.map_err(stopping)??;
     let key = (keeper::PEOPLE.to_owned(), window.id.clone());
     let covered = desk.covered(std::iter::once(key.clone())).await;
-    let warning = match covered.get(&key) {
-        Some(covered) if covered.series > 0 => None,
-        Some(_) => Some("no series matches now; the window will apply when one appears".to_owned()),
-        None => Some(format!(
+    let warning = match covered.as_ref().map(|all| all.get(&key)) {
+        None => Some(
+            "in force; a part of the series is being brought back, so how many it is about is not known".to_owned(),
+        ),
+        Some(Some(covered)) if covered.series > 0 => None,
+        Some(Some(_)) => Some("no series matches now; the window will apply when one appears".to_owned()),
+        Some(None) => Some(format!(
             "more than {MAX_WINDOWS} windows are known, and this one is not in force: active ones come first, then the next \
              of those that are planned"
         )),
     };
-    let data = shown_with(shown_window(keeper::PEOPLE, &window, now_ms), covered.get(&key));
+    let data =
+        shown_with(shown_window(keeper::PEOPLE, &window, now_ms), covered.as_ref().and_then(|all| all.get(&key)));
     let mut answer = json!({"status": "success", "data": data});
     if let Some(warning) = warning {
         answer["warnings"] = json!([warning]);

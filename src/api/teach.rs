@@ -104,7 +104,14 @@ impl From<JournalError> for Refusal {
 
 impl From<JsonRejection> for Refusal {
     fn from(error: JsonRejection) -> Self {
-        bad(format!("the body is no JSON of the form that is wanted: {}", error.body_text()))
+        let text = error.body_text();
+        // Where something else than an object came, serde names a type of this program.
+        if text.contains("expected struct ") {
+            return bad(
+                "the body is to be one JSON object with its fields by name, such as `{\"reason\": \"kernel update\"}`",
+            );
+        }
+        bad(format!("the body is no JSON of the form that is wanted: {text}"))
     }
 }
 

@@ -15,10 +15,26 @@ const MAX_PROBLEMS: usize = 50_000;
 /// What each source said since it was asked last. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Board {
-    told: Arc<Mutex<BTreeMap<String, Told>>>,
+    said: Arc<Mutex<Said>>,
     changed: Arc<Notify>,
     /// What was taken up so far.
     known: Known,
+}
+
+/// By source.
+#[derive(Default)]
+struct Said {
+    /// What nobody took yet.
+    waiting: BTreeMap<String, Told>,
+    /// What was taken and is not known yet: a source that begins meanwhile must hear of it, too.
+    taken: BTreeMap<String, Told>,
+}
+
+impl Said {
+    /// What `source` said that is not known yet, the oldest first.
+    fn news(&self, source: &str) -> impl Iterator<Item = Told> {
+        [&self.taken, &self.waiting].into_iter().filter_map(|told| told.get(source).cloned())
+    }
 }
 
 /// What one source said.
@@ -53,10 +69,16 @@ impl Board {
         Arc::new(Named { board: self.clone(), source: name.to_owned() })
     }
 
-    /// What was said since the last time.
+    /// What was said since the last time. Whoever takes it says by [`Board::taken_up`] that it is known.
     pub fn take(&self) -> BTreeMap<String, Told> {
-        let mut told = self.lock();
-        told.iter_mut().map(|(source, told)| (source.clone(), std::mem::take(told))).collect()
+        let mut said = self.lock();
+        said.taken = std::mem::take(&mut said.waiting);
+        said.taken.clone()
+    }
+
+    /// What was taken is known by now.
+    pub fn taken_up(&self) {
+        self.lock().taken.clear();
     }
 
     /// The source `name` is gone, and with it what it knew.
@@ -72,13 +94,13 @@ impl Board {
         self.changed.notified().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Told>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets `change` work on what `source` said; whoever waits is woken if it changed something.
     fn say(&self, source: &str, change: impl FnOnce(&mut Told) -> bool) {
-        if change(self.lock().entry(source.to_owned()).or_default()) {
+        if change(self.lock().waiting.entry(source.to_owned()).or_default()) {
             self.changed.notify_one();
         }
     }
@@ -115,18 +137,25 @@ impl ContextSink for Named {
     }
 
     fn known_limits(&self) -> Vec<KnownLimit> {
-        let waiting = self.board.lock().get(&self.source).and_then(|told| told.limits.clone());
+        // What is not known yet is asked for first: it is known before it is no news any more.
+        let news: Vec<Told> = self.board.lock().news(&self.source).collect();
+        let told = news.into_iter().rev().find_map(|told| told.limits);
         let known = || self.board.known.told_limits.load().get(&self.source).cloned();
-        waiting.or_else(known).map_or_else(Vec::new, |limits| limits.to_vec())
+        told.or_else(known).map_or_else(Vec::new, |limits| limits.to_vec())
     }
 
     fn open_problems(&self) -> Vec<ForeignProblem> {
-        let waiting = self.board.lock().get(&self.source).cloned().unwrap_or_default();
+        let news: Vec<Told> = self.board.lock().news(&self.source).collect();
         let known = self.board.known.problems.load();
-        let of_source = known.iter().filter(|problem| problem.source == self.source && !waiting.gone);
+        let of_source = known.iter().filter(|problem| problem.source == self.source);
         let mut by_id: BTreeMap<&str, &ForeignProblem> =
             of_source.map(|problem| (problem.told.id.as_str(), &problem.told)).collect();
-        by_id.extend(waiting.problems.iter().map(|told| (told.id.as_str(), told)));
+        for told in &news {
+            if told.gone {
+                by_id.clear();
+            }
+            by_id.extend(told.problems.iter().map(|told| (told.id.as_str(), told)));
+        }
         by_id.into_values().filter(|problem| problem.ends_ms.is_none()).cloned().collect()
     }
 }
@@ -160,7 +189,7 @@ mod tests {
         assert!(board.changed().now_or_never().is_none(), "it said nothing");
         assert_eq!(board.take()["one"], Told::default());
         board.forget("one");
-        assert!(board.take()["one"].gone && !board.take()["one"].gone, "it is said once");
+        assert!(board.take()["one"].gone && board.take().is_empty(), "it is said once");
     }
 
     #[test]
@@ -182,6 +211,7 @@ mod tests {
             severity: watchbell_series::LimitSeverity::Warning,
             range: watchbell_series::LimitRange::above(1.0),
             name: String::new(),
+            unseen_since_ms: None,
         };
         let taken = |source: &str, id: &str, ends_ms| Problem {
             source: source.to_owned(),
@@ -199,7 +229,17 @@ mod tests {
         sink.problems(vec![problem("a", Some(9)), problem("e", None)]);
         sink.limits(vec![limit("y")]);
         assert_eq!((open(), sink.known_limits()), (vec!["b".to_owned(), "e".to_owned()], vec![limit("y")]));
+        // Whoever took it needs time to make it known.
+        board.take();
+        assert_eq!((open(), sink.known_limits()), (vec!["b".to_owned(), "e".to_owned()], vec![limit("y")]));
+        sink.problems(vec![problem("e", Some(9)), problem("f", None)]);
+        assert_eq!((open(), sink.known_limits()), (vec!["b".to_owned(), "f".to_owned()], vec![limit("y")]));
         board.forget("one");
         assert!(open().is_empty() && sink.known_limits().is_empty());
+        board.taken_up();
+        board.take();
+        assert!(open().is_empty() && sink.known_limits().is_empty(), "what was taken says that it is gone");
+        sink.problems(vec![problem("g", None)]);
+        assert_eq!(open(), ["g"], "it is back");
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::{Notify, mpsc, oneshot};
 use watchbell_adapter_api::{Clock, Metrics, Shutdown};
 use watchbell_normalize::Rules as Mapping;
@@ -228,9 +229,8 @@ impl Keeper {
                     self.show(&shards).await;
                 }
                 () = renamed.notified() => {
-                    self.resolve_windows();
-                    self.resolve_problems();
-                    self.hand_out(&shards, false).await;
+                    let limits = self.renamed();
+                    self.hand_out(&shards, limits).await;
                 }
                 _ = rounds.tick() => {
                     if let Some(alerts) = asker.rules().await {
@@ -270,10 +270,11 @@ impl Keeper {
                 failed(error, "quiet windows");
             }
             if let Some(told) = told.limits.filter(|told| self.limits.get(&source) != Some(told)) {
-                limits = true;
+                let before = self.known.limits.load_full();
                 if let Err(error) = self.take_limits(&source, told).await {
                     failed(error, "known limits");
                 }
+                limits |= *before != **self.known.limits.load();
             }
             if !told.problems.is_empty()
                 && let Err(error) = self.take_problems(&source, told.problems).await
@@ -281,6 +282,7 @@ impl Keeper {
                 failed(error, "problems");
             }
         }
+        self.board.taken_up();
         limits
     }
 
@@ -337,6 +339,19 @@ impl Keeper {
         changed
     }
 
+    /// Names of hosts mean other ones; whether limits are about others by that.
+    fn renamed(&mut self) -> bool {
+        self.resolve_windows();
+        self.resolve_problems();
+        let mut told = self.limits.values().flat_map(|told| told.iter());
+        let of_hosts = told.any(|limit| matches!(limit.subject, Subject::Host(_)));
+        let before = self.known.limits.load_full();
+        if of_hosts {
+            self.resolve_limits();
+        }
+        of_hosts && *before != **self.known.limits.load()
+    }
+
     fn resolve(&mut self) {
         self.resolve_windows();
         self.resolve_limits();
@@ -390,6 +405,12 @@ impl Keeper {
             // One that failed takes up what is in force when it is back.
             let _ = shard.post(move |shard| shard.set_quiet(&quiet)).await;
         }
+        // Batches are judged by it from now on, and go between the slices.
+        let find = |shard: &ShardHandle| {
+            let shard = shard.clone();
+            async move { while shard.call(|shard| shard.find_quiet()).await.unwrap_or(false) {} }
+        };
+        join_all(shards.iter().map(find)).await;
     }
 
     /// Tells the shards, and shows how much there is.
@@ -415,7 +436,7 @@ impl Keeper {
             self.shown.iter().map(|source| (source.as_str(), [0.0; 3])).collect();
         for ((source, _), window) in &self.windows {
             let state = match window.ends_ms {
-                Some(end) if end < now_ms => 2,
+                Some(end) if end <= now_ms => 2,
                 _ if window.starts_ms > now_ms => 0,
                 _ => 1,
             };

@@ -67,7 +67,7 @@ pub fn nearest(limits: &[SeriesLimit], value: f64, unit: Unit) -> Option<String>
     Some(format!("{}; {stands}", nearest.words(unit)))
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Row {
     limit: SeriesLimit,
     target: Target,
@@ -81,6 +81,13 @@ pub struct Limits {
     by_label: HashMap<(String, String), Vec<u32>>,
     /// Rows that ask for none.
     others: Vec<u32>,
+}
+
+impl PartialEq for Limits {
+    /// The rest follows from the rows.
+    fn eq(&self, other: &Self) -> bool {
+        self.rows == other.rows
+    }
 }
 
 impl Limits {
@@ -164,7 +171,7 @@ fn wanted(target: &Target) -> impl Iterator<Item = (&str, &str)> {
 pub fn keep(limits: &[KnownLimit]) -> Vec<u8> {
     let shown = |l: &KnownLimit| {
         let LimitRange { low, high, inside } = l.range;
-        json!([l.id, subject_json(&l.subject), l.severity.as_str(), low, high, inside, l.name])
+        json!([l.id, subject_json(&l.subject), l.severity.as_str(), low, high, inside, l.name, l.unseen_since_ms])
     };
     Value::Array(limits.iter().map(shown).collect()).to_string().into_bytes()
 }
@@ -182,6 +189,7 @@ pub fn kept(bytes: &[u8]) -> Vec<KnownLimit> {
             severity: LimitSeverity::ALL.into_iter().find(|severity| Some(severity.as_str()) == value[2].as_str())?,
             range: LimitRange { low: number(3), high: number(4), inside: value.get(5)?.as_bool()? },
             name: text(6)?,
+            unseen_since_ms: value.get(7).and_then(Value::as_i64),
         })
     };
     all.iter().filter_map(limit).collect()
@@ -196,7 +204,8 @@ mod tests {
     fn limit(name: &str, matchers: &[(&str, &str)], severity: LimitSeverity, range: LimitRange) -> KnownLimit {
         let matcher = |(name, value): &(&str, &str)| Matcher::new(name, MatchOp::Equal, value).expect("a matcher");
         let subject = Subject::Series(matchers.iter().map(matcher).collect());
-        KnownLimit { id: name.to_owned(), subject, severity, range, name: name.to_owned() }
+        let (id, name) = (name.to_owned(), name.to_owned());
+        KnownLimit { id, subject, severity, range, name, unseen_since_ms: None }
     }
 
     fn found(limits: &[KnownLimit], labels: &[(&str, &str)], host: &str) -> Vec<String> {
@@ -216,7 +225,10 @@ mod tests {
     fn each_series_finds_its_limits() {
         let above = LimitRange::above(90.0);
         let all = [
-            limit("by item", &[("itemid", "7"), ("host", "web-1")], LimitSeverity::Critical, above),
+            KnownLimit {
+                unseen_since_ms: Some(5),
+                ..limit("by item", &[("itemid", "7"), ("host", "web-1")], LimitSeverity::Critical, above)
+            },
             limit("by common name", &[(NAME, "cpu"), ("host", "web-1")], LimitSeverity::Warning, above),
             limit("of another host", &[(NAME, "cpu"), ("host", "web-2")], LimitSeverity::Warning, above),
             KnownLimit { subject: Subject::All, ..limit("of all", &[], LimitSeverity::Warning, above) },

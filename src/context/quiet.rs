@@ -160,7 +160,7 @@ impl Quiet {
     /// Whether a window asks for more than a host.
     #[must_use]
     pub fn asks_for_labels(&self) -> bool {
-        !self.index.matching().is_empty()
+        self.index.asks_for_labels()
     }
 
     /// The windows about a series, by their place in [`Quiet::windows`]. Its host is what [`Quiet::host_of`] says of
@@ -179,10 +179,11 @@ impl Quiet {
     }
 
     /// The window that mutes an alert with these labels at `ts_ms`: of this host, about the series with these labels
-    /// and this common name if about one.
+    /// and this common name if about one. An alert keeps the name that its host had when it began.
     #[must_use]
     pub fn mutes(&self, ts_ms: i64, alert: &Labels, host: &str, series: Option<(&Labels, &str)>) -> Option<&Window> {
-        let near = self.index.of_host(host).chain(self.index.matching().iter().copied());
+        let host = self.host_of(host);
+        let near = self.index.near_alert(alert, host, series).into_iter();
         let mut near = near.map(|at| &*self.windows[at as usize]);
         near.find(|window| window.covers(ts_ms) && window.target.is_about_alert(alert, host, series))
     }
@@ -237,6 +238,17 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn an_alert_that_began_under_another_name_of_its_host_is_muted() {
+        let all = vec![Arc::new(window("a", host(&["web-1", "web-1.example.org"]), 10))];
+        let quiet = Quiet::new(all, names(&[("web-1.example", "web-1"), ("web-2.example", "web-2")]));
+        let mutes = |host: &str| {
+            let alert = Labels::new([("alertname", "SeriesMissing"), ("host", host)]).expect("labels");
+            quiet.mutes(5, &alert, host, None).is_some()
+        };
+        assert!(mutes("web-1") && mutes("web-1.example") && !mutes("web-2.example") && !mutes("web-3"));
+    }
+
+    #[test]
     fn the_index_leaves_out_no_window_that_is_about_a_series() {
         use MatchOp::{Equal, NotEqual, Regex};
         let matching = |all: &[(&str, MatchOp, &str)]| {
@@ -265,7 +277,7 @@ pub(crate) mod tests {
         ];
         let all: Vec<_> = (10..).zip(&targets).map(|(id, t)| Arc::new(window(&id.to_string(), t.clone(), 9))).collect();
         let quiet = Quiet::new(all, Arc::default());
-        let mut found = [0_usize; 13];
+        let (mut found, mut muted) = ([0_usize; 13], [0_usize; 13]);
         for labels in [
             &[(NAME, "node_load1"), ("job", "node"), ("env", "prod")][..],
             &[(NAME, "node_load1"), ("job", "node"), ("host", "node-7")],
@@ -278,8 +290,29 @@ pub(crate) mod tests {
                 let wanted: Vec<_> = (0..13).filter(|at| targets[*at].is_about(&facts)).collect();
                 assert_eq!(quiet.about(&facts).collect::<Vec<_>>(), wanted, "{labels:?} of {host}");
                 wanted.iter().for_each(|at| found[*at] += 1);
+                // The same for alerts about it, and for one about its host.
+                let series = Labels::new(labels.iter().copied()).expect("labels");
+                for alertname in ["MetricAnomalous", "HostAnomalous"] {
+                    let own = [
+                        ("alertname", alertname),
+                        ("host", host),
+                        ("metric", label(NAME)),
+                        ("exported_host", label("host")),
+                    ];
+                    let alert = Labels::new(own.into_iter().filter(|(_, value)| !value.is_empty())).expect("labels");
+                    let series = (alertname == "MetricAnomalous").then_some((&series, mapped));
+                    let wanted: Vec<_> =
+                        (0..13).filter(|at| targets[*at].is_about_alert(&alert, host, series)).collect();
+                    let mut near = quiet.index.near_alert(&alert, host, series);
+                    assert_eq!(near.contains(&1), host == "web-1", "others of hosts are not tried");
+                    near.retain(|at| targets[*at as usize].is_about_alert(&alert, host, series));
+                    near.sort_unstable();
+                    assert_eq!(near, wanted.iter().map(|at| *at as u32).collect::<Vec<_>>(), "{alert:?} of {labels:?}");
+                    wanted.iter().for_each(|at| muted[*at] += 1);
+                }
             }
         }
         assert!(found.iter().all(|count| *count > 0), "each is about one of them: {found:?}");
+        assert!(muted.iter().all(|count| *count > 0), "and about an alert: {muted:?}");
     }
 }

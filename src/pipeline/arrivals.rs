@@ -47,18 +47,23 @@ impl Sources {
     /// of a series that is derived from others, or away for long, is as the slowest of the others.
     #[must_use]
     pub fn series_time(&self, source: u32, now_ms: i64) -> Option<i64> {
-        match self.0.get(&source).filter(|known| !known.is_gone(now_ms)) {
-            Some(known) => known.series_time(now_ms),
-            None => self.0.values().filter_map(|arrivals| arrivals.series_time(now_ms)).min(),
-        }
+        self.time(source, now_ms, Arrivals::series_time)
     }
 
     /// The time up to which samples of `source` can be asked for at a tick at `now_ms`: samples that always come a
-    /// while later are not missing. One that lags by more than minutes catches up, which is no picture of now.
+    /// while later are not missing, but one late batch makes nothing fresh that stopped. One that lags by more than
+    /// minutes catches up, which is no picture of now.
     #[must_use]
     pub fn tick_time(&self, source: u32, now_ms: i64) -> i64 {
-        let time_ms = self.series_time(source, now_ms).filter(|time_ms| now_ms.saturating_sub(*time_ms) <= TICK_LAG_MS);
-        time_ms.unwrap_or(now_ms)
+        let time_ms = self.time(source, now_ms, Arrivals::usual_time);
+        time_ms.filter(|time_ms| now_ms.saturating_sub(*time_ms) <= TICK_LAG_MS).unwrap_or(now_ms)
+    }
+
+    fn time(&self, source: u32, now_ms: i64, of: impl Fn(&Arrivals, i64) -> Option<i64>) -> Option<i64> {
+        match self.0.get(&source).filter(|known| !known.is_gone(now_ms)) {
+            Some(known) => of(known, now_ms),
+            None => self.0.values().filter_map(|arrivals| of(arrivals, now_ms)).min(),
+        }
     }
 }
 
@@ -68,8 +73,9 @@ pub struct Arrivals {
     last_ms: Option<i64>,
     pause_ms: f64,
     window_ms: i64,
+    /// The greatest lag of this window, and that of the one before if there was one.
     lag_ms: i64,
-    lag_before_ms: i64,
+    lag_before_ms: Option<i64>,
 }
 
 impl Arrivals {
@@ -80,7 +86,8 @@ impl Arrivals {
             self.pause_ms += GAIN * ((received_ms - last) as f64 - self.pause_ms);
         }
         if received_ms.saturating_sub(self.window_ms) > WINDOW_MS {
-            (self.window_ms, self.lag_before_ms, self.lag_ms) = (received_ms, self.lag_ms, 0);
+            self.lag_before_ms = self.last_ms.map(|_| self.lag_ms);
+            (self.window_ms, self.lag_ms) = (received_ms, 0);
         }
         self.lag_ms = self.lag_ms.max(received_ms.saturating_sub(newest_ms));
         self.last_ms = self.last_ms.max(Some(received_ms));
@@ -90,7 +97,14 @@ impl Arrivals {
     /// The time up to which samples should have come by `now_ms`; `None` while the source is away.
     #[must_use]
     pub fn series_time(&self, now_ms: i64) -> Option<i64> {
-        (!self.is_silent(now_ms)).then(|| now_ms.saturating_sub(self.lag_ms.max(self.lag_before_ms)))
+        let lag_ms = self.lag_ms.max(self.lag_before_ms.unwrap_or(0));
+        (!self.is_silent(now_ms)).then(|| now_ms.saturating_sub(lag_ms))
+    }
+
+    /// The same by the lag that it has all the time.
+    fn usual_time(&self, now_ms: i64) -> Option<i64> {
+        let lag_ms = self.lag_ms.min(self.lag_before_ms.unwrap_or(self.lag_ms));
+        (!self.is_silent(now_ms)).then(|| now_ms.saturating_sub(lag_ms))
     }
 
     fn is_gone(&self, now_ms: i64) -> bool {
@@ -143,6 +157,23 @@ mod tests {
         let now = T + 300_000;
         assert_eq!((sources.tick_time(1, now), sources.tick_time(2, now)), (now - 200_000, now));
         assert_eq!(sources.tick_time(1, now + 1_000_000), now + 1_000_000, "away");
+    }
+
+    #[test]
+    fn one_late_batch_makes_nothing_fresh_at_a_tick() {
+        let mut sources = Sources::default();
+        sources.note(1, T, T - 200_000);
+        assert_eq!(sources.tick_time(1, T), T - 200_000, "the first one is all that is known");
+        for i in 1..60 {
+            // One of two minutes late, every quarter of an hour.
+            let late_ms = if i % 15 == 10 { 120_000 } else { 5_000 };
+            let now_ms = T + i * 60_500;
+            sources.note(1, now_ms, now_ms - late_ms);
+            if i > 2 {
+                assert_eq!(sources.tick_time(1, now_ms), now_ms - 5_000, "batch {i}");
+                assert!(sources.series_time(1, now_ms) <= Some(now_ms - late_ms), "what is missing waits for it");
+            }
+        }
     }
 
     #[test]

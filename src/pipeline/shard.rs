@@ -12,6 +12,7 @@ mod report;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use watchbell_adapter_api::sink::{ScoreQuery, ScoreRow};
@@ -28,12 +29,15 @@ use crate::store::wal::{SegmentNo, Wal};
 mod tick;
 
 pub use hosts::HostUse;
-pub use quiet::Covered;
+pub use quiet::{Covered, NotThere};
 use report::Tracked;
 pub use tick::{Grouping, Place, Sighting};
 
 /// Raw series of one checkpoint segment.
 pub const SEGMENT: u32 = 4096;
+/// How long a call that looks at many series works before batches may go between, about: what a series takes depends on
+/// how many windows or limits there are. What is found does not depend on when, so no clock decides anything.
+const HOLD: Duration = Duration::from_millis(2);
 /// The label that names the entity.
 const HOST: &str = "host";
 /// Slots that one page looks at, at most.
@@ -239,6 +243,7 @@ impl Shard {
             self.note_ends();
         }
         self.enter();
+        self.find_quiet_of_batch();
         let (judge, normalized) = (&mut self.judge, &self.normalized);
         match mode {
             Mode::Live => judge.judge(&normalized.samples, &mut self.verdicts),
@@ -345,6 +350,8 @@ impl Shard {
             let time_of = |slot| arrivals.series_time(normalizer.source_of(slot), now_ms);
             self.judge.sweep_each(latest_ms, time_of, &mut self.verdicts);
         }
+        // Whoever changed windows sees to it that all series are looked at; this is for where that failed.
+        self.find_quiet();
         self.normalizer.expire(now_ms - self.idle_ms, &mut self.normalized);
         self.apply(Mode::Live);
         self.normalized.clear();

@@ -137,7 +137,11 @@ fn windows_that_make_no_sense_are_refused_and_planned_ones_taken_back() {
         (json!({"host": "a", "start": "soon"}), "`start`: `soon` is no time"),
         (json!({"host": "a", "start": 20, "end": 10}), "`end` is before `start`"),
         (json!({"host": "a", "start": 10, "end": 20}), "`end` is in the past"),
+        (json!({"host": "a", "end": 20}), "`end` is in the past"),
         (json!({"host": "a", "colour": 1}), "unknown field `colour`"),
+        (json!([]), "is to be one JSON object with its fields by name"),
+        (json!("a"), "is to be one JSON object with its fields by name"),
+        (json!({"host": ["a"]}), "invalid type: sequence, expected a string"),
     ] {
         let error = state(&service, &body).expect_err("refused");
         assert!(error.contains(problem), "{body}: {error}");

@@ -195,6 +195,7 @@ fn read(body: &[u8]) -> Result<Answer, String> {
                         severity: if severe { LimitSeverity::Critical } else { LimitSeverity::Warning },
                         range,
                         name: rule.name.clone(),
+                        unseen_since_ms: None,
                     });
                 }
                 Form::Counter => answer.forms[1] += 1,

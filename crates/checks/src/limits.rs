@@ -40,7 +40,10 @@ pub struct Limits {
 struct Known {
     /// Of what was printed; 0 for a series that was not seen since the start.
     hash: u64,
+    /// When it was seen last; of one that was not since the start when waiting for it began, maybe starts ago.
     seen_ms: i64,
+    /// Whether it was told as one that is waited for.
+    awaited: bool,
     labels: Box<[u8]>,
     warn: Option<LimitRange>,
     crit: Option<LimitRange>,
@@ -49,7 +52,7 @@ struct Known {
 }
 
 impl Limits {
-    /// What was `told` before: it holds until its series is seen again, or was not for a day.
+    /// What was `told` before: it holds until its series is seen again, or was not for a day, over all restarts.
     #[must_use]
     pub fn known(told: &[KnownLimit], now_ms: i64) -> Self {
         let mut limits = Self::default();
@@ -65,7 +68,11 @@ impl Limits {
                     let mut bytes = Vec::new();
                     labels.write_canonical(&mut bytes);
                     let labels = bytes.into_boxed_slice();
-                    entry.insert(Known { hash: 0, seen_ms: now_ms, labels, warn: None, crit: None, bounds: None })
+                    let awaited = limit.unseen_since_ms.is_some();
+                    // A clock that was set back must not keep it for long.
+                    let seen_ms = limit.unseen_since_ms.map_or(now_ms, |since_ms| since_ms.min(now_ms));
+                    let (warn, crit, bounds) = (None, None, None);
+                    entry.insert(Known { hash: 0, seen_ms, awaited, labels, warn, crit, bounds })
                 }
             };
             match word {
@@ -90,7 +97,7 @@ impl Limits {
                 let new = Known::of(item, base, hash, ts_ms, labels);
                 let known = entry.insert(new);
                 // A limit that is written in another way is the same.
-                self.changed |= !entry.get().same(&known);
+                self.changed |= known.awaited || !entry.get().same(&known);
             }
             Entry::Vacant(entry) if room => {
                 let labels = Box::from(batch.label_bytes(series));
@@ -115,7 +122,8 @@ impl Limits {
         }
         (self.changed, self.told_ms) = (false, Some(now_ms));
         let mut all = Vec::with_capacity(self.known.len() * 2);
-        for (key, known) in &self.known {
+        for (key, known) in &mut self.known {
+            known.awaited = known.waits(now_ms);
             known.write(*key, &mut all);
         }
         // The same limits are the same list, whatever order a table has.
@@ -127,7 +135,7 @@ impl Limits {
         let Self { known, changed, .. } = self;
         known.retain(|_, known| {
             let there = now_ms.saturating_sub(known.seen_ms) < FORGET_MS;
-            *changed |= !there && known.any();
+            *changed |= known.any() && (!there || known.waits(now_ms) != known.awaited);
             there
         });
     }
@@ -142,7 +150,13 @@ impl Known {
             inside: false,
         });
         let range = |range: Option<Range>| range.and_then(|range| limit(&range, base));
-        Self { hash, seen_ms, labels, warn: range(item.warn()), crit: range(item.crit()), bounds }
+        let (warn, crit) = (range(item.warn()), range(item.crit()));
+        Self { hash, seen_ms, awaited: false, labels, warn, crit, bounds }
+    }
+
+    /// Whether the next start must know since when it is waited for. Most come back soon, which is not worth telling.
+    fn waits(&self, now_ms: i64) -> bool {
+        self.hash == 0 && now_ms.saturating_sub(self.seen_ms) >= SWEEP_MS
     }
 
     fn any(&self) -> bool {
@@ -175,6 +189,7 @@ impl Known {
                 severity,
                 range,
                 name,
+                unseen_since_ms: self.awaited.then_some(self.seen_ms),
             });
         }
     }
@@ -310,6 +325,32 @@ mod tests {
         let told = limits.changed(start + FORGET_MS).expect("less");
         assert_eq!(told.len(), 4);
         assert!(told.iter().all(|limit| !limit.name.contains("daily")));
+    }
+
+    #[test]
+    fn what_does_not_come_back_goes_a_day_after_the_first_start_however_often_there_is_one() {
+        let mut before = Limits::default();
+        see(&mut before, "gone=1;5;9 daily=1;6;9", 0);
+        let (mut kept, hour) = (before.changed(0).expect("limits"), 3_600_000);
+        for start in 0..12 {
+            let start_ms = start * 2 * hour;
+            let mut limits = Limits::known(&kept, start_ms);
+            assert!(limits.changed(start_ms).is_none(), "most come back soon");
+            if let Some(told) = limits.changed(start_ms + hour) {
+                kept = told;
+            }
+            if start == 10 {
+                see(&mut limits, "daily=1;6;9", start_ms + hour);
+                kept = limits.changed(start_ms + hour + PAUSE_MS).expect("it is back");
+            }
+        }
+        let since = |name: &str| kept.iter().find(|limit| limit.name == name).and_then(|limit| limit.unseen_since_ms);
+        assert_eq!((since("all gone crit"), since("all daily crit")), (Some(0), Some(22 * hour)), "{kept:?}");
+        let told = Limits::known(&kept, FORGET_MS).changed(FORGET_MS).expect("less");
+        assert_eq!(
+            told.iter().map(|limit| limit.name.as_str()).collect::<Vec<_>>(),
+            ["all daily crit", "all daily warn"]
+        );
     }
 
     #[test]

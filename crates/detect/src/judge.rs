@@ -229,7 +229,7 @@ impl Judge {
         if self.quiet.has(sample.slot) {
             match self.quiet.stand(sample.slot, hot.ts_ms, sample.ts_ms) {
                 quiet::Stand::Inside => rests = true,
-                quiet::Stand::Leaves => quiet::leave(hot),
+                quiet::Stand::Leaves => quiet::leave(hot, &mut self.memories),
                 quiet::Stand::Past => self.quiet.forget(sample.slot),
                 quiet::Stand::Outside => {}
             }

@@ -86,6 +86,9 @@ pub struct KnownLimit {
     pub range: LimitRange,
     /// For people.
     pub name: String,
+    /// Since when its source waits to see it again, milliseconds since the Unix epoch, where it goes by what it told
+    /// before a restart; `None` where it saw it since, or began just now.
+    pub unseen_since_ms: Option<i64>,
 }
 
 /// Planned quiet: alerts of the subject are muted, and its learning is protected. Both ends belong to it.

@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, HashSet};
 use watchbell_adapter_api::HostReading;
 use watchbell_series::{Labels, Pattern, Unit, Verdict, Why};
 
-use super::mute::{end_muted, muted_stage};
+use super::mute::{end_kept, end_muted, muted_stage};
 use super::watched::{Entry, Stage};
 use super::{Book, Changes};
 use crate::alerting::annotate::{Facts, link, selector};
-use crate::alerting::budget::Reason;
 use crate::alerting::episode::{Change, Episode};
 use crate::alerting::identity;
 use crate::alerting::lifecycle::{Level, Step};
@@ -150,8 +149,7 @@ pub(super) fn follow(entry: &mut Entry, step: Step, now_ms: i64, out: &mut Chang
 /// Ends what was kept back, if the alert was.
 pub(super) fn over(entry: &mut Entry, now_ms: i64, out: &mut Changes) {
     if let Stage::Muted(episode) = &mut entry.stage {
-        episode.ends_ms = Some(now_ms.max(episode.starts_ms));
-        out.push(now_ms, Change::Over(Reason::Muted), episode);
+        end_kept(episode, now_ms, out);
         entry.stage = Stage::Pending;
     }
 }

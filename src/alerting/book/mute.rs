@@ -20,7 +20,7 @@ use crate::alerting::rules::Rule;
 use crate::context::quiet::{Quiet, Window};
 
 /// The text of an alert that says which window mutes it.
-const MUTED: &str = "muted";
+pub(super) const MUTED: &str = "muted";
 
 impl Book {
     /// Goes by these windows from now on.
@@ -139,17 +139,18 @@ impl Book {
         at_ms: i64,
         out: &mut Changes,
     ) {
+        let held = now.is_none() && !self.may_fire(&watched.host);
         let Some(entry) = watched.entries.iter_mut().find(|entry| entry.rule == rule) else { return };
         if let Stage::Muted(mut episode) = std::mem::replace(&mut entry.stage, Stage::Pending) {
-            episode.ends_ms = Some(at_ms.max(episode.starts_ms));
-            out.push(at_ms, Change::Over(Reason::Muted), &episode);
+            if held {
+                // No sample tells of it again: it goes on in the journal until it fires, or a restart would lose it.
+                entry.stage = Stage::Held(Some(episode));
+                return self.load.change(&watched.host, |_, held| *held += 1);
+            }
+            end_kept(&mut episode, at_ms, out);
             if watched.about.is_none() {
                 // One from before a restart, of which the last texts are known: the series did not come back.
-                let mut episode = Episode { ends_ms: None, ..*episode };
-                episode.annotations.retain(|(name, _)| name != MUTED);
-                watched.set_stage(rule, Stage::Held(Some(Box::new(episode))));
-                self.load.change(&watched.host, |_, held| *held += 1);
-                return self.fire_held(id, watched, rule, at_ms, out);
+                return self.fire_as(id, watched, rule, fired_as(&episode, at_ms), out);
             }
         }
         if let Some(verdict) = now {
@@ -159,6 +160,19 @@ impl Book {
         }
         self.admit(id, watched, rule, at_ms, out);
     }
+}
+
+/// An alert as it fires at `at_ms` where only the texts of `known` are there, which was muted.
+pub(super) fn fired_as(known: &Episode, at_ms: i64) -> Episode {
+    let mut episode = Episode { starts_ms: at_ms, ends_ms: None, ..known.clone() };
+    episode.annotations.retain(|(name, _)| name != MUTED);
+    episode
+}
+
+/// Ends one that was muted.
+pub(super) fn end_kept(episode: &mut Episode, at_ms: i64, out: &mut Changes) {
+    episode.ends_ms = Some(at_ms.max(episode.starts_ms));
+    out.push(at_ms, Change::Over(Reason::Muted), episode);
 }
 
 /// Whether the alert of `rule` is open, and whether it is muted.

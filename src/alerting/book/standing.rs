@@ -3,6 +3,7 @@
 use watchbell_series::{Pattern, SeriesId};
 
 use super::Book;
+use super::mute::MUTED;
 use super::watched::{Entry, Stage};
 use crate::alerting::About;
 use crate::alerting::budget::Reason;
@@ -64,7 +65,7 @@ pub enum Standing {
 }
 
 /// What holds an alert back that would fire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hold {
     /// As many alerts of its host fire as may; the alert of the host stands for the rest.
     PerHost {
@@ -80,6 +81,8 @@ pub enum Hold {
     },
     /// It is under the edge of the budget of alerts, or what moves that edge.
     Suppressed(Reason),
+    /// This window is about it, in words.
+    Muted(String),
 }
 
 impl Book {
@@ -109,7 +112,10 @@ impl Book {
             Stage::Open(episode) => Standing::Firing(episode.clone()),
             Stage::Held(_) => Standing::Held(self.hold(host)),
             Stage::Suppressed(_, reason) => Standing::Held(Hold::Suppressed(*reason)),
-            Stage::Muted(_) => Standing::Held(Hold::Suppressed(Reason::Muted)),
+            Stage::Muted(episode) => {
+                let known = episode.annotations.iter().find(|(name, _)| name == MUTED);
+                Standing::Held(Hold::Muted(known.map(|(_, window)| window.clone()).unwrap_or_default()))
+            }
             Stage::Pending => {
                 let Terms { at_least, of, for_ms, .. } = rule.terms;
                 let hits = entry.life.hits().min(of);

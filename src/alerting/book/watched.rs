@@ -45,8 +45,8 @@ pub(super) struct Entry {
 pub(super) enum Stage {
     /// Nothing: it does not fire yet.
     Pending,
-    /// Nothing: it fires, but a limit holds it back. With its last words where the series has none of its own: it was
-    /// muted before a restart, and did not come back.
+    /// Nothing: it fires, but a limit holds it back. With the episode of its quiet window where that goes on in the
+    /// journal until it fires: of a series that is missing nothing else tells again after a restart.
     Held(Option<Box<Episode>>),
     /// Nothing: it fires since then, but is under the edge of the budget. Its words are made again when it is over:
     /// where a whole fleet goes mad there are too many of them to be held.

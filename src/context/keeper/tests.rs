@@ -1,7 +1,10 @@
 //! What the keeper goes by.
 
+use watchbell_series::{LimitRange, LimitSeverity};
+
 use super::*;
 use crate::context::quiet::Quiet;
+use crate::context::subject::Facts;
 
 struct At(i64);
 
@@ -36,6 +39,17 @@ fn problem(id: &str, starts_ms: i64) -> ForeignProblem {
 
 fn window(id: &str, starts_ms: i64, ends_ms: Option<i64>) -> QuietWindow {
     QuietWindow { id: id.to_owned(), subject: Subject::All, starts_ms, ends_ms, reason: String::new() }
+}
+
+fn limit(id: &str) -> KnownLimit {
+    KnownLimit {
+        id: id.to_owned(),
+        subject: Subject::All,
+        severity: LimitSeverity::Warning,
+        range: LimitRange::above(90.0),
+        name: String::new(),
+        unseen_since_ms: None,
+    }
 }
 
 #[tokio::test]
@@ -142,7 +156,7 @@ async fn one_more_window_leaves_all_others_as_they_are() {
 }
 
 #[tokio::test]
-async fn names_that_are_joined_later_are_known_to_windows() {
+async fn names_that_are_joined_later_are_known_to_windows_limits_and_problems() {
     use std::sync::Mutex;
     use watchbell_normalize::hosts::{Guesses, HostName, resolve};
     let temp = tempfile::tempdir().expect("temp dir");
@@ -156,6 +170,16 @@ async fn names_that_are_joined_later_are_known_to_windows() {
     let told = QuietWindow { subject: Subject::Host("web-1.example.org".into()), ..window("1", 0, None) };
     keeper.take_windows("nagios", &[told]).await.expect("kept");
     assert!(!known.quiet.load().rests(DAY, "web-1"));
+    let subject = Subject::Host("web-1.example.org".into());
+    let limit = KnownLimit { subject: subject.clone(), ..limit("1") };
+    keeper.take_limits("nagios", [limit].into()).await.expect("kept");
+    keeper.take_problems("nagios", vec![ForeignProblem { subject, ..problem("1", 5) }]).await.expect("kept");
+    let of_series = |known: &Known| {
+        let series = Facts { label: &|_| "", mapped: &String::new, host: "web-1" };
+        let problems = known.problems.load().iter().filter(|problem| problem.target.is_about(&series)).count();
+        (known.limits.load().of(std::iter::empty(), &series).len(), problems)
+    };
+    assert_eq!((of_series(&known), keeper.renamed()), ((0, 0), false), "nothing is another one");
     let name = |name: &str, source| HostName {
         name: name.into(),
         source,
@@ -168,7 +192,7 @@ async fn names_that_are_joined_later_are_known_to_windows() {
     let names = [name("web-1", 1), name("web-1.example.org", 2), name("web-1.example", 3)];
     let guesses = Guesses { join_domains: true, ..Guesses::default() };
     *table.lock().expect("ok") = Arc::new(resolve(&names, &guesses));
-    keeper.resolve_windows();
+    assert!(keeper.renamed() && of_series(&known) == (1, 1), "shards are told of it");
     let quiet = known.quiet.load();
     assert!(quiet.rests(DAY, "web-1"));
     // Whatever the series of the host carry.

@@ -146,7 +146,7 @@ impl Keeper {
 #[must_use]
 pub fn urgency((starts_ms, ends_ms): (i64, Option<i64>), now_ms: i64) -> (u8, i64) {
     match ends_ms {
-        Some(end) if end < now_ms => (2, end.saturating_neg()),
+        Some(end) if end <= now_ms => (2, end.saturating_neg()),
         _ if starts_ms > now_ms => (1, starts_ms),
         end => (0, end.unwrap_or(i64::MAX).saturating_neg()),
     }

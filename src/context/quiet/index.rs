@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use watchbell_series::labels::NAME;
-use watchbell_series::{MatchOp, Matcher};
+use watchbell_series::{Labels, MatchOp, Matcher};
 
 use super::Window;
 use crate::alerting::identity::PREFIX;
@@ -24,8 +24,6 @@ pub(super) struct Index {
     all: Vec<u32>,
     /// Those that no label tells apart.
     others: Vec<u32>,
-    /// Those about series and alerts.
-    matching: Vec<u32>,
 }
 
 impl Index {
@@ -46,7 +44,6 @@ impl Index {
                     }
                 }
                 Target::Matching { .. } => {
-                    index.matching.push(at);
                     let rarest = |(list, of_alert)| wanted(list, of_alert).min_by_key(|label| count[label]);
                     match lists(&window.target).map(rarest).collect::<Option<Vec<_>>>() {
                         Some(labels) => labels.into_iter().for_each(|label| index.add(label, at)),
@@ -72,9 +69,9 @@ impl Index {
         self.all.iter().chain(self.by_host.get(host).into_iter().flatten()).copied()
     }
 
-    /// Windows about series and alerts.
-    pub(super) fn matching(&self) -> &[u32] {
-        &self.matching
+    /// Whether a window asks for more than a host.
+    pub(super) fn asks_for_labels(&self) -> bool {
+        !(self.by_label.is_empty() && self.others.is_empty())
     }
 
     /// Windows that may be about the series, in order: all others are not.
@@ -92,6 +89,30 @@ impl Index {
         found.sort_unstable();
         found.dedup();
         found
+    }
+
+    /// Windows that may be about an alert, see [`Target::is_about_alert`]: those about its host first, then the others in
+    /// order. All that are left out are not.
+    pub(super) fn near_alert(&self, alert: &Labels, host: &str, series: Option<(&Labels, &str)>) -> Vec<u32> {
+        let mut found = self.others.clone();
+        for (name, values) in &self.by_label {
+            let mut look = |value: Option<&str>| {
+                found.extend(value.and_then(|value| values.get(value)).into_iter().flatten());
+            };
+            look(alert.get(name));
+            look(series.and_then(|(labels, _)| labels.get(name)));
+            match &**name {
+                HOST => look(Some(host)),
+                NAME => {
+                    look(alert.get(METRIC));
+                    look(series.map(|(_, common)| common));
+                }
+                _ => {}
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        self.of_host(host).chain(found).collect()
     }
 }
 

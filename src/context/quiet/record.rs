@@ -98,7 +98,8 @@ fn read_window(value: &Value) -> Option<Arc<Window>> {
 }
 
 /// Names that mean another host now; `None` for those that are hosts of their own again.
-fn renamed(before: &Arc<Names>, now: &Arc<Names>) -> BTreeMap<Box<str>, Option<Box<str>>> {
+#[must_use]
+pub fn renamed(before: &Arc<Names>, now: &Arc<Names>) -> BTreeMap<Box<str>, Option<Box<str>>> {
     if Arc::ptr_eq(before, now) {
         return BTreeMap::new();
     }

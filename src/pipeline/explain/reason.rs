@@ -163,10 +163,13 @@ pub(super) fn standing(rule: &RuleStanding) -> String {
                 Reason::FalseDiscovery => {
                     "chance alone gives as much in a fleet of this size (`alerting.false_discovery_rate`)"
                 }
-                Reason::Muted => "a quiet window is about it (`/api/v1/windows`)",
+                Reason::Muted => "a quiet window is about it",
                 Reason::Feedback => "people said that such anomalies of the series are nothing (`/api/v1/feedback`)",
             };
             format!("`{name}` is suppressed: {because}")
+        }
+        Standing::Held(Hold::Muted(window)) => {
+            format!("`{name}` is muted by a quiet window: {window} (`/api/v1/windows`)")
         }
         Standing::Pending { hits, at_least, of, wait_ms } => {
             let wait = if *wait_ms > 0 {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use watchbell_series::{LimitSeverity, MetricKind, SeriesSpec};
 
-use super::Shard;
+use super::{HOLD, Shard};
+use crate::clock::Timer;
 use crate::context::limits::{Limits, SeriesLimit};
 
 /// Slots that one call looks at, at most.
@@ -22,12 +23,16 @@ impl Shard {
     /// Goes by these limits from now on: finds those of the series from `slot` on, and gives the slot to go on from.
     pub fn match_limits(&mut self, limits: Arc<Limits>, slot: u32) -> Option<u32> {
         self.limits.now = limits;
-        let mut slots: Vec<u32> = self.normalizer.slots(slot, SLICE + 1).collect();
-        let next = (slots.len() > SLICE).then(|| slots.pop()).flatten();
+        let (begun, mut next) = (Timer::start(), slot);
+        let slots: Vec<u32> = self.normalizer.slots(slot, SLICE).collect();
         for slot in slots {
             self.match_limits_of(slot);
+            next = slot + 1;
+            if begun.elapsed() >= HOLD {
+                break;
+            }
         }
-        next
+        self.normalizer.slots(next, 1).next()
     }
 
     /// The same for series that came or changed.

@@ -62,6 +62,7 @@ pub(super) async fn tell(api: &Api, hosts: &HashMap<u64, String>, context: &Sour
                 severity: if trigger.priority >= CRITICAL { LimitSeverity::Critical } else { LimitSeverity::Warning },
                 range: limit.range,
                 name: trigger.description.clone(),
+                unseen_since_ms: None,
             }),
             Err(why) => *unread.entry(why).or_insert(0u32) += 1,
         }

@@ -118,6 +118,14 @@ impl Memories {
         }
     }
 
+    /// The last alarm is closed because a quiet span is over, and is no past one: what still stands begins anew, and must
+    /// not tell of itself as what it was last like.
+    pub(crate) fn leave_out(&mut self, trace: &Trace) {
+        if let Some(memory) = self.all.get_mut(trace.memory) {
+            memory.pattern = Pattern::None;
+        }
+    }
+
     /// Notes a row at `secs` with an open alarm, which is `fresh` where it began by this row, or one that ends
     /// a silence since `missed_s`.
     pub(crate) fn note(&mut self, hot: &mut Hot, secs: u32, fresh: bool, missed_s: Option<u32>) {

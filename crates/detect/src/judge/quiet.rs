@@ -171,7 +171,10 @@ pub(super) fn aside(
 }
 
 /// The first sample after a span: nothing of what it showed goes on.
-pub(super) fn leave(hot: &mut Hot) {
+pub(super) fn leave(hot: &mut Hot, memories: &mut Memories) {
+    if hot.alarm.open() {
+        memories.leave_out(&hot.trace);
+    }
     hot.alarm.close();
     hot.alarm.held = 0.0;
     (hot.fast, hot.smooth, hot.peak) = (0.0, 0.0, 0.0);

@@ -72,6 +72,24 @@ fn what_still_stands_after_a_span_rings() {
 }
 
 #[test]
+fn what_still_stands_after_a_span_does_not_tell_of_itself_as_of_the_past() {
+    let mut feed = Feed::new(SeriesSpec::default());
+    feed.judge.track(0, true);
+    feed.put_all(0..1_000, usual);
+    feed.put(usual(1_000) + 70.0);
+    feed.put_all(1_001..BEFORE, usual);
+    let spans: Arc<[QuietSpan]> = [(BEFORE as i64 * MINUTE_MS, AFTER as i64 * MINUTE_MS - 1)].into();
+    feed.judge.set_quiet(0, &spans);
+    let inside = feed.put_all(BEFORE..AFTER, |i| usual(i) + 70.0);
+    let at = |i: u64| Some(i as i64 * MINUTE_MS);
+    let told = |verdict: &Verdict| (verdict.pattern, verdict.why.since_ms, verdict.why.last_seen_ms);
+    assert_eq!(told(&inside[0]), (Pattern::Spike, at(BEFORE), at(1_000)));
+    // The fast level is that of after a gap, so it is told as a spike again.
+    let after = feed.put(usual(AFTER) + 70.0);
+    assert_eq!(told(&after[0]), (Pattern::Spike, at(AFTER), at(1_000)));
+}
+
+#[test]
 fn a_break_in_a_span_changes_nothing() {
     let mut whole = resting();
     whole.put_all(BEFORE..BEFORE + 100, |i| usual(i) + 70.0);
