@@ -4,6 +4,7 @@ mod context;
 mod host;
 pub(crate) mod icinga;
 mod nagios;
+mod newer;
 mod prometheus;
 mod three_tools;
 pub(crate) mod zabbix;

@@ -1,5 +1,5 @@
 //! Zabbix 6.0: items in, by polling and by export files; problems, limits and maintenance as context. The same is done with
-//! newer ones in `slow/`.
+//! newer ones in `newer/`.
 
 use std::fmt::Write;
 
