@@ -10,3 +10,4 @@ mod three_tools;
 pub(crate) mod zabbix;
 mod zabbix_many;
 pub(crate) mod zabbix_out;
+pub(crate) mod zabbix_rights;
