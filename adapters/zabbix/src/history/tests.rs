@@ -262,6 +262,12 @@ async fn a_clock_that_is_ten_minutes_off_is_told_and_costs_no_value() {
         assert_eq!(running.metrics.gauge(&crate::api::METRICS[4], &["zabbix"]).get(), skew_s as f64);
         assert_eq!(running.metrics.counter(&SKIPPED, &["zabbix", "refused"]).get(), 0.0);
         assert_eq!(running.recorder.modes(), [Mode::Live, Mode::Live]);
+        // It is set right: what comes from now on is read, and nothing twice.
+        frontend.tables().now_s = NOW_S;
+        frontend.tables().values.push((0, 11, NOW_S, 0, "3"));
+        running.until("a third", |r| r.recorder.lines().len() == 3).await;
+        assert_eq!(running.metrics.gauge(&crate::api::METRICS[4], &["zabbix"]).get(), 0.0);
+        assert_eq!(running.recorder.modes()[2], Mode::Live);
         running.stop().await;
     }
 }
