@@ -11,3 +11,4 @@ pub(crate) mod zabbix;
 mod zabbix_many;
 pub(crate) mod zabbix_out;
 pub(crate) mod zabbix_rights;
+pub(crate) mod zabbix_select;
