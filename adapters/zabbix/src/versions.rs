@@ -31,7 +31,7 @@ pub(crate) fn refusal(version: &str, headers: &HeaderMap, request: &Value) -> Op
     if member && version >= Version::new(7, 2) {
         return unexpected("auth");
     }
-    if OPEN.contains(&method) != !(header || member) || (header && version < Version::new(6, 4)) {
+    if OPEN.contains(&method) == (header || member) || (header && version < Version::new(6, 4)) {
         return error(-32_602, "Not authorised.".to_owned());
     }
     if method == "history.push" && version < Version::new(7, 0) {
