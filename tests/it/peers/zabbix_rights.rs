@@ -117,6 +117,8 @@ pub(crate) fn taken_away_and_given_back(zabbix: &Zabbix) {
     fs::write(&file, token("second").1).expect("written");
     read(&service, 80.0);
     said(&service, "Zabbix answers again");
-    [OPEN, CLOSED].map(|host| value(host, begin_s + 39));
+    for host in [OPEN, CLOSED] {
+        value(host, begin_s + 39);
+    }
     assert!(service.stop().success());
 }
