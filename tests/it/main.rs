@@ -3,8 +3,8 @@
 //! `peers/` runs against what users run (Prometheus, node_exporter, vmagent, Alertmanager, this machine);
 //! the other modules each hold one promise: surviving a kill, reloading, bad input, the command line. Every
 //! process is started by a test on a port of its own, with a folder of its own, and killed by the end of it.
-//! Peers are Debian packages that `make test` installs; tests under `slow/` need more and are ignored unless
-//! `make test-all` runs them.
+//! Peers are Debian packages that `make test` installs; tests under `peers/newer/` need more and are ignored
+//! unless `make test-all` runs them.
 
 mod bad_input;
 mod bench;
@@ -20,6 +20,5 @@ mod peers;
 mod reload;
 mod replay;
 mod score;
-mod slow;
 mod support;
 mod teach;

@@ -217,6 +217,11 @@ pub struct Api {
     told: Option<Arc<Told>>,
 }
 
+/// A clock that is off by so many seconds is told of.
+const SKEW_S: i64 = 60;
+/// By how much the clock of a frontend may be ahead, for its values to be taken; more is a mistake that would keep samples
+/// out once it is mended.
+const MOST_AHEAD_S: i64 = 3_600;
 /// No answer carried a date yet.
 const UNKNOWN_SKEW: i64 = i64::MIN;
 
@@ -271,5 +276,36 @@ impl Api {
     pub fn skew_s(&self) -> Option<i64> {
         let skew = self.shared.skew_s.load(std::sync::atomic::Ordering::Relaxed);
         (skew != UNKNOWN_SKEW).then_some(skew)
+    }
+
+    /// What the clock of the frontend says at `now_ms` of ours, as far as it is known.
+    #[must_use]
+    pub fn now_ms(&self, now_ms: i64) -> i64 {
+        now_ms + self.skew_s().unwrap_or(0) * 1_000
+    }
+
+    /// When values that come at `now_ms` are received: by a clock that is far ahead what it just took is not of the future.
+    #[must_use]
+    pub fn received_ms(&self, now_ms: i64) -> i64 {
+        let ahead = self.skew_s().is_some_and(|skew| (SKEW_S..=MOST_AHEAD_S).contains(&skew));
+        if ahead { self.now_ms(now_ms) } else { now_ms }
+    }
+
+    /// Whether the clocks differ by so much that it is to be told.
+    #[must_use]
+    pub fn is_skewed(&self) -> bool {
+        self.skew_s().is_some_and(|skew| skew.abs() >= SKEW_S)
+    }
+
+    /// Says by how much they differ.
+    pub(crate) fn tell_skew(&self, source: &str) {
+        let hint = "values keep the times that Zabbix gives them: set both clocks by NTP";
+        tracing::warn!(
+            source,
+            url = self.url(),
+            seconds = self.skew_s(),
+            hint,
+            "the clock of the frontend is ahead of this machine's (behind, if negative)"
+        );
     }
 }

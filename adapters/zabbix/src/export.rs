@@ -32,7 +32,8 @@ const LINES: MetricDef = MetricDef {
     name: "watchbell_zabbix_export_lines_total",
     kind: MetricKindDef::Counter,
     help: "Lines of Zabbix's export by what they are: value, text, other (trends and events), own (of Watchbell itself), \
-           unknown_item (not on the list of the API), bad, cut_off, too_long.",
+           unknown_item (not on the list of the API), bad, cut_off, too_long; refused are values, counted as such too, that are too \
+           far in the future or behind newer ones of their series.",
     labels: &["source", "kind"],
 };
 const REQUESTS: MetricDef = MetricDef {
@@ -175,7 +176,7 @@ impl Source for Export {
 
     fn routes(&mut self, context: &SourceContext) -> Option<axum::Router> {
         let (guard, connector) = (self.guard.take()?, self.config.connector.as_ref()?);
-        let intake = Arc::new(Intake::new(context.clone(), Arc::clone(&self.config)));
+        let intake = Arc::new(Intake::new(context.clone(), Arc::clone(&self.config), self.api.clone()));
         self.intake = Some(Arc::clone(&intake));
         Some(connector::router(PATH, intake, guard, connector.max_body_bytes))
     }
@@ -183,7 +184,7 @@ impl Source for Export {
     fn run(self: Box<Self>, context: SourceContext) -> BoxFuture<'static, Result<(), SourceError>> {
         let api = self.api.map(|api| api.counted(&context.metrics, &context.clock, &context.name));
         let config = Arc::clone(&self.config);
-        let intake = self.intake.unwrap_or_else(|| Arc::new(Intake::new(context, config)));
+        let intake = self.intake.unwrap_or_else(|| Arc::new(Intake::new(context, config, api.clone())));
         Box::pin(files::run(api, self.config, intake))
     }
 }

@@ -38,6 +38,8 @@ pub mod setup;
 mod testing;
 pub mod trapper;
 pub mod verdicts;
+#[cfg(test)]
+mod versions;
 mod watch;
 
 use watchbell_adapter_api::{HistoryKind, SinkKind, SourceKind};

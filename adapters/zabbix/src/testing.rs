@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
@@ -18,6 +19,8 @@ use watchbell_adapter_api::{
 };
 use watchbell_series::labels::read_canonical;
 use watchbell_series::{Mode, RawBatch};
+
+use crate::versions;
 
 /// A clock that stands at this time.
 #[derive(Debug)]
@@ -172,12 +175,23 @@ impl Frontend {
     pub(crate) fn api(&self) -> Value {
         json!({"url": format!("http://{}", self.address), "token": "t", "max_requests_per_second": 100})
     }
+
+    /// The same with user and password, which every version takes.
+    pub(crate) fn api_by_password(&self) -> Value {
+        let mut api = self.api();
+        api.as_object_mut().expect("a map").remove("token");
+        (api["user"], api["password"]) = ("u".into(), "p".into());
+        api
+    }
 }
 
-async fn answer(State(tables): State<Arc<Mutex<Tables>>>, body: String) -> Response {
+async fn answer(State(tables): State<Arc<Mutex<Tables>>>, headers: HeaderMap, body: String) -> Response {
     let mut tables = tables.lock().unwrap_or_else(PoisonError::into_inner);
     let body: Value = serde_json::from_str(&body).expect("JSON");
     let (method, params) = (body["method"].as_str().expect("a method"), &body["params"]);
+    if let Some(refusal) = versions::refusal(tables.version, &headers, &body) {
+        return axum::Json(json!({"jsonrpc": "2.0", "error": refusal, "id": 1})).into_response();
+    }
     let date = jiff::Timestamp::from_second(tables.now_s).expect("a time").strftime("%a, %d %b %Y %H:%M:%S GMT");
     let date = [("date", date.to_string())];
     if method == "apiinfo.version" {
@@ -228,7 +242,8 @@ async fn answer(State(tables): State<Arc<Mutex<Tables>>>, body: String) -> Respo
             let is_asked = |row: &&Value| asked.iter().any(|id| row["eventid"].as_str() == Some(&*id.to_string()));
             tables.lists.get(method).and_then(Value::as_array).into_iter().flatten().filter(is_asked).cloned().collect()
         }
-        _ => tables.lists.get(method).cloned().unwrap_or(json!([])),
+        "user.login" => json!("t"),
+        _ => versions::answer(params, tables.lists.get(method).cloned().unwrap_or(json!([]))),
     };
     (date, axum::Json(json!({"jsonrpc": "2.0", "result": result, "id": 1}))).into_response()
 }

@@ -144,6 +144,21 @@ impl Receipt {
     pub fn refused(&self) -> bool {
         self.out_of_order + self.conflicts + self.future + self.invalid > 0
     }
+
+    /// What to look at where samples were refused because of their time.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        if self.future > 0 {
+            Some(
+                "the clock of whoever takes or sends them is ahead of this machine's: set both by NTP. Samples of the right \
+                 time are taken at once",
+            )
+        } else if self.out_of_order + self.conflicts > 0 {
+            Some("was a clock put back, or does something else send the same series?")
+        } else {
+            None
+        }
+    }
 }
 
 /// One row of the table of source kinds.

@@ -148,8 +148,9 @@ impl Intake {
         loop {
             match self.context.ingest.submit(batch.clone()).await {
                 Ok(receipt) => {
+                    let hint = receipt.hint();
                     if let Some(problem) = receipt.problem.filter(|_| self.may_say("receipt")) {
-                        tracing::warn!(source = %self.context.name, problem, "not everything was taken");
+                        tracing::warn!(source = %self.context.name, problem, hint, "not everything was taken");
                     }
                     return Ok(());
                 }

@@ -8,6 +8,7 @@ use watchbell_adapter_api::Clock;
 
 use crate::support::icinga::{HOST, Icinga, PASSWORD};
 use crate::support::load::Noise;
+use crate::support::nagios::ODD_LABELS;
 use crate::support::wait;
 use crate::support::watchbell::{Home, Watchbell};
 
@@ -100,6 +101,14 @@ sinks:
             ready(&service, &labels).map(drop).ok_or_else(|| format!("{labels:?}; {}", service.log()))
         });
     }
+    // All of them have what a plugin printed on a later line; to Icinga what follows it without a `|` is text.
+    for way in ["livestatus", "spool", "certificate"] {
+        wait::until("what an odd plugin printed", || {
+            let odd = [("metric", "nagios_perfdata"), ("service", "odd"), ("host", HOST), ("way", way)];
+            let labels = [&odd[..], ODD_LABELS[0]].concat();
+            ready(&service, &labels).map(drop).ok_or_else(|| format!("{labels:?} in {}", service.get("/scores").text))
+        });
+    }
     // Who is not let in is told why, and no password shows.
     for wanted in [
         "`http.basic_auth` is wrong",
@@ -127,7 +136,7 @@ sinks:
     wait::until("a refused result", || wait::when(refused("refused", "closed") > 0.0, || service.log()));
     // The other services of the host have none of the name.
     wait::until("unknown services", || wait::when(refused("unknown", "api") > 0.0, || service.log()));
-    assert!(service.log().contains("`web-1!anomaly load`"), "{}", service.log());
+    assert!(service.log().contains("`web-1!anomaly "), "{}", service.log());
 
     // Something happens, and Icinga is told.
     let level = [("metric", "nagios_perfdata"), ("service", "level"), ("label", "level"), ("command", "level")];

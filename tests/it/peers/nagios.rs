@@ -8,7 +8,7 @@ use watchbell_adapter_api::Clock;
 
 use super::icinga::told;
 use crate::support::load::Noise;
-use crate::support::nagios::{HOST, Nagios};
+use crate::support::nagios::{HOST, Nagios, ODD_LABELS};
 use crate::support::wait;
 use crate::support::watchbell::{Home, Watchbell};
 
@@ -95,6 +95,15 @@ sinks:
             turn(&nagios, 100.0, &mut noise);
             let labels: Vec<_> = labels.iter().copied().chain([("host", HOST)]).collect();
             ready(&service, &labels).map(drop).ok_or_else(|| format!("{labels:?}; {}", service.log()))
+        });
+    }
+
+    // All that a plugin printed on several lines, in odd words.
+    for labels in ODD_LABELS {
+        wait::until("what an odd plugin printed", || {
+            let odd = [("metric", "nagios_perfdata"), ("service", "odd"), ("host", HOST)];
+            let labels = [&odd[..], labels].concat();
+            ready(&service, &labels).map(drop).ok_or_else(|| format!("{labels:?} in {}", service.get("/scores").text))
         });
     }
 

@@ -1,4 +1,4 @@
-//! Zabbix 6.0: verdicts out, into items that its own low-level discovery makes. The same is done with newer ones in `slow/`.
+//! Zabbix 6.0: verdicts out, into items that its own low-level discovery makes. The same is done with newer ones in `newer/`.
 
 use std::collections::BTreeSet;
 use std::fs;

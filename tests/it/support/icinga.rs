@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::nagios::ODD;
 use super::process::{Process, free_port};
 use super::wait;
 
@@ -43,6 +44,7 @@ impl Icinga {
         let command = command.iter().map(|word| (*word).to_owned()).collect();
         let mut icinga = Self { daemon: None, folder, command, port: 0 };
         icinga.level(100.0);
+        fs::write(icinga.path("odd"), ODD).expect("written");
         certificates(&icinga.path("lib/certs"));
         icinga.run();
         icinga
@@ -209,6 +211,7 @@ object PerfdataWriter \"perfdata\" {{
     rotation_interval = 2s
 }}
 object CheckCommand \"level\" {{ command = [ \"/bin/cat\", \"{at}/level\" ] }}
+object CheckCommand \"odd\" {{ command = [ \"/bin/cat\", \"{at}/odd\" ] }}
 template Service \"often\" {{ check_interval = 1s, retry_interval = 1s, max_check_attempts = 1 }}
 object Host \"{HOST}\" {{
     check_command = \"dummy\", check_interval = 1s
@@ -216,6 +219,7 @@ object Host \"{HOST}\" {{
     vars.dummy_text = \"UP|rta=0.5ms pl=0%\"
 }}
 object Service \"level\" {{ import \"often\", host_name = \"{HOST}\", check_command = \"level\" }}
+object Service \"odd\" {{ import \"often\", host_name = \"{HOST}\", check_command = \"odd\" }}
 object Service \"load\" {{ import \"often\", host_name = \"{HOST}\", check_command = \"load\" }}
 object Service \"icinga\" {{ import \"often\", host_name = \"{HOST}\", check_command = \"icinga\" }}
 object Service \"by command\" {{

@@ -22,6 +22,21 @@ const MEMORY: &str = "while read -r name value unit; do
 done < /proc/meminfo
 ";
 
+/// What an odd plugin prints: performance data on several lines, quotes and blanks in labels, tabs, open and inverted ranges, a
+/// comma, Latin-1, labels of check_multi. Nothing of it is bad.
+pub(crate) const ODD: &[u8] = b"ODD OK - a\ttab|'it''s 1'=1;@~:5;20:10;; 'a\tb'=2%;;;0;100\tcomma=0,5s;80%\nlong text\n\
+    more of it|'second part'=4KB;10:;~:5\nthird=5 unknown=U stra\xdfe=6 one::check_one::state=7 next=8c two::check_two::state=9\n";
+/// Labels in it, and the units and children of some.
+pub(crate) const ODD_LABELS: [&[(&str, &str)]; 7] = [
+    &[("label", "second part"), ("unit", "bytes")],
+    &[("label", "third")],
+    &[("label", "comma"), ("unit", "seconds")],
+    &[("label", "it's 1")],
+    &[("label", "straße")],
+    &[("label", "next"), ("child", "one"), ("command", "check_one")],
+    &[("label", "state"), ("child", "two"), ("command", "check_two")],
+];
+
 /// A running Nagios.
 #[derive(Debug)]
 pub(crate) struct Nagios {
@@ -47,6 +62,7 @@ impl Nagios {
         nagios.level(100.0);
         fs::write(nagios.path("nagios.cfg"), main(nagios.folder.path(), &nagios.user, &group)).expect("written");
         fs::write(nagios.path("memory"), MEMORY).expect("written");
+        fs::write(nagios.path("odd"), ODD).expect("written");
         fs::write(nagios.path("objects.cfg"), objects(nagios.folder.path(), passive)).expect("written");
         nagios.run();
         nagios
@@ -216,6 +232,7 @@ define contact {
         ("check_level", format!("/bin/cat {folder}/level")),
         ("check_load", format!("{PLUGINS}/check_load -w 50,50,50 -c 90,90,90")),
         ("check_disk", format!("{PLUGINS}/check_disk -w 1% -c 0% -p /")),
+        ("check_odd", format!("/bin/cat {folder}/odd")),
         ("check_memory", format!("/bin/sh {folder}/memory")),
         ("check_users", format!("{PLUGINS}/check_users -w 20 -c 50")),
         ("check_broken", format!("{PLUGINS}/check_dummy 2 BROKEN")),
@@ -235,6 +252,7 @@ define contact {
         ("disk /", "check_disk"),
         ("users", "check_users"),
         ("memory", "check_memory"),
+        ("odd", "check_odd"),
         ("broken", "check_broken"),
     ] {
         service_of(service, command, often, &mut text);

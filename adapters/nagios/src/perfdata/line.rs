@@ -4,6 +4,7 @@
 //! writes too. `[SERVICEPERFDATA]` and `[HOSTPERFDATA]` begin the lines of Nagios's own templates.
 
 use watchbell_checks::feed::Origin;
+use watchbell_checks::grammar::items;
 
 /// What a line says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,11 +68,11 @@ impl<'a> Line<'a> {
         if kind == Some(b"[SERVICEPERFDATA]") && service.is_none_or(|name| name.is_empty()) {
             return Err(BadLine::Name);
         }
-        // Execution time and, for services, latency; then output, which may hold tabs itself, and perfdata last.
+        // Execution time and, for services, latency; then output and, last, perfdata. Both may hold tabs themselves.
         let skipped = if service.is_some() { 2 } else { 1 };
-        let mut rest = fields.skip(skipped);
-        let _output = rest.next().ok_or(BadLine::Form)?;
-        let perfdata = rest.last().ok_or(BadLine::Form)?;
+        let mut fields = fields.skip(skipped);
+        let _output = fields.next().ok_or(BadLine::Form)?;
+        let perfdata = perfdata(line, fields).ok_or(BadLine::Form)?;
         let time_s = seconds(time.unwrap_or_default())?;
         Ok(Self {
             time_s,
@@ -84,9 +85,21 @@ impl<'a> Line<'a> {
 
     fn keyed(line: &'a [u8]) -> Result<Self, BadLine> {
         let (mut found, mut kind, mut time) = (Self::default(), &b""[..], None);
+        // Where performance data began that may go on behind a tab.
+        let (mut open, mut end) = (None, 0);
         for field in line.split(|b| *b == b'\t') {
-            let Some(at) = field.windows(2).position(|two| two == b"::") else { continue };
+            end += field.len();
+            let at = field.windows(2).position(|two| two == b"::").filter(|at| is_key(&field[..*at]));
+            let (Some(at), begin) = (at, end) else {
+                if let Some(begin) = open {
+                    found.perfdata = &line[begin..end];
+                }
+                end += 1;
+                continue;
+            };
             let (key, value) = (&field[..at], &field[at + 2..]);
+            end += 1;
+            open = key.ends_with(b"PERFDATA").then(|| begin - value.len());
             match key {
                 b"DATATYPE" => kind = value,
                 // When the check ran, where someone put it in, is better than when the line was written.
@@ -112,6 +125,27 @@ impl<'a> Line<'a> {
     fn checked(self) -> Result<Self, BadLine> {
         if self.host.is_empty() { Err(BadLine::Name) } else { Ok(self) }
     }
+}
+
+/// Whether this is what keys are made of: a label with `::` in it is none.
+fn is_key(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b'_')
+}
+
+/// Performance data among the last fields of `line`, which end with it: from the first on that begins with an item. `None`
+/// where there are no fields.
+fn perfdata<'a>(line: &'a [u8], fields: impl Iterator<Item = &'a [u8]>) -> Option<&'a [u8]> {
+    let fields: Vec<&[u8]> = fields.collect();
+    let mut length = fields.iter().map(|field| field.len() + 1).sum::<usize>().checked_sub(1)?;
+    let mut rest = &line[line.len() - length..];
+    for field in &fields[..fields.len() - 1] {
+        if items(rest).next().is_some_and(|item| item.is_ok()) {
+            return Some(rest);
+        }
+        length -= field.len() + 1;
+        rest = &line[line.len() - length..];
+    }
+    Some(rest)
 }
 
 /// The name of a command without its arguments, `check_load` of `check_load!5!10`.
@@ -151,7 +185,23 @@ mod tests {
         );
         // Output with a tab in it.
         assert_eq!(read("[HOSTPERFDATA]\t7\tweb 1\t0.009\tPING\tOK\trta=1ms"), Ok(host));
+        assert_eq!(read("[HOSTPERFDATA]\t7\tweb 1\t0.009\tPING\tOK\t"), Ok(Line { perfdata: b"", ..host }));
         assert!(Line::read(b" \r").is_none());
+    }
+
+    #[test]
+    fn performance_data_with_tabs_in_them() {
+        for perfdata in ["a=1\tb=2;;\t'c d'=3", "'a\tb'=1 c=2", "a::b::c=1\td=2\te::f::g=3", "a=1\tjunk\tb=2"] {
+            for head in ["", "more output\t"] {
+                let text = format!("[SERVICEPERFDATA]\t7\th\ts\t0.1\t0.2\tOK\t{head}{perfdata}");
+                assert_eq!(read(&text).map(|line| line.perfdata), Ok(perfdata.as_bytes()), "{text}");
+            }
+            let head = "DATATYPE::SERVICEPERFDATA\tTIMET::7\tHOSTNAME::h\tSERVICEDESC::s\tSERVICEPERFDATA::";
+            for tail in ["", "\tSERVICECHECKCOMMAND::check_x!1\tno key\tHOSTSTATE::UP"] {
+                let text = format!("{head}{perfdata}{tail}");
+                assert_eq!(read(&text).map(|line| line.perfdata), Ok(perfdata.as_bytes()), "{text}");
+            }
+        }
     }
 
     #[test]

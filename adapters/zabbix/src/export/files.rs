@@ -39,7 +39,12 @@ pub(super) async fn run(api: Option<Api>, config: Arc<ExportConfig>, intake: Arc
             };
             next_list = Instant::now() + if listed.is_ok() { config.refresh.0 } else { AGAIN.min(config.refresh.0) };
             match listed {
-                Ok(catalog) => intake.listed(catalog.items),
+                Ok(catalog) => {
+                    intake.listed(catalog.items);
+                    if api.is_skewed() && intake.may_say("skew") {
+                        api.tell_skew(&intake.context.name);
+                    }
+                }
                 Err(error) if intake.may_say("list") => {
                     tracing::warn!(source = %intake.context.name, %error, "the list of items can not be read; it is tried again");
                 }

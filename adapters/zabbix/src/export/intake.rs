@@ -11,6 +11,7 @@ use watchbell_series::{Labels, MetricKind, Mode, RawBatch, RawSample};
 
 use super::line::{self, Read, Value};
 use super::{ExportConfig, LAG, LINES};
+use crate::api::Api;
 use crate::feed::HISTORY_MS;
 use crate::item::Item;
 use crate::key::Key;
@@ -22,6 +23,8 @@ const MOST: usize = 1_000_000;
 pub(super) struct Intake {
     pub(super) context: SourceContext,
     config: Arc<ExportConfig>,
+    /// Tells the clock of Zabbix.
+    api: Option<Api>,
     names: Mutex<Names>,
     said: Mutex<Seldom>,
     counts: Counts,
@@ -35,6 +38,7 @@ struct Counts {
     own: Counter,
     unknown_item: Counter,
     bad: Counter,
+    refused: Counter,
 }
 
 /// Labels of items by their id.
@@ -53,7 +57,7 @@ struct Name {
 }
 
 impl Intake {
-    pub(super) fn new(context: SourceContext, config: Arc<ExportConfig>) -> Self {
+    pub(super) fn new(context: SourceContext, config: Arc<ExportConfig>, api: Option<Api>) -> Self {
         let count = |kind| context.metrics.counter(&LINES, &[&context.name, kind]);
         let counts = Counts {
             value: count("value"),
@@ -62,9 +66,10 @@ impl Intake {
             own: count("own"),
             unknown_item: count("unknown_item"),
             bad: count("bad"),
+            refused: count("refused"),
         };
         let lag = context.metrics.gauge(&LAG, &[&context.name]);
-        Self { context, config, names: Mutex::default(), said: Mutex::default(), counts, lag }
+        Self { context, config, api, names: Mutex::default(), said: Mutex::default(), counts, lag }
     }
 
     /// Whether `what` was not said for a while.
@@ -110,6 +115,7 @@ impl Intake {
     fn batches(&self, values: &[Value]) -> [(Mode, RawBatch); 2] {
         let (mut live, mut late) = (RawBatch::default(), RawBatch::default());
         let now_ms = self.context.clock.now_ms();
+        let now_ms = self.api.as_ref().map_or(now_ms, |api| api.now_ms(now_ms));
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let mut newest = None;
         for values in values.chunk_by(|a, b| a.item == b.item && a.host == b.host) {
@@ -129,7 +135,14 @@ impl Intake {
             batch.push(&name.labels, name.kind, &samples);
         }
         if let Some(newest) = newest {
-            self.lag.set((now_ms - newest) as f64 / 1_000.0);
+            let lag_s = (now_ms - newest) as f64 / 1_000.0;
+            self.lag.set(lag_s);
+            if newest < now_ms - HISTORY_MS && self.may_say("history") {
+                tracing::info!(
+                    source = %self.context.name, seconds = lag_s,
+                    "values of long ago are learned from, without alerts; if this goes on, the clock of Zabbix is behind"
+                );
+            }
         }
         [(Mode::Backfill, late), (Mode::Live, live)]
     }
@@ -168,10 +181,14 @@ impl Intake {
             if batch.series.is_empty() {
                 continue;
             }
-            (batch.mode, batch.received_ms) = (mode, self.context.clock.now_ms());
+            let now_ms = self.context.clock.now_ms();
+            let received_ms = self.api.as_ref().map_or(now_ms, |api| api.received_ms(now_ms));
+            (batch.mode, batch.received_ms) = (mode, received_ms);
             let receipt = self.context.ingest.submit(batch).await?;
+            self.counts.refused.inc_by((receipt.future + receipt.out_of_order + receipt.conflicts) as f64);
+            let hint = receipt.hint();
             if let Some(problem) = receipt.problem.filter(|_| self.may_say("receipt")) {
-                tracing::warn!(source = %self.context.name, problem, "not everything was taken");
+                tracing::warn!(source = %self.context.name, problem, hint, "not everything was taken");
             }
         }
         Ok(())

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 use tower::ServiceExt;
+use watchbell_series::Mode;
 
 use super::*;
 use crate::testing::{Frontend, Running, Tables, host, item, prepared};
@@ -101,4 +102,54 @@ async fn connectors_post_what_the_api_names() {
 fn something_must_be_read() {
     let problems = prepared::<ExportConfig>(json!({"folders": []})).err().expect("wrong");
     assert!(problems[0].contains("nothing to read"), "{problems:?}");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ten_minutes_off_costs_no_value_where_the_api_tells_it() {
+    let lists = [("host.get", json!([host(1, "web-1")])), ("item.get", json!([item(7, 1, "k", 0, json!({}))]))];
+    for skew_s in [-660, 660] {
+        let now_s = NOW_S + skew_s;
+        let tables = Tables { version: "6.0.14", lists: lists.clone().into(), now_s, ..Tables::default() };
+        let frontend = Frontend::start(tables).await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("history-history-syncer-1.ndjson");
+        append(&path, &(line(7, now_s - 1, "1") + &line(7, now_s, "2")));
+        let config =
+            json!({"folders": [folder.path()], "interval": "100ms", "from_start": true, "api": frontend.api()});
+        let running = Running::start::<ExportConfig>(config, None, NOW_S);
+        running.until("both", |r| r.recorder.lines().len() == 2).await;
+        assert_eq!(running.metrics.counter(&LINES, &["zabbix", "refused"]).get(), 0.0);
+        assert_eq!(running.metrics.gauge(&LAG, &["zabbix"]).get(), 0.0);
+        assert_eq!(running.recorder.modes(), [Mode::Live, Mode::Live]);
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn without_the_api_values_of_the_future_are_refused_and_counted_and_those_after_them_taken() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("history-history-syncer-1.ndjson");
+    append(&path, &(line(7, NOW_S + 660, "1") + &line(8, NOW_S - 660, "2")));
+    let config = json!({"folders": [folder.path()], "interval": "100ms", "from_start": true});
+    let running = Running::start::<ExportConfig>(config, None, NOW_S);
+    running.until("the old one", |r| r.recorder.modes() == [Mode::Backfill]).await;
+    running.until("a refusal", |r| r.metrics.counter(&LINES, &["zabbix", "refused"]).get() == 1.0).await;
+    append(&path, &line(7, NOW_S, "3"));
+    running.until("one of the right time", |r| r.recorder.modes() == [Mode::Backfill, Mode::Live]).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_cut_is_read_from_its_beginning() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("history-history-syncer-1.ndjson");
+    append(&path, &(line(7, NOW_S - 9, "1") + &line(7, NOW_S - 8, "2") + "{\"host\":"));
+    let config = json!({"folders": [folder.path()], "interval": "100ms", "from_start": true});
+    let running = Running::start::<ExportConfig>(config, None, NOW_S);
+    running.until("two lines", |r| r.recorder.lines().len() == 2).await;
+    fs::write(&path, line(7, NOW_S - 7, "3")).expect("written");
+    running.until("a third", |r| r.recorder.lines().len() == 3).await;
+    assert_eq!(running.metrics.counter(&FILES, &["zabbix", "truncated"]).get(), 1.0);
+    assert_eq!(running.metrics.counter(&LINES, &["zabbix", "bad"]).get(), 0.0);
+    running.stop().await;
 }

@@ -24,11 +24,6 @@ const QUICK: Duration = Duration::from_secs(2);
 /// The first pause after a failure; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
-/// A clock that is off by so many seconds is told of.
-const SKEW_S: i64 = 60;
-/// By how much the clock of a frontend may be ahead, for its values to be taken; more is a mistake that would keep samples
-/// out once it is mended.
-const MOST_AHEAD_S: i64 = 3_600;
 /// How often positions are kept at most, but for the end.
 const KEEP: Duration = Duration::from_secs(30);
 
@@ -153,7 +148,7 @@ impl Poll {
 
     /// Now, by the clock of the frontend.
     fn now_ms(&self) -> i64 {
-        self.context.clock.now_ms() + self.api.skew_s().unwrap_or(0) * 1_000
+        self.api.now_ms(self.context.clock.now_ms())
     }
 
     async fn discover(&mut self) -> Result<(), Halt> {
@@ -277,14 +272,13 @@ impl Poll {
 
     async fn submit(&mut self, mode: Mode, batch: RawBatch) -> Result<(), Stopped> {
         let now_ms = self.context.clock.now_ms();
-        // By a clock that is far ahead what it just took is not of the future.
-        let ahead = self.api.skew_s().is_some_and(|skew| (SKEW_S..=MOST_AHEAD_S).contains(&skew));
-        let received_ms = if ahead { self.now_ms() } else { now_ms };
+        let received_ms = self.api.received_ms(now_ms);
         let receipt: Receipt =
             submit(&self.context.ingest, &mut self.context.shutdown.clone(), mode, received_ms, batch).await?;
         self.refused.inc_by((receipt.future + receipt.out_of_order + receipt.conflicts) as f64);
+        let hint = receipt.hint();
         if let Some(problem) = receipt.problem.filter(|_| self.said.may("receipt", now_ms)) {
-            tracing::warn!(source = %self.context.name, problem, "not everything was taken");
+            tracing::warn!(source = %self.context.name, problem, hint, "not everything was taken");
         }
         Ok(())
     }
@@ -318,16 +312,8 @@ impl Poll {
             self.lag.set((self.now_ms() - newest) as f64 / 1_000.0);
         }
         let now_ms = self.context.clock.now_ms();
-        let skew = self.api.skew_s().filter(|skew| skew.abs() >= SKEW_S);
-        if let Some(seconds) = skew.filter(|_| self.said.may("skew", now_ms)) {
-            let hint = "values keep the times that Zabbix gives them: set both clocks by NTP";
-            tracing::warn!(
-                source,
-                url,
-                seconds,
-                hint,
-                "the clock of the frontend is ahead of this machine's (behind, if negative)"
-            );
+        if self.api.is_skewed() && self.said.may("skew", now_ms) {
+            self.api.tell_skew(source);
         }
         if took > self.config.interval.0 && self.said.may("slow", now_ms) {
             let (seconds, items) = (took.as_secs_f64(), self.round.items.len());

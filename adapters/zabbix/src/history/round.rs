@@ -100,7 +100,7 @@ impl Round {
                 }
                 if old.item.labels != item.labels {
                     changes.renamed += 1;
-                    end(&old, now_ms, stale);
+                    end(&old, stale);
                 }
             } else {
                 changes.new += usize::from(!first);
@@ -109,7 +109,7 @@ impl Round {
         }
         changes.gone = before.len();
         for old in before.values() {
-            end(old, now_ms, stale);
+            end(old, stale);
             self.gone.extend(old.last.map(|last| (old.item.id, last)));
         }
         changes
@@ -300,10 +300,11 @@ impl Signs {
     }
 }
 
-/// Ends the series of an item that has one.
-fn end(old: &Tracked, now_ms: i64, stale: &mut RawBatch) {
+/// Ends the series of an item that has one, right behind its last value: what Zabbix holds of the time since then may yet
+/// be read, where the item comes back.
+fn end(old: &Tracked, stale: &mut RawBatch) {
     if let Some(last) = old.last {
-        let ts_ms = now_ms.max(last.ts_ms().max(old.carried_s * 1_000) + 1);
+        let ts_ms = last.ts_ms().max(old.carried_s * 1_000) + 1;
         stale.push(&old.item.labels, old.item.kind, &[RawSample { ts_ms, value: f64::from_bits(STALE_NAN_BITS) }]);
     }
 }

@@ -173,7 +173,7 @@ fn a_changed_list_keeps_positions_and_ends_series() {
     let second = vec![tracked(2, "b2", 0), tracked(3, "a3", 0), tracked(4, "a4", 0)];
     let changes = round.update(second, &Positions::new(), 110_000, &mut stale);
     assert_eq!(changes, Changes { new: 1, gone: 1, renamed: 1, retyped: 1 });
-    assert_eq!(stale.samples.iter().map(|sample| sample.ts_ms).collect::<Vec<_>>(), [110_000, 110_000]);
+    assert_eq!(stale.samples.iter().map(|sample| sample.ts_ms).collect::<Vec<_>>(), [101_001, 100_001]);
     assert!(stale.samples.iter().all(|sample| watchbell_series::is_stale(sample.value)));
     let due = round.due(0, 170, 600, 86_400);
     assert_eq!(due, [(-430, 4), (101, 2), (102, 3)], "the furthest behind first, from where each stands");
@@ -262,6 +262,12 @@ async fn a_clock_that_is_ten_minutes_off_is_told_and_costs_no_value() {
         assert_eq!(running.metrics.gauge(&crate::api::METRICS[4], &["zabbix"]).get(), skew_s as f64);
         assert_eq!(running.metrics.counter(&SKIPPED, &["zabbix", "refused"]).get(), 0.0);
         assert_eq!(running.recorder.modes(), [Mode::Live, Mode::Live]);
+        // It is set right: what comes from now on is read, and nothing twice.
+        frontend.tables().now_s = NOW_S;
+        frontend.tables().values.push((0, 11, NOW_S, 0, "3"));
+        running.until("a third", |r| r.recorder.lines().len() == 3).await;
+        assert_eq!(running.metrics.gauge(&crate::api::METRICS[4], &["zabbix"]).get(), 0.0);
+        assert_eq!(running.recorder.modes()[2], Mode::Live);
         running.stop().await;
     }
 }

@@ -162,6 +162,125 @@ fn units() {
     assert_eq!(read(b"rpm").word, None);
 }
 
+#[test]
+fn quotes_in_odd_places() {
+    for (text, wanted) in [
+        ("'a''b'=1", &["a'b 1"][..]),
+        ("'''a'''=1", &["'a' 1"]),
+        ("''''''=1", &["'' 1"]),
+        ("'a \"b\" c'=1", &["a \"b\" c 1"]),
+        ("\"a\"=1", &["\"a\" 1"]),
+        ("'a' = 1", &["a 1"]),
+        ("a''b=1", &["a''b 1"]),
+        ("'x;y'=1;2", &["x;y 1"]),
+        ("' '=1", &["  1"]),
+        ("'it's'=1 b=2", &["!Quote 'it's'=1", "b 2"]),
+        ("'a''=1 b=2", &["!Quote 'a''=1", "b 2"]),
+        ("''=1 b=2", &["!Label ''=1", "b 2"]),
+        ("'' b=2", &["!Quote ''", "b 2"]),
+        ("' b=2", &["!Quote '", "b 2"]),
+        ("'a'b=1 c=2", &["!Quote 'a'b=1", "c 2"]),
+        ("'a'='1' b=2", &["!NotANumber 'a'='1'", "b 2"]),
+    ] {
+        assert_eq!(read(text.as_bytes()), wanted, "{text}");
+    }
+    // A quote without an end costs one look, not one at all that follow.
+    let open = "'a ".repeat(100_000);
+    assert_eq!(items(open.as_bytes()).filter(Result::is_err).count(), 100_000);
+}
+
+#[test]
+fn equals_signs_in_odd_places() {
+    for (text, wanted) in [
+        ("a=1=2 z=1", &["a=1 2", "z 1"][..]),
+        ("'='=1 z=1", &["= 1", "z 1"]),
+        ("C:\\=2 z=1", &["C:\\ 2", "z 1"]),
+        ("a=b;c=1 z=1", &["!NotANumber a=b;c=1", "z 1"]),
+        ("a= b=2 z=1", &["!NoValue a=", "b 2", "z 1"]),
+        ("= a=1 z=1", &["!NoValue =", "a 1", "z 1"]),
+        ("z=1 =", &["z 1", "!NoValue ="]),
+    ] {
+        assert_eq!(read(text.as_bytes()), wanted, "{text}");
+    }
+}
+
+#[test]
+fn fields_after_the_value() {
+    // Semicolons at the end may be there or not, and what is more than five fields is nobody's.
+    for text in ["a=1", "a=1;", "a=1;;;;", "a=1;;;;;;;;", "a=1;;;;;7;8"] {
+        let item = first(text);
+        assert_eq!((item.value, item.has_limits()), (Some(1.0), false), "{text}");
+    }
+    let item = first("a=1;U;80%;-5;1e3");
+    assert_eq!((item.warn(), item.crit(), item.min(), item.max()), (None, None, Some(-5.0), Some(1_000.0)));
+    assert_eq!(item.printed_limits(), [&b"U"[..], b"80%", b"-5", b"1e3"]);
+    let ends = |text: &str| {
+        let item = first(text);
+        (item.value, item.warn().map(|range| range.end), item.crit().map(|range| range.end))
+    };
+    // What can not be read of a threshold costs the threshold.
+    for bad in ["20:10", "@20:10", "10:20:30", "~", "@", ":", "10:~", "1,000.5", "--1", "abc", "inf", "0x10"] {
+        assert_eq!(ends(&format!("a=1;{bad};5")), (Some(1.0), None, Some(5.0)), "{bad}");
+    }
+    assert_eq!(ends("a=1;0,5:1,5;~:1e2"), (Some(1.0), Some(1.5), Some(100.0)));
+}
+
+#[test]
+fn numbers_with_commas_and_exponents() {
+    for (text, wanted) in [
+        ("a=1,5", "a 1.5"),
+        ("a=-1,5s", "a -1.5 s"),
+        ("a=1,234", "a 1.234"),
+        ("a=1,5e3", "a 1500"),
+        ("a=1.234,5", "!NotANumber a=1.234,5"),
+        ("a=1,234,567", "!NotANumber a=1,234,567"),
+        ("a=1.2.3", "!NotANumber a=1.2.3"),
+        ("a=,", "!NotANumber a=,"),
+        ("a=.", "!NotANumber a=."),
+        ("a=-", "!NotANumber a=-"),
+        ("a=1e+", "!NotANumber a=1e+"),
+        ("a=1e", "a 1 e"),
+        ("a=1e5B", "a 100000 B"),
+        ("a=1E-2ms", "a 0.01 ms"),
+        ("a=U;1;2", "a U"),
+        ("a=u", "!NotANumber a=u"),
+        ("a=UU", "!NotANumber a=UU"),
+        ("a=NaN", "!NotANumber a=NaN"),
+        ("a=-inf", "!NotANumber a=-inf"),
+    ] {
+        assert_eq!(read(format!("{text} z=1").as_bytes()), [wanted, "z 1"], "{text}");
+    }
+    let long = format!("a=1{};{}.5 z=1", "0".repeat(300), "0".repeat(100_000));
+    assert_eq!(read(long.as_bytes()), [format!("a 1{}", "0".repeat(300)), "z 1".to_owned()]);
+    assert_eq!(read(format!("a={} z=1", "9".repeat(1_000_000)).as_bytes())[1], "z 1");
+}
+
+#[test]
+fn very_many_and_very_long() {
+    let many: Vec<String> = (0..700).map(|n| format!("'label {n}'={n}B;{n};{n};0;")).collect();
+    let found = read(many.join(" ").as_bytes());
+    assert_eq!((found.len(), found[699].as_str()), (700, "label 699 699 B"));
+    let text = format!("'{}'=1 {}=2 a=3{} z=4", "x".repeat(1 << 20), "y".repeat(1 << 20), "u".repeat(1 << 20));
+    let found: Vec<String> = read(text.as_bytes()).iter().map(|found| found.chars().take(12).collect()).collect();
+    assert_eq!(found, ["!Label 'xxxx", "!Label yyyyy", "!NotANumber ", "z 4"]);
+    assert_eq!(first(&format!("{}=1", "x".repeat(MAX_LABEL))).label.len(), MAX_LABEL);
+}
+
+#[test]
+fn bytes_that_are_no_text() {
+    for (text, wanted) in [
+        (&b"a=1\tb=2\r\n"[..], &["a 1", "b 2"][..]),
+        (b"'a\tb'=1", &["a\tb 1"]),
+        (b"a\0b=1 c=2", &["a\0b 1", "c 2"]),
+        (b"a=1\0 b=2", &["!NotANumber a=1\0", "b 2"]),
+        (b"a=\x1b[31m1 b=2", &["!NotANumber a=\x1b[31m1", "b 2"]),
+        (b"a=1\x0b b=2", &["!NotANumber a=1\x0b", "b 2"]),
+        (b"\x00 b=2", &["!NoEquals \0", "b 2"]),
+    ] {
+        assert_eq!(read(text), wanted, "{text:?}");
+    }
+}
+
 /// Quotes a label where the rules ask for it, as `plugins-perl` does.
 fn quoted(label: &str) -> String {
     if label.is_empty() || label.contains([' ', '\t', '\n', '\r', '\'', '=']) {

@@ -9,6 +9,8 @@ use watchbell_adapter_api::Clock;
 use super::peer;
 use crate::peers::zabbix::{items_and_context, maintenance};
 use crate::peers::zabbix_out::{Way, verdicts};
+use crate::peers::zabbix_rights::taken_away_and_given_back;
+use crate::peers::zabbix_select::chosen_and_warm;
 use crate::support::wait;
 use crate::support::watchbell::Home;
 use crate::support::zabbix::{PASSWORD, Release, USER, Zabbix};
@@ -29,6 +31,18 @@ fn start() -> Zabbix {
 #[ignore = "needs Zabbix 7.0 of Debian 13, see .ci/slow-peers"]
 fn zabbix_7_items_are_polled_once_and_context_is_told() {
     items_and_context(&start());
+}
+
+#[test]
+#[ignore = "needs Zabbix 7.0 of Debian 13, see .ci/slow-peers"]
+fn zabbix_7_items_are_chosen_and_their_past_is_read() {
+    chosen_and_warm(&start());
+}
+
+#[test]
+#[ignore = "needs Zabbix 7.0 of Debian 13, see .ci/slow-peers"]
+fn zabbix_7_rights_and_tokens_come_and_go() {
+    taken_away_and_given_back(&start());
 }
 
 #[test]
