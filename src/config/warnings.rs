@@ -26,7 +26,28 @@ pub(super) fn of(checked: &Checked) -> Vec<String> {
     if let Some(problem) = unwritable(&settings.data_dir, may_write) {
         told.push(problem);
     }
+    told.extend(settings.rules_dir.as_deref().and_then(unread_rules));
     told
+}
+
+/// Where rules lie in the folder of rules, and what is read.
+const READ: [&str; 2] = ["mappings", "detect"];
+
+/// Files that lie beside the folders that are read.
+fn unread_rules(dir: &Path) -> Option<String> {
+    let dir_words = dir.display();
+    if !READ.iter().any(|name| dir.join(name).is_dir()) {
+        return Some(format!(
+            "rules_dir: nothing in `{dir_words}` is read, which holds neither a folder `mappings` nor `detect`\n  hint: what \
+             metrics are goes into `mappings/*.yaml`, what matters about them and alerts into `detect/*.yaml`"
+        ));
+    }
+    let is_yaml = |path: &Path| path.is_file() && path.extension().is_some_and(|e| e == "yaml" || e == "yml");
+    let found = dir.read_dir().ok()?.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_yaml(path)).min()?;
+    let name = found.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Some(format!(
+        "rules_dir: `{name}` in `{dir_words}` is not read\n  hint: move it into the folder `mappings` or `detect` beside it"
+    ))
 }
 
 /// Sources that read the same of this machine under the same labels.
@@ -100,6 +121,17 @@ mod tests {
         assert!(told.len() == 1 && told[0].starts_with("sources[1]: `host-2` and `host` both watch"), "{told:#?}");
         assert_eq!(told_of("{type: host, instance: other}"), [""; 0]);
         assert_eq!(told_of("{type: prometheus_remote_write_in}"), [""; 0]);
+    }
+
+    #[test]
+    fn rules_that_nobody_reads() {
+        let temp = tempfile::tempdir().expect("a folder");
+        let dir = temp.path();
+        assert!(unread_rules(dir).expect("empty").contains("holds neither a folder `mappings` nor `detect`"));
+        std::fs::create_dir(dir.join("mappings")).expect("made");
+        assert_eq!(unread_rules(dir), None);
+        std::fs::write(dir.join("own.yaml"), "").expect("written");
+        assert!(unread_rules(dir).expect("a stray file").contains("`own.yaml` in "));
     }
 
     #[test]
