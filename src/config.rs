@@ -20,6 +20,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 mod union;
+mod warnings;
 mod yaml;
 
 use std::fmt;
@@ -72,6 +73,12 @@ impl Checked {
     #[must_use]
     pub fn source_limits(&self) -> Vec<(Arc<str>, Option<u32>)> {
         self.sources.iter().map(|source| (Arc::clone(&source.name), source.max_series)).collect()
+    }
+
+    /// What is legal and yet seldom meant, a text each. Looks whether the folder of data may be written in.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        warnings::of(self)
     }
 }
 

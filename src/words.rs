@@ -27,6 +27,12 @@ const TIME: [(f64, f64, &str); 7] = [
     (0.0, 1e-6, "\u{b5}s"),
 ];
 
+/// `1 alert`, `2 alerts`: for words whose plural is made by an `s`.
+#[must_use]
+pub fn count(number: u64, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
+}
+
 /// `value` with its unit, to four digits.
 #[must_use]
 pub fn quantity(value: f64, unit: Unit) -> String {

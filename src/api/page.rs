@@ -102,7 +102,8 @@ fn alert(kept: &Kept, firing: bool, now_ms: i64) -> Row {
         (value, "") => why.push(value.to_owned()),
         (value, expected) => why.push(format!("{value}, expected {expected}")),
     }
-    why.extend([text("explanation"), text("limit"), text("last_seen")].map(str::to_owned));
+    // When it last looked like this is a part of the explanation.
+    why.extend([text("explanation"), text("limit")].map(str::to_owned));
     if !text("top_contributors").is_empty() {
         why.push(format!("from {}", text("top_contributors")));
     }
@@ -246,4 +247,34 @@ fn conflicts(api: &Api) -> Section {
         names.conflicts().iter().map(row),
         ROWS,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use watchbell_series::Pattern;
+
+    use super::*;
+    use crate::alerting::Episode;
+
+    #[test]
+    fn an_alert_says_each_reason_once() {
+        let seen = "2025-12-26T00:00:00Z, 6 days before";
+        let explanation = format!("Compared with the last few samples; it last looked like this at {seen}.");
+        let texts = [("value", "3 s"), ("expected", "1 s"), ("last_seen", seen), ("explanation", &explanation)];
+        let episode = Episode {
+            rule: "MetricAnomalous".to_owned(),
+            series: None,
+            host: "a".to_owned(),
+            labels: Labels::default(),
+            annotations: texts.map(|(name, text)| (name.to_owned(), text.to_owned())).into(),
+            generator_url: String::new(),
+            starts_ms: 0,
+            ends_ms: None,
+            peak_score: 2.0,
+            pattern: Pattern::Spike,
+        };
+        let kept = Kept { id: "1".to_owned(), episode, suppressed: String::new(), feedback: String::new() };
+        let why = &alert(&kept, true, 0).cells[3];
+        assert_eq!(*why, format!("3 s, expected 1 s<br>{explanation}"));
+    }
 }

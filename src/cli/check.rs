@@ -24,7 +24,7 @@ pub struct CheckArgs {
     pub files: Vec<PathBuf>,
 }
 
-/// Checks each file, and prints a line for each that is right.
+/// Checks each file, and prints for each that is right what it holds, and what is odd about it.
 ///
 /// # Errors
 /// [`ConfigProblems`] with the problems of all files; nobody reads the answer.
@@ -46,7 +46,12 @@ fn summary(file: &Path, checked: &Checked) -> String {
     let sinks = names(checked.sinks.iter().map(|sink| &*sink.name).collect());
     let history = checked.history.as_ref().map_or("none", |history| history.kind);
     let budget = budget_words(checked.settings.alerting.budget);
-    format!("{}: ok (sources: {sources}; sinks: {sinks}; history: {history})\n  {budget}", file.display())
+    let file = file.display();
+    let mut text = format!("{file}: ok (sources: {sources}; sinks: {sinks}; history: {history})\n  {budget}");
+    for warning in checked.warnings() {
+        text.push_str(&format!("\n{file}: warning: {warning}"));
+    }
+    text
 }
 
 /// What a budget means before anything was seen of the fleet.
@@ -90,6 +95,25 @@ mod tests {
         );
         assert!(words("0.01%").contains("begin at score 1.00"), "{}", words("0.01%"));
         assert!(words("none").contains("none"));
+    }
+
+    #[test]
+    fn what_is_odd_is_told_and_is_no_problem() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("w.yaml");
+        let of = |text: &str| {
+            std::fs::write(&file, text).expect("written");
+            (Origin { file: Some(file.clone()), ..Origin::default() }).load()
+        };
+        let text = summary(&file, &of("data_dir: d\nhttp: {listen: 0.0.0.0:1}\n").expect("right"));
+        assert!(
+            text.contains(": ok (") && text.contains("w.yaml: warning: http.listen: `0.0.0.0:1` is open"),
+            "{text}"
+        );
+        for data_dir in ["w.yaml", "w.yaml/deeper"] {
+            let problems = of(&format!("log: {{level: info}}\ndata_dir: {data_dir}\n")).expect_err("a file");
+            assert!(problems[0].contains("w.yaml:2:") && problems[0].contains("w.yaml` is a file"), "{problems:#?}");
+        }
     }
 
     #[test]

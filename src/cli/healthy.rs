@@ -22,14 +22,15 @@ pub struct HealthyArgs {
 /// Asks once.
 ///
 /// # Errors
-/// Nothing answers in time, or the answer is not 200.
+/// Nothing answers in time, or the answer is neither 200 nor 401.
 pub fn run(args: &HealthyArgs) -> anyhow::Result<()> {
     let address = args.url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
     let Some(address) = address.filter(|address| !address.is_empty() && !address.contains('/')) else {
         bail!("`{}` is no address such as `http://127.0.0.1:9797`", args.url);
     };
     let line = ask(address).with_context(|| format!("no answer from `{}`", args.url))?;
-    if line.split(' ').nth(1) != Some("200") {
+    // Only what lives asks for a password.
+    if !matches!(line.split(' ').nth(1), Some("200" | "401")) {
         bail!("`{}` answers `{}`", args.url, line.trim());
     }
     Ok(())
@@ -77,11 +78,12 @@ mod tests {
     }
 
     #[test]
-    fn only_200_is_healthy() {
+    fn an_answer_is_healthy_unless_it_is_an_error() {
         assert_eq!(told("HTTP/1.1 200 OK\r\n\r\n"), (Ok(()), "GET /-/healthy HTTP/1.1".to_owned()));
         let error = told("HTTP/1.1 503 Service Unavailable\r\n\r\n").0.expect_err("not healthy");
         assert!(error.ends_with("answers `HTTP/1.1 503 Service Unavailable`"), "{error}");
         assert!(told("").0.is_err());
+        assert_eq!(told("HTTP/1.1 401 Unauthorized\r\n\r\n").0, Ok(()), "it lives, and asks who asks");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod file;
 mod raw;
 mod values;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{anyhow, bail};
@@ -52,12 +53,18 @@ fn test(args: &TestArgs) -> anyhow::Result<()> {
     let default = [PathBuf::from(FOLDER)];
     let paths = if args.paths.is_empty() { &default[..] } else { &args.paths };
     let (mut files, mut problems) = (Vec::new(), Vec::new());
+    if let Some(dir) = args.rules_dir.as_deref() {
+        file::folder(dir, "--rules-dir").map_err(|problem| ConfigProblems(vec![problem]))?;
+    }
     for path in unfold(paths).map_err(|problem| ConfigProblems(vec![problem]))? {
         match file::read(&path, args.rules_dir.as_deref()) {
             Ok(file) => files.push(file),
             Err(found) => problems.extend(found),
         }
     }
+    // What is wrong with rules that several files test is said once.
+    let mut told = HashSet::new();
+    problems.retain(|problem| told.insert(problem.clone()));
     // A file that can not be read is no test that failed: nothing runs before all are right.
     if !problems.is_empty() {
         return Err(anyhow!(ConfigProblems(problems)));

@@ -38,6 +38,9 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let origin = Origin { file: args.config, overrides };
     let checked = origin.load().map_err(super::ConfigProblems)?;
     logging::start(checked.settings.log);
+    for warning in checked.warnings() {
+        tracing::warn!("{}", warning.replace("\n  hint: ", "; "));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;

@@ -17,6 +17,7 @@ use super::env::Lookup;
 use super::nearest::nearest;
 use super::raw::{Config, DetectConfig, HttpConfig, JointMethod, SeriesConfig, ServerAuthConfig, ServerTlsConfig};
 use super::settings::{Alerting, Credentials, Detect, Http, Joint, Log, Peers, Series, Settings};
+use super::warnings::nearest_there;
 
 /// The shortest checkpoint interval: writing takes seconds with a million series.
 const MIN_CHECKPOINT: Duration = Duration::from_secs(5);
@@ -30,7 +31,7 @@ const MAX_DEFAULT_SHARDS: usize = 16;
 pub(super) fn settings(raw: &Config, overrides: &Overrides, env: Lookup<'_>, problems: &mut Problems) -> Settings {
     Settings {
         http: http(&raw.http, overrides, problems),
-        data_dir: data_dir(raw.data_dir.as_deref(), overrides, env),
+        data_dir: data_dir(raw.data_dir.as_deref(), overrides, env, problems),
         log: Log { level: raw.log.level, format: raw.log.format },
         timezone: timezone(&raw.timezone, problems),
         external_url: raw.external_url.as_deref().and_then(|url| external_url(url, problems)),
@@ -167,7 +168,16 @@ fn credentials(auth: &ServerAuthConfig, problems: &mut Problems) -> Option<Crede
 
 /// The option of the command line, else the key, else `watchbell-data` where it is used already, else the
 /// place where the XDG base directory specification puts data of programs.
-fn data_dir(raw: Option<&Path>, overrides: &Overrides, env: Lookup<'_>) -> PathBuf {
+fn data_dir(raw: Option<&Path>, overrides: &Overrides, env: Lookup<'_>, problems: &mut Problems) -> PathBuf {
+    let dir = data_dir_of(raw, overrides, env);
+    if let Some(there) = nearest_there(&dir).filter(|there| !there.is_dir()) {
+        let message = format!("`{}` can not be a folder: `{}` is a file", dir.display(), there.display());
+        problems.hint("data_dir", message, "name a folder; it is made where it is not there");
+    }
+    dir
+}
+
+fn data_dir_of(raw: Option<&Path>, overrides: &Overrides, env: Lookup<'_>) -> PathBuf {
     const HERE: &str = "watchbell-data";
     if let Some(dir) = overrides.data_dir.as_deref().or(raw) {
         return dir.to_owned();

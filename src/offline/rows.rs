@@ -19,6 +19,9 @@ const LABEL: &str = "label";
 pub struct Faults {
     first: Vec<String>,
     count: u64,
+    /// Cells with NaN or an infinity, which is how some tools write what is missing: told as a sum.
+    not_finite: u64,
+    first_not_finite: String,
 }
 
 impl Faults {
@@ -29,12 +32,23 @@ impl Faults {
         }
     }
 
+    fn not_finite(&mut self, at: impl FnOnce() -> String) {
+        self.not_finite += 1;
+        if self.not_finite == 1 {
+            self.first_not_finite = at();
+        }
+    }
+
     /// What to say of them, the first few one by one; `name` is that of the file.
     #[must_use]
     pub fn told(&self, name: &str) -> Vec<String> {
         let more =
             (self.count > TOLD_FAULTS).then(|| format!("{name}: and {} more such faults", self.count - TOLD_FAULTS));
-        self.first.iter().cloned().chain(more).collect()
+        let not_finite = (self.not_finite > 0).then(|| {
+            let (first, count) = (&self.first_not_finite, words::count(self.not_finite, "cell"));
+            format!("{first}, taken as missing; {count} of the file with NaN or an infinity")
+        });
+        self.first.iter().cloned().chain(more).chain(not_finite).collect()
     }
 }
 
@@ -164,7 +178,12 @@ impl<R: Read> Rows<R> {
                 continue;
             }
             match cell(&record[*column]) {
-                Ok(known) => *value = known,
+                Ok(Some(known)) if known.is_finite() => *value = known,
+                Ok(Some(_)) => self.faults.not_finite(|| {
+                    let (cell, column) = (record[*column].trim(), &self.header[*column]);
+                    format!("{name}:{at}: `{cell}` in `{column}` is no finite number")
+                }),
+                Ok(None) => {}
                 Err(()) => self.faults.tell(|| {
                     let (cell, column) = (&record[*column], &self.header[*column]);
                     format!("{name}:{at}: `{cell}` in `{column}` is no number, taken as missing")
@@ -203,13 +222,12 @@ pub fn timestamp_ms(text: &str) -> Option<i64> {
     words::read_time(text).ok().or_else(without_zone)
 }
 
-/// A number, NaN for a missing sample.
-fn cell(text: &str) -> Result<f64, ()> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Ok(f64::NAN);
+/// A number; `None` for a cell with nothing in it.
+fn cell(text: &str) -> Result<Option<f64>, ()> {
+    match text.trim() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| ()),
     }
-    text.parse::<f64>().map(|value| if value.is_finite() { value } else { f64::NAN }).map_err(|_| ())
 }
 
 #[cfg(test)]
@@ -247,6 +265,15 @@ mod tests {
     fn further_faults_are_counted() {
         let (_, faults) = read(b"timestamp,a\n1,x\n2,x\n3,x\n4,x\n5,x\n").expect("rows");
         assert_eq!((faults.len(), faults[3].as_str()), (4, "x.csv: and 2 more such faults"));
+    }
+
+    #[test]
+    fn cells_that_are_not_finite_are_summed_up() {
+        let (rows, faults) = read(b"timestamp,a,b\n1,nan,1\n2,NaN,inf\n3,,1\n4,-Inf,2\n").expect("rows");
+        assert!(rows.iter().all(|row| row.1[0].is_nan()) && rows[1].1[1].is_nan());
+        let told =
+            "x.csv:2: `nan` in `a` is no finite number, taken as missing; 4 cells of the file with NaN or an infinity";
+        assert_eq!(faults, [told]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::player::Played;
 use crate::alerting::Episode;
 use crate::report::words::{number, span, time};
 use crate::report::{Cell, Page, Plot, Table};
+use crate::words;
 
 /// Series that get a plot of their own.
 const PLOTTED: usize = 20;
@@ -44,7 +45,14 @@ fn summary(found: &Findings, zone: &TimeZone) -> Vec<String> {
     let (first, last) = found.span_ms;
     let (held, judged) = found.series;
     let alerts = found.alerts.len();
-    let hosts = found.hosts.len().max(1);
+    // Without a name of a host there is nothing to share the alerts between.
+    let (on, each) = match found.hosts.len() {
+        0 => ("none of which names a host".to_owned(), String::new()),
+        hosts => (
+            format!("on {}", words::count(hosts as u64, "host")),
+            format!(", {} a week and host", number(found.per_week(alerts) / hosts as f64, 2)),
+        ),
+    };
     let mut lines = vec![
         format!(
             "Replayed {} to {} ({}): {} samples.",
@@ -53,23 +61,23 @@ fn summary(found: &Findings, zone: &TimeZone) -> Vec<String> {
             span((last - first) as f64 / 1000.0),
             found.samples
         ),
-        format!("Series: {held}, of which {judged} are judged, on {} hosts.", found.hosts.len()),
+        format!("Series: {held}, of which {judged} {} judged, {on}.", if judged == 1 { "is" } else { "are" }),
         format!(
-            "Left out: everything before {}, while series were young ({} alerts).",
+            "Left out: everything before {}, while series were young ({}).",
             time(found.counted_from_ms, zone),
-            found.left_out
+            counted(found.left_out)
         ),
-        format!(
-            "Would have fired: {alerts} alerts; {} a week, {} a week and host.",
-            number(found.per_week(alerts), 1),
-            number(found.per_week(alerts) / hosts as f64, 2)
-        ),
+        format!("Would have fired: {}; {} a week{each}.", counted(alerts), number(found.per_week(alerts), 1)),
     ];
     let firing = found.alerts.iter().filter(|alert| alert.ends_ms.is_none()).count();
     if firing > 0 {
         lines.push(format!("Still firing at the end: {firing}."));
     }
     lines
+}
+
+fn counted(alerts: usize) -> String {
+    words::count(alerts as u64, "alert")
 }
 
 fn rules_table(found: &Findings) -> Table {
@@ -221,7 +229,7 @@ fn page(found: &Findings, played: &Played, zone: &TimeZone) -> String {
     page.legend(&[("value", "value; of a counter its rate"), ("alarm", "alert"), ("learn", "left out")]);
     for (host, group) in found.by_host() {
         let svg = plot(bars(&mut found.alerts.iter().filter(|alert| alert.host == host)), Vec::new()).svg(&host);
-        page.figure(&host, &format!("{} alerts", group.alerts), &svg);
+        page.figure(&host, &counted(group.alerts), &svg);
     }
     page.heading("Noisiest series");
     page.table(&series_table(found, SHOWN.max(PLOTTED)));
@@ -229,7 +237,7 @@ fn page(found: &Findings, played: &Played, zone: &TimeZone) -> String {
         let of_this: Vec<&Episode> = found.alerts.iter().filter(|a| a.series.is_some() && subject(a) == name).collect();
         let trace = of_this.first().and_then(|alert| alert.series).and_then(|id| played.traces.get(&id.0));
         let values = trace.cloned().into_iter().collect();
-        let words = format!("{} alerts, highest score {}", group.alerts, score(group.peak));
+        let words = format!("{}, highest score {}", counted(group.alerts), score(group.peak));
         page.figure(&name, &words, &plot(bars(&mut of_this.into_iter()), values).svg(&name));
     }
     page.heading("Alerts");
@@ -259,6 +267,11 @@ mod tests {
         assert!(text.contains("12, of which 10 are judged, on 2 hosts"), "{text}");
         let quiet = super::text(&findings(Vec::new()), &TimeZone::UTC, 2);
         assert!(quiet.contains("0 alerts; 0.0 a week") && !quiet.contains("By rule"), "{quiet}");
+        let mut one = findings(vec![alert("R", "", "cpu", 30, Some(1))]);
+        (one.hosts, one.series) = (Default::default(), (1, 1));
+        let text = super::text(&one, &TimeZone::UTC, 2);
+        assert!(text.contains("Series: 1, of which 1 is judged, none of which names a host."), "{text}");
+        assert!(text.contains("Would have fired: 1 alert; 0.5 a week."), "{text}");
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn the_alerts_of_a_file_are_those_of_the_rules() {
         String::from_utf8_lossy(&done.stdout).into_owned()
     };
     let said = replay(&["--out", &path("out"), "--warmup", "1d"]);
-    assert!(said.contains("2 are judged, on 1 hosts") && said.contains("Would have fired:"), "{said}");
+    assert!(said.contains("2 are judged, on 1 host.") && said.contains("Would have fired:"), "{said}");
 
     let text = fs::read_to_string(path("out/replay.json")).expect("a file");
     let json: Value = serde_json::from_str(&text).expect("JSON");

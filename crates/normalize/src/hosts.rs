@@ -226,7 +226,8 @@ fn spell<'a>(
     let mut spelled = BTreeMap::new();
     for (lower, names) in alike {
         let apart = side_by_side(names.iter().map(|name| &facts[name]));
-        if apart {
+        // Where rows decide about all of them, nothing is open any more.
+        if apart && names.iter().any(|name| !facts[name].decided) {
             let hosts = names.iter().map(|name| (*name).to_owned()).collect();
             conflicts.push(HostConflict { name: lower.clone(), hosts, reason: ONE_SOURCE });
         }
@@ -280,7 +281,7 @@ fn join(
         return joined;
     }
     for (head, mut names) in by_head {
-        if names.len() < 2 {
+        if names.len() < 2 || names.iter().all(|name| facts[name].decided) {
             continue;
         }
         names.sort_by_key(|name| (name.len(), *name));

@@ -9,6 +9,7 @@
 
 mod aside;
 mod at;
+mod contradict;
 mod detect;
 mod file;
 mod hosts;

@@ -124,16 +124,22 @@ pub(super) fn parse(path: &Path, text: &str, rules_dir: Option<&Path>) -> Result
     }
 }
 
+/// That `dir`, which `who` names, is a folder.
+pub(super) fn folder(dir: &Path, who: &str) -> Result<(), String> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let hint = "name a folder that holds `mappings` or `detect`";
+    Err(format!("{who}: `{}` is no folder of rules\n  hint: {hint}", dir.display()))
+}
+
 /// What the tests run by: the config that is named, or the built-in one.
 fn setup(config: Option<PathBuf>, rules_dir: Option<PathBuf>, problems: &mut Vec<String>) -> Option<Setup> {
     let mut add = |found: Vec<String>| problems.extend(found);
     let origin = Origin { file: config, overrides: Overrides::default() };
     let mut settings = origin.load().map_err(&mut add).ok()?.settings;
     if let Some(dir) = rules_dir {
-        if !dir.is_dir() {
-            add(vec![format!("`{}` is no folder of rules", dir.display())]);
-            return None;
-        }
+        folder(&dir, "rules_dir").map_err(|problem| add(vec![problem])).ok()?;
         settings.rules_dir = Some(dir);
     }
     Setup::of(&settings).map_err(add).ok()

@@ -82,9 +82,32 @@ fn files_that_are_wrong_say_where() {
             "tests:\n  - name: x\n    series: [{series: a, values: '1'}]\n    alerts:\n      - {at: 1m, alert: MetricAnomalos, firing: []}\n",
             "t.yaml:5: no rule is called `MetricAnomalos`; did you mean `MetricAnomalous`?",
         ),
-        ("rules_dir: nowhere\ntests: []\n", "`nowhere` is no folder of rules"),
+        ("rules_dir: nowhere\ntests: []\n", "rules_dir: `nowhere` is no folder of rules"),
     ] {
         let problems = file::parse(Path::new("t.yaml"), text, None).expect_err(text);
         assert!(problems.iter().any(|problem| problem.contains(want)), "{want} in {problems:#?}");
     }
+}
+
+#[test]
+fn what_is_wrong_with_rules_is_told_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(&path, text).expect("written");
+        path
+    };
+    write("rules/mappings/own.yaml", "metrics:\n  - {metric: a, nam: b}\n");
+    let case = "tests:\n  - {name: x, series: [{series: a, values: '1'}], mapping: [{watched: true}]}\n";
+    let paths = vec![write("one.yaml", case), write("two.yaml", case)];
+    let problems = |rules_dir: &Path| {
+        let args = TestArgs { paths: paths.clone(), rules_dir: Some(rules_dir.to_owned()) };
+        let error = super::test(&args).expect_err("no rules");
+        error.downcast_ref::<ConfigProblems>().expect("problems of configs").0.clone()
+    };
+    let told = problems(&folder.path().join("rules"));
+    assert!(told.len() == 1 && told[0].contains("own.yaml:2"), "{told:#?}");
+    let told = problems(Path::new("nowhere"));
+    assert!(told.len() == 1 && told[0].contains("`nowhere` is no folder of rules\n  hint: "), "{told:#?}");
 }

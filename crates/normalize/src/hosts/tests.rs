@@ -158,3 +158,14 @@ fn a_host_is_renamed_only_as_a_whole() {
     // One half leaves.
     assert!(apart.renamed(&after).is_empty());
 }
+
+#[test]
+fn rows_that_decide_all_names_end_a_conflict() {
+    let (upper, lower) = (name(ZABBIX, "host", "MAIL"), name(ZABBIX, "host", "mail"));
+    assert!(!resolve(&[upper.clone(), lower.clone()], &guesses()).conflicts().is_empty());
+    let kept = [decided(ZABBIX, "host", "MAIL"), decided(ZABBIX, "host", "mail")];
+    let table = resolve(&kept, &guesses());
+    assert_eq!((table.conflicts(), table.host("MAIL"), table.host("mail")), (&[][..], "MAIL", "mail"));
+    // A row about one of them leaves open what the other one is.
+    assert!(!resolve(&[decided(ZABBIX, "host", "MAIL"), lower], &guesses()).conflicts().is_empty());
+}

@@ -356,7 +356,12 @@ fn out_of_order(
     stats: &mut Stats,
     receipt: &mut ReceiptPart,
 ) -> Option<&'static str> {
-    if sample.ts_ms == hot.last_ms && sample.value.to_bits() == hot.last.to_bits() {
+    if sample.ts_ms == i64::MIN {
+        // It stands for "none yet" of a series, so that even a first sample comes here.
+        stats.out_of_order += 1;
+        receipt.out_of_order += 1;
+        Some("time out of range: the least number there is, which no clock shows")
+    } else if sample.ts_ms == hot.last_ms && sample.value.to_bits() == hot.last.to_bits() {
         stats.duplicate += 1;
         receipt.duplicates += 1;
         None

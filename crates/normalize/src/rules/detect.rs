@@ -4,7 +4,6 @@
 
 use std::fmt;
 
-use regex::Regex;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
@@ -12,7 +11,7 @@ use serde_saphyr::Spanned;
 use watchbell_series::{Direction, Selector, Unit};
 
 use super::Row;
-use super::file::Loader;
+use super::file::{Loader, PATTERN, anchored};
 
 /// The files that are compiled in, in the order in which they are asked: what goes by unit or by a part of
 /// the name comes last.
@@ -211,13 +210,12 @@ impl Loader {
                 "pattern" => {
                     selected += 1;
                     if let Some(pattern) = self.text(&at, value) {
-                        let anchored = format!("^(?:{pattern})$");
-                        match Regex::new(&anchored) {
-                            Ok(_) => {
-                                self.detect_patterns.push(anchored);
+                        match anchored(pattern) {
+                            Ok(regex) => {
+                                self.detect_patterns.push(regex.as_str().to_owned());
                                 self.detect_pattern_rows.push(index);
                             }
-                            Err(error) => self.at(&at, error.to_string(), "a regular expression"),
+                            Err(message) => self.at(&at, message, PATTERN),
                         }
                     }
                 }

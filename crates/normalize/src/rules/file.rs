@@ -11,6 +11,7 @@ use serde::Deserialize;
 use watchbell_series::{Direction, MetricKind, Selector, Unit};
 
 use super::at::At;
+use super::contradict::Said;
 use super::hosts::{EntityRow, HostsBlock, HostsSoFar};
 use super::{Place, Placed, Row, RuleProblem, Rules};
 
@@ -60,6 +61,22 @@ struct MetricRow {
 #[must_use]
 pub fn mapping_schema() -> Schema {
     schema_for!(File)
+}
+
+/// What to do about a pattern that is none.
+pub(super) const PATTERN: &str =
+    "a regular expression for the whole name, such as `node_disk_.*`; a `\\` before what is meant as it stands";
+
+/// `pattern` for the whole of a text.
+///
+/// # Errors
+/// It is no regular expression, and why, in one line of the several that are drawn.
+pub(super) fn anchored(pattern: &str) -> Result<Regex, String> {
+    Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
+        let text = error.to_string();
+        let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        format!("`{pattern}` is no regular expression: {reason}")
+    })
 }
 
 /// Gathers files into [`Rules`].
@@ -114,6 +131,7 @@ impl Loader {
         for (i, row) in file.metrics.iter().enumerate() {
             self.metric(name, &format!("metrics[{i}]"), row.line(), &row.value);
         }
+        self.contradictions(name, &file.metrics);
     }
 
     pub(super) fn finish(mut self) -> Result<Rules, Vec<RuleProblem>> {
@@ -157,25 +175,40 @@ impl Loader {
         Place { file: at as u16, line: line as u32 }
     }
 
+    /// Tells of rows that give the same series what a row of the file above gives it otherwise; `rows` are those just
+    /// taken in.
+    fn contradictions(&mut self, file: &str, rows: &[At<MetricRow>]) {
+        let text = |text: &Option<At<String>>| text.as_ref().map(|text| text.value.clone());
+        let selects: Vec<_> = rows
+            .iter()
+            .map(|row| (text(&row.value.metric), text(&row.value.pattern), text(&row.value.labels)))
+            .collect();
+        let first = self.rows.len() - rows.len();
+        let mut said = Said::default();
+        for (i, (row, (metric, pattern, labels))) in rows.iter().zip(&selects).enumerate() {
+            let selects = (metric.as_deref(), pattern.as_deref(), labels.as_deref());
+            if let Some((property, above)) = said.note(selects, (row.line(), first + i), &self.rows) {
+                let message =
+                    format!("`{property}` never holds: the row of line {above} gives the same series another one");
+                let hint = "keep one of the two rows, or tell their series apart by `labels`";
+                self.problem(file, row.line(), &format!("metrics[{i}]"), message, hint);
+            }
+        }
+    }
+
     fn metric(&mut self, file: &str, field: &str, line: usize, row: &MetricRow) {
         let index = self.rows.len() as u32;
         match (&row.metric, &row.pattern) {
             (Some(metric), None) if !metric.value.is_empty() => {
                 self.exact.entry(metric.value.as_str().into()).or_default().push(index);
             }
-            (None, Some(pattern)) => {
-                let anchored = format!("^(?:{})$", pattern.value);
-                match Regex::new(&anchored) {
-                    Ok(_) => {
-                        self.patterns.push(anchored);
-                        self.pattern_rows.push(index);
-                    }
-                    Err(error) => {
-                        let at = format!("{field}.pattern");
-                        self.problem(file, pattern.line(), &at, error.to_string(), "a regular expression");
-                    }
+            (None, Some(pattern)) => match anchored(&pattern.value) {
+                Ok(regex) => {
+                    self.patterns.push(regex.as_str().to_owned());
+                    self.pattern_rows.push(index);
                 }
-            }
+                Err(message) => self.problem(file, pattern.line(), &format!("{field}.pattern"), message, PATTERN),
+            },
             _ => {
                 let message = "a row needs either `metric` or `pattern`";
                 self.problem(file, line, field, message, "`metric` is an exact name, `pattern` an anchored regex");

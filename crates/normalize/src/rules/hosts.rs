@@ -12,7 +12,7 @@ use watchbell_series::Selector;
 
 use super::Place;
 use super::at::At;
-use super::file::Loader;
+use super::file::{Loader, PATTERN, anchored};
 use crate::entities::host_of;
 use crate::hosts::Guesses;
 
@@ -171,6 +171,16 @@ impl HostRules {
         None
     }
 
+    /// The host that the row `index` gives, and the row that calls a name like that otherwise; only of rows that hold for
+    /// all series.
+    fn next(&self, index: usize) -> Option<(&str, &HostRow)> {
+        let row = self.rows.get(index).filter(|row| row.labels.is_none() && row.pattern.is_none())?;
+        let host = row.host.as_deref()?;
+        let next = &self.rows[*self.exact.get(&self.key(host))?];
+        let other = next.labels.is_none() && next.host.as_deref().is_some_and(|next| self.key(next) != self.key(host));
+        other.then_some((host, next))
+    }
+
     fn key(&self, name: &str) -> String {
         if self.guesses.ignore_case { name.to_lowercase() } else { name.to_owned() }
     }
@@ -239,17 +249,34 @@ impl HostsSoFar {
         };
         let mut rules = HostRules { labels: self.labels, guesses, rows: self.rows, exact: HashMap::new() };
         let mut said: HashMap<String, (String, usize)> = HashMap::new();
+        let mut chained = Vec::new();
         for (name, row, file, line) in self.names {
+            chained.push((row, file.clone(), line));
             let key = rules.key(&name);
             rules.exact.entry(key.clone()).or_insert(row);
             // In another file it is a correction; in the same one a slip.
             let before = said.entry(key).or_insert_with(|| (file.clone(), row)).clone();
             let differs = rules.rows[before.1].host != rules.rows[row].host && rules.rows[row].labels.is_none();
             if before.0 == file && differs && rules.rows[before.1].labels.is_none() {
-                let message = format!("`{name}` is given two hosts in this file");
+                let above = rules.rows[before.1].place.line;
+                let message = format!("`{name}` is given two hosts in this file, the other one in line {above}");
                 let hint = "a name can belong to one host only; take it out of one of the rows".to_owned();
                 let field = "hosts.names".to_owned();
                 problems.push(super::RuleProblem { file, line, field, message, hint });
+            }
+        }
+        // A name is looked up once: what a host is called is not looked up again.
+        chained.dedup_by_key(|(row, ..)| *row);
+        for (row, file, line) in chained {
+            if let Some((host, next)) = rules.next(row) {
+                let message = format!(
+                    "`{host}` is itself the name of another host, `{}`, by line {}; names are looked up once, so these stay two",
+                    next.host.as_deref().unwrap_or_default(),
+                    next.place.line
+                );
+                let hint =
+                    "give all names of a machine in one row: `{host: web1, names: [web-one, web-two]}`".to_owned();
+                problems.push(super::RuleProblem { file, line, field: "hosts.names".to_owned(), message, hint });
             }
         }
         rules
@@ -305,13 +332,9 @@ impl Loader {
         if row.names.as_ref().is_none_or(Vec::is_empty) && row.pattern.is_none() && row.labels.is_none() {
             self.problem(file, line, field, "a row needs `names`, `pattern` or `labels`", example);
         }
-        let pattern = row.pattern.as_ref().and_then(|text| match Regex::new(&format!("^(?:{})$", text.value)) {
-            Ok(pattern) => Some(pattern),
-            Err(error) => {
-                let line = text.line();
-                self.problem(file, line, &format!("{field}.pattern"), error.to_string(), "a regular expression");
-                None
-            }
+        let pattern = row.pattern.as_ref().and_then(|text| {
+            let found = anchored(&text.value);
+            found.map_err(|why| self.problem(file, text.line(), &format!("{field}.pattern"), why, PATTERN)).ok()
         });
         let labels = row.labels.as_ref().and_then(|text| {
             self.parse::<Selector>((file.to_owned(), format!("{field}.labels")), text, "like `{job=\"node\"}`")
@@ -473,5 +496,26 @@ mod tests {
         }
         let none = load("hosts: {names: [{host: 'x$1', pattern: 'a.*'}]}").expect_err("no group");
         assert!(none[0].hint.contains("parentheses"), "{}", none[0].hint);
+    }
+
+    #[test]
+    fn names_that_lead_on_are_told() {
+        let told = |text: &str| -> Vec<String> {
+            load(text).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+        };
+        let circle = told("hosts:\n  names:\n    - {names: [a, c], host: b}\n    - {names: [B], host: a}\n");
+        assert_eq!(circle.len(), 2, "{circle:#?}");
+        assert!(
+            circle[0].starts_with("mine.yaml:3: hosts.names: `b` is itself the name of another host, `a`, by line 4;")
+        );
+        for right in [
+            "hosts:\n  names:\n    - {names: [a], host: b}\n    - {names: [b], keep: true}\n",
+            "hosts:\n  names:\n    - {names: [a], host: b}\n    - {names: [b, c], host: B}\n",
+            "hosts:\n  names:\n    - {names: [a], host: b}\n    - {names: [b], host: c, labels: '{job=\"x\"}'}\n",
+        ] {
+            assert_eq!(told(right), [""; 0], "{right}");
+        }
+        let twice = told("hosts:\n  names:\n    - {names: [a], host: b}\n    - {names: [a], host: c}\n");
+        assert!(twice[0].contains("`a` is given two hosts in this file, the other one in line 3"), "{twice:#?}");
     }
 }

@@ -267,3 +267,32 @@ fn rules_in_common_units_are_converted_to_those_of_the_series() {
         assert!(load(&format!("metrics: [{{metric: a, {wrong}}}]")).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn rows_of_one_file_that_contradict() {
+    let told =
+        |text: &str| -> Vec<String> { load(text).err().unwrap_or_default().iter().map(ToString::to_string).collect() };
+    let text = "metrics:\n  - {metric: a, name: x}\n  - {metric: a, labels: '{b=\"c\"}', name: y}\n  - {metric: a, unit: bytes}\n  - {metric: a, name: z}\n";
+    let problems = told(text);
+    assert!(
+        problems.len() == 1
+            && problems[0].starts_with("mine.yaml:5: metrics[3]: `name` never holds: the row of line 2 "),
+        "{problems:#?}"
+    );
+    assert_eq!(told("metrics:\n  - {pattern: 'a.*', watch: true}\n  - {pattern: 'a.*', watch: true}\n").len(), 0);
+    assert_eq!(told("metrics:\n  - {pattern: 'a.*', watch: true}\n  - {pattern: 'a.*', watch: false}\n").len(), 1);
+    // Of two files the first corrects the second.
+    let files = [("one", "metrics: [{metric: a, name: x}]"), ("two", "metrics: [{metric: a, name: y}]")];
+    assert!(Rules::load(&files, &[]).is_ok());
+}
+
+#[test]
+fn a_pattern_that_is_none_is_told_in_one_line() {
+    for text in ["metrics:\n  - {pattern: 'node_(load'}\n", "hosts:\n  names: [{pattern: 'node_(load', host: a}]\n"] {
+        let problem = load(text).expect_err("a problem")[0].to_string();
+        assert!(
+            problem.contains("pattern: `node_(load` is no regular expression: unclosed group\n  hint: "),
+            "{problem}"
+        );
+    }
+}

@@ -49,6 +49,19 @@ fn old_double_and_future_samples() {
 }
 
 #[test]
+fn a_time_that_stands_for_none_is_out_of_range() {
+    let mut bench = Bench::new();
+    let mut first = batch(&[("load", &[(0, 1.0), (0, 2.0)])]);
+    first.samples.iter_mut().for_each(|sample| sample.ts_ms = i64::MIN);
+    bench.feed(&first);
+    let receipt = bench.out.receipt.clone();
+    assert_eq!((receipt.accepted, receipt.duplicates, receipt.conflicts, receipt.out_of_order), (0, 0, 0, 2));
+    let problem = receipt.first_problem.expect("a problem");
+    assert!(problem.starts_with("time out of range") && problem.contains("-9223372036854775808"), "{problem}");
+    assert_eq!(bench.one("load", &[(0, 1.0)]), [1.0], "the series is none the worse for it");
+}
+
+#[test]
 fn skew_gaps_and_not_a_number_are_counted() {
     let mut bench = Bench::new();
     let mut late = batch(&[("load", &[(0, 1.0)])]);
