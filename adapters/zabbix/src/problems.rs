@@ -322,7 +322,8 @@ impl Watch {
     }
 }
 
-/// Whom triggers are about: the series of their item where they have one, else their hosts.
+/// Whom triggers are about: the series of their item where they have one, else their hosts. Those on items of Watchbell's
+/// own are left out.
 async fn subjects(
     api: &Api,
     rows: &[Row],
@@ -336,6 +337,10 @@ async fn subjects(
         let params: Value =
             json!({"output": ["triggerid"], "triggerids": ids, "selectHosts": ["hostid"], "selectItems": ["key_"]});
         for row in api.call::<Vec<TriggerRow>>("trigger.get", &params).await? {
+            // On scores of Watchbell's: it would agree with itself.
+            if row.items.iter().any(|item| Key::read(&item.key_).is_own()) {
+                continue;
+            }
             let named = row.hosts.iter().filter_map(|host| Some((host.hostid, hosts.get(&host.hostid)?)));
             let of = named.map(|(id, name)| match &row.items[..] {
                 [item] => (id, item_subject(name, &Key::read(&item.key_))),

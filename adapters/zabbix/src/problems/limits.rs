@@ -56,6 +56,8 @@ pub(super) async fn tell(api: &Api, hosts: &HashMap<u64, String>, context: &Sour
     let (mut limits, mut unread) = (Vec::new(), HashMap::new());
     for trigger in triggers.values() {
         match expression::read(&trigger.expression, value_of) {
+            // The edge of a score is no limit of a series.
+            Ok(limit) if limit.key.is_own() => {}
             Ok(limit) => limits.push(KnownLimit {
                 id: trigger.triggerid.to_string(),
                 subject: item_subject(&limit.host, &limit.key),

@@ -102,3 +102,28 @@ async fn problems_that_ended_while_nobody_looked_get_their_ends() {
     assert_eq!(ends, wanted.map(|(id, ends_ms)| (id.to_owned(), ends_ms)));
     running.stop().await;
 }
+
+#[tokio::test]
+async fn triggers_on_own_scores_are_nobody_elses_word() {
+    let event = |id: u64, trigger: &str| {
+        json!({"eventid": id.to_string(), "objectid": trigger, "clock": NOW_S.to_string(), "name": "x", "severity": "3",
+               "acknowledged": "0", "r_eventid": "0", "r_clock": "0"})
+    };
+    let trigger = |id: &str, key: &str| {
+        json!({"triggerid": id, "description": "x", "expression": format!("last(/web-host/{key})>=1"), "priority": "2",
+               "hosts": [{"hostid": "1"}], "items": [{"key_": key}]})
+    };
+    let lists = [
+        ("host.get", json!([host(1, "web-host")])),
+        ("problem.get", json!([event(41, "2"), event(40, "1")])),
+        ("event.get", json!([])),
+        ("trigger.get", json!([trigger("1", "anomaly.score[k]"), trigger("2", "k")])),
+    ];
+    let frontend = Frontend::start(Tables { version: "6.0.14", lists: lists.into(), ..Tables::default() }).await;
+    let running = Running::start::<ProblemsConfig>(json!({"api": frontend.api(), "interval": "1s"}), None, NOW_S);
+    running.until("limits", |r| !r.told.limits.lock().expect("ok").is_empty()).await;
+    let problems: Vec<_> = running.told.problems.lock().expect("ok").iter().map(|it| it.id.clone()).collect();
+    let limits: Vec<_> = running.told.limits.lock().expect("ok").iter().map(|it| it.id.clone()).collect();
+    assert_eq!((problems, limits), (vec!["41/1".to_owned()], vec!["2".to_owned()]));
+    running.stop().await;
+}
