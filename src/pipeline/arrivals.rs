@@ -73,9 +73,9 @@ pub struct Arrivals {
     last_ms: Option<i64>,
     pause_ms: f64,
     window_ms: i64,
-    /// The greatest lag of this window, and that of the one before if there was one.
+    /// The greatest lag of this window, and those of the two before, the last first, if there were any.
     lag_ms: i64,
-    lag_before_ms: Option<i64>,
+    before_ms: [Option<i64>; 2],
 }
 
 impl Arrivals {
@@ -86,7 +86,7 @@ impl Arrivals {
             self.pause_ms += GAIN * ((received_ms - last) as f64 - self.pause_ms);
         }
         if received_ms.saturating_sub(self.window_ms) > WINDOW_MS {
-            self.lag_before_ms = self.last_ms.map(|_| self.lag_ms);
+            self.before_ms = [self.last_ms.map(|_| self.lag_ms), self.before_ms[0]];
             (self.window_ms, self.lag_ms) = (received_ms, 0);
         }
         self.lag_ms = self.lag_ms.max(received_ms.saturating_sub(newest_ms));
@@ -97,13 +97,13 @@ impl Arrivals {
     /// The time up to which samples should have come by `now_ms`; `None` while the source is away.
     #[must_use]
     pub fn series_time(&self, now_ms: i64) -> Option<i64> {
-        let lag_ms = self.lag_ms.max(self.lag_before_ms.unwrap_or(0));
+        let lag_ms = self.lag_ms.max(self.before_ms[0].unwrap_or(0));
         (!self.is_silent(now_ms)).then(|| now_ms.saturating_sub(lag_ms))
     }
 
-    /// The same by the lag that it has all the time.
+    /// The same by the lag that it has all the time, in whole windows: this one has not heard of all yet.
     fn usual_time(&self, now_ms: i64) -> Option<i64> {
-        let lag_ms = self.lag_ms.min(self.lag_before_ms.unwrap_or(self.lag_ms));
+        let lag_ms = self.before_ms.into_iter().flatten().min().unwrap_or(self.lag_ms);
         (!self.is_silent(now_ms)).then(|| now_ms.saturating_sub(lag_ms))
     }
 
@@ -172,6 +172,19 @@ mod tests {
             if i > 2 {
                 assert_eq!(sources.tick_time(1, now_ms), now_ms - 5_000, "batch {i}");
                 assert!(sources.series_time(1, now_ms) <= Some(now_ms - late_ms), "what is missing waits for it");
+            }
+        }
+    }
+
+    #[test]
+    fn a_window_that_has_not_heard_of_all_yet_does_not_hurry_the_tick() {
+        let mut sources = Sources::default();
+        // Two agents of one source, a second and two minutes behind.
+        for i in 0..200 {
+            let (now_ms, lag_ms) = (T + i * 7_500, if i % 2 == 0 { 1_000 } else { 120_000 });
+            sources.note(1, now_ms, now_ms - lag_ms);
+            if i > 8 {
+                assert_eq!(sources.tick_time(1, now_ms), now_ms - 120_000, "batch {i}");
             }
         }
     }

@@ -255,6 +255,13 @@ impl Shard {
         for (slot, ts_ms) in &normalized.ended {
             judge.end(*slot, *ts_ms);
         }
+        for (slot, ts_ms) in &normalized.valueless {
+            if judge.no_value(*slot, *ts_ms)
+                && let Some(tracked) = self.tracked.get(slot)
+            {
+                self.events.push_back(Event::Ended { id: tracked.id, ts_ms: *ts_ms });
+            }
+        }
         if let Some(last) = normalized.samples.last() {
             self.last_ts_ms = self.last_ts_ms.max(last.ts_ms);
         }

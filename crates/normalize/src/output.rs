@@ -18,7 +18,8 @@ pub struct Admission {
 
 /// Result of [`Normalizer::normalize`](crate::Normalizer::normalize) and its sisters.
 ///
-/// To be applied in this order: `released`, `admitted`, `respecified`, `rehomed`, `restarted`, `samples`, `ended`.
+/// To be applied in this order: `released`, `admitted`, `respecified`, `rehomed`, `restarted`, `samples`, `ended`,
+/// `valueless`.
 /// A slot is never in `samples` of a call both before and after it was released, admitted or restarted in
 /// that call.
 #[derive(Debug, Default)]
@@ -31,6 +32,9 @@ pub struct Normalized {
     pub restarted: Vec<u32>,
     /// Slots whose series ended, with the time of the stale marker (milliseconds).
     pub ended: Vec<(u32, i64)>,
+    /// Slots whose target was there at the time (milliseconds) and had no value: `NaN`, as the quantiles of a summary that
+    /// observes nothing.
+    pub valueless: Vec<(u32, i64)>,
     /// Slots that are no longer used. They may be admitted again by a later call.
     pub released: Vec<u32>,
     /// Slots whose spec changed, with the new one; the entity stays.
@@ -59,6 +63,7 @@ impl Normalized {
         let gone: HashSet<u32> = self.released.iter().copied().collect();
         self.restarted.retain(|slot| !gone.contains(slot));
         self.ended.retain(|(slot, _)| !gone.contains(slot));
+        self.valueless.retain(|(slot, _)| !gone.contains(slot));
         self.respecified.retain(|(slot, _)| !gone.contains(slot));
         self.rehomed.retain(|(slot, _)| !gone.contains(slot));
         let mut unheard = HashSet::new();
@@ -78,6 +83,7 @@ impl Normalized {
         self.admitted.clear();
         self.restarted.clear();
         self.ended.clear();
+        self.valueless.clear();
         self.released.clear();
         self.respecified.clear();
         self.rehomed.clear();

@@ -1,7 +1,7 @@
 //! Values of made-up series: sequences as promtool writes them, and what is laid over them.
 //!
 //! `a` is one value, `axn` the value and n repeats of it, `a+bxn` and `a-bxn` n steps of b after a, `_` no sample,
-//! `_xn` n times no sample, `stale` the end of the series. Source: documentation of Prometheus, unit testing for
+//! `_xn` n times no sample, `NaN` and `NaNxn` no value, `stale` the end of the series. Source: documentation of Prometheus, unit testing for
 //! rules.
 
 use watchbell_series::STALE_NAN_BITS;
@@ -19,7 +19,8 @@ pub(super) type Values = Vec<Option<f64>>;
 pub(super) fn read(text: &str) -> Result<Values, String> {
     let mut out = Values::new();
     for word in text.split_whitespace() {
-        let known = "known: `1`, `1x9` (ten times), `1+0.5x9` (nine steps up), `1-0.5x9`, `_`, `_x9`, `stale`";
+        let known =
+            "known: `1`, `1x9` (ten times), `1+0.5x9` (nine steps up), `1-0.5x9`, `_`, `_x9`, `NaN`, `NaNx9`, `stale`";
         let wrong = || format!("`{word}` is no value; {known}");
         let (head, times) = match word.split_once('x') {
             Some((head, times)) => (head, times.parse::<usize>().map_err(|_| wrong())?),
@@ -31,6 +32,7 @@ pub(super) fn read(text: &str) -> Result<Values, String> {
         match head {
             "_" => out.extend(std::iter::repeat_n(None, times.max(1))),
             "stale" if !word.contains('x') => out.push(Some(f64::from_bits(STALE_NAN_BITS))),
+            "NaN" => out.extend(std::iter::repeat_n(Some(f64::NAN), times + 1)),
             _ => {
                 let (first, step) = first_and_step(head).ok_or_else(wrong)?;
                 out.extend((0..=times).map(|i| Some(first + step * i as f64)));
@@ -133,8 +135,9 @@ mod tests {
         assert_eq!(read("1-0.5x2"), Ok(some(&[1.0, 0.5, 0.0])));
         assert_eq!(read("1e-3 1e-3+1e-3x1"), Ok(some(&[0.001, 0.001, 0.002])));
         assert_eq!(read("_ 3 _x2"), Ok(vec![None, Some(3.0), None, None]));
+        assert!(read("NaNx3").expect("read").iter().flatten().filter(|value| value.is_nan()).count() == 4);
         assert!(read("1 stale").expect("read")[1].is_some_and(|value| value.to_bits() == STALE_NAN_BITS));
-        for text in ["", "x", "1x", "1xa", "a+1x2", "1+x2", "stalex2", "1x999999999", "inf", "NaNx3"] {
+        for text in ["", "x", "1x", "1xa", "a+1x2", "1+x2", "stalex2", "1x999999999", "inf", "NaN+1x3"] {
             assert!(read(text).is_err(), "{text}");
         }
     }

@@ -132,14 +132,21 @@ fn is_key(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b'_')
 }
 
-/// Performance data among the last fields of `line`, which end with it: from the first on that begins with an item. `None`
-/// where there are no fields.
+/// Performance data among the last fields of `line`, which end with it: from the first on that has items and nothing else.
+/// `None` where there are no fields.
 fn perfdata<'a>(line: &'a [u8], fields: impl Iterator<Item = &'a [u8]>) -> Option<&'a [u8]> {
     let fields: Vec<&[u8]> = fields.collect();
     let mut length = fields.iter().map(|field| field.len() + 1).sum::<usize>().checked_sub(1)?;
     let mut rest = &line[line.len() - length..];
-    for field in &fields[..fields.len() - 1] {
-        if items(rest).next().is_some_and(|item| item.is_ok()) {
+    let (last, earlier) = fields.split_last()?;
+    // Nagios strips what it writes: where nothing stands at the end, there are no performance data, whatever the output is.
+    if last.is_empty() {
+        return Some(last);
+    }
+    for field in earlier {
+        let quoted = field.starts_with(b"'") && items(rest).next().is_some_and(|item| item.is_ok());
+        let mut own = items(field).peekable();
+        if quoted || (own.peek().is_some() && own.all(|item| item.is_ok())) {
             return Some(rest);
         }
         length -= field.len() + 1;
@@ -186,6 +193,9 @@ mod tests {
         // Output with a tab in it.
         assert_eq!(read("[HOSTPERFDATA]\t7\tweb 1\t0.009\tPING\tOK\trta=1ms"), Ok(host));
         assert_eq!(read("[HOSTPERFDATA]\t7\tweb 1\t0.009\tPING\tOK\t"), Ok(Line { perfdata: b"", ..host }));
+        // Words of it that look like an item, before performance data and before none.
+        assert_eq!(read("[HOSTPERFDATA]\t7\tweb 1\t0.009\tPING\tqueue=7 jobs\trta=1ms"), Ok(host));
+        assert_eq!(read("[HOSTPERFDATA]\t7\tweb 1\t0.009\tPING\tqueue=7\t"), Ok(Line { perfdata: b"", ..host }));
         assert!(Line::read(b" \r").is_none());
     }
 

@@ -4,7 +4,7 @@ use watchbell_series::{Pattern, Verdict};
 
 use super::{Judge, recount};
 use crate::explain;
-use crate::single::hot::flag;
+use crate::single::hot::{Hot, flag};
 use crate::single::{self, FACT_SCORE};
 
 /// No deadline.
@@ -81,6 +81,21 @@ impl Judge {
             }
             first += len;
         }
+    }
+
+    /// Notes that the series at `slot` was there at `ts_ms` and had no value (`NaN`, as the quantiles of a summary that
+    /// observes nothing): it is not missed. One that has had no value for as long as would make it overdue ends, as by a
+    /// stale marker; whether it did so now.
+    pub fn no_value(&mut self, slot: u32, ts_ms: i64) -> bool {
+        let lives = |hot: &&mut Hot| hot.is(flag::ADMITTED) && !hot.is(flag::ENDED) && ts_ms > hot.ts_ms;
+        let Some(hot) = self.hot.get_mut(slot).filter(lives) else { return false };
+        let over = hot.is(flag::MISSING) || seconds(ts_ms) > deadline(seconds(hot.ts_ms), hot.cadence_s);
+        if over {
+            self.end(slot, ts_ms);
+        } else {
+            self.set_deadline(slot, NEVER);
+        }
+        over
     }
 
     pub(super) fn set_deadline(&mut self, slot: u32, deadline: u32) {

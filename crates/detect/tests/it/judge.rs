@@ -217,6 +217,31 @@ fn a_missing_series_is_told_once_and_comes_back() {
 }
 
 #[test]
+fn a_series_without_a_value_is_not_missing_and_keeps_its_alarm_for_a_while() {
+    let mut feed = Feed::new(SeriesSpec::default());
+    feed.put_all(0..100, quiet);
+    assert!(feed.put_all(0..3, |_| 1_000.0).iter().any(|verdict| verdict.alarm));
+    let last = feed.now_ms();
+    assert!(!feed.judge.no_value(0, last), "no later than the last sample");
+    assert!(!feed.judge.no_value(0, last + MINUTE_MS));
+    assert!(feed.reading().alarm, "one gap ends nothing");
+    assert!(feed.sweep(last + 60 * MINUTE_MS).is_empty(), "its target is there");
+    assert!(feed.judge.no_value(0, last + 6 * MINUTE_MS), "it has had no value for long");
+    assert!(!feed.judge.no_value(0, last + 7 * MINUTE_MS), "which is so once");
+    let reading = feed.judge.reading(0, last + 7 * MINUTE_MS);
+    assert!(!reading.alarm && reading.not_ready == Some(NotReady::Stale), "{reading:?}");
+
+    // One that was missing is so no longer, and one that has values again is missed as before.
+    let mut feed = Feed::new(SeriesSpec::default());
+    feed.put_all(0..100, quiet);
+    let last = feed.now_ms();
+    assert_eq!(feed.sweep(last + 6 * MINUTE_MS).len(), 1);
+    assert!(feed.judge.no_value(0, last + 7 * MINUTE_MS));
+    feed.put_all(0..10, quiet);
+    assert_eq!(feed.sweep(feed.now_ms() + 6 * MINUTE_MS).len(), 1);
+}
+
+#[test]
 fn after_an_outage_of_the_judge_series_get_time_to_return() {
     let mut feed = Feed::new(SeriesSpec::default());
     feed.put_all(0..100, quiet);

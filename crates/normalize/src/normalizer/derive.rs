@@ -12,7 +12,7 @@ use super::ingest::advance;
 use crate::group::{Fed, Outcome, STAT_COUNT, STATS};
 use crate::meaning::{split, unit_of_name};
 use crate::output::Normalized;
-use crate::record::{ENDED, HAS_LAST, Hot, NONE, Role};
+use crate::record::{ENDED, Hot, NONE, Role};
 
 /// In place of a raw index: rules do not watch this one.
 const UNWATCHED: u32 = NONE - 1;
@@ -104,21 +104,10 @@ impl Normalizer {
     fn derived_samples(&mut self, index: u32, from: u32, outcome: &Outcome, out: &mut Normalized) {
         self.stats.reset += u64::from(outcome.reset);
         for (stat, value) in outcome.values.into_iter().enumerate() {
-            let mut raw = self.groups[index].derived[stat];
             if !value.is_finite() {
-                // Nothing was observed: there is no mean, and none is missing. Said once.
-                if let Some(hot) = self.hot.get_mut(raw)
-                    && hot.last_ms > i64::MIN
-                    && outcome.ts_ms > hot.last_ms
-                {
-                    if hot.last.is_finite() {
-                        out.ended.push((hot.link, outcome.ts_ms));
-                    }
-                    hot.flags &= !HAS_LAST;
-                    (hot.last_ms, hot.last) = (outcome.ts_ms, value);
-                }
                 continue;
             }
+            let mut raw = self.groups[index].derived[stat];
             if raw == NONE {
                 raw = self.derive(index, from, stat, out);
             }
@@ -129,7 +118,7 @@ impl Normalizer {
             if hot.last_ms == i64::MIN {
                 self.cold[raw].first_ms = outcome.ts_ms;
             }
-            if !out.ended.is_empty() && (hot.flags & ENDED != 0 || !hot.last.is_finite()) {
+            if hot.flags & ENDED != 0 && !out.ended.is_empty() {
                 out.ended.retain(|(slot, _)| *slot != hot.link);
             }
             hot.batch = self.batch;

@@ -156,10 +156,8 @@ impl Normalizer {
                         let fed = FedSample { group: hot.link, part: hot.part, raw, ts_ms, value };
                         self.fed.push(fed);
                     }
-                } else if hot.role.judged() && hot.last.is_finite() {
-                    // Its target is there and has no value, as the quantiles of an idle summary: nothing is missing.
-                    // Said once.
-                    ended = Some(ts_ms);
+                } else if value.is_nan() && hot.role.judged() {
+                    out.valueless.push((hot.link, ts_ms));
                 }
                 // The next value of a counter has nothing to be compared with.
                 hot.flags &= !HAS_LAST;

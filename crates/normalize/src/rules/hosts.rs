@@ -177,7 +177,10 @@ impl HostRules {
         let row = self.rows.get(index).filter(|row| row.labels.is_none() && row.pattern.is_none())?;
         let host = row.host.as_deref()?;
         let next = &self.rows[*self.exact.get(&self.key(host))?];
-        let other = next.labels.is_none() && next.host.as_deref().is_some_and(|next| self.key(next) != self.key(host));
+        // In another file it is a correction.
+        let other = next.place.file == row.place.file
+            && next.labels.is_none()
+            && next.host.as_deref().is_some_and(|next| self.key(next) != self.key(host));
         other.then_some((host, next))
     }
 

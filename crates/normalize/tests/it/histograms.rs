@@ -110,24 +110,6 @@ fn bounds_are_joined_as_numbers() {
 }
 
 #[test]
-fn without_observations_the_rate_is_zero_and_the_rest_is_not_missed() {
-    let mut bench = Bench::new();
-    bench.feed(&at(0, [0.0; 6]));
-    let busy = [50.0, 90.0, 100.0, 100.0, 40.0, 100.0];
-    bench.feed(&at(10, busy));
-    bench.feed(&at(20, busy));
-    close(bench.value("{__name__=\"lat_seconds:rate\"}"), 0.0);
-    let mean = bench.slot("{__name__=\"lat_seconds:mean\"}");
-    assert_eq!(bench.out.ended.len(), 4, "the mean and three quantiles");
-    assert!(bench.out.ended.contains(&(mean, T0 + 20_000)));
-    bench.feed(&at(30, busy));
-    assert!(bench.out.ended.is_empty(), "it is said once");
-    bench.feed(&at(40, busy.map(|count| 2.0 * count)));
-    close(bench.value("{__name__=\"lat_seconds:mean\"}"), 0.4);
-    assert!(bench.out.ended.is_empty());
-}
-
-#[test]
 fn the_end_of_all_parts_ends_what_they_gave() {
     let mut bench = Bench::new();
     bench.feed(&at(0, [0.0; 6]));
