@@ -205,7 +205,7 @@ fn history_of_prometheus_is_replayed() {
     let done = command(&words);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let said = String::from_utf8_lossy(&done.stdout);
-    assert!(said.contains("1 are judged, on 1 hosts") && said.contains("160 samples"), "{said}");
+    assert!(said.contains("1 is judged, on 1 host.") && said.contains("160 samples"), "{said}");
     let text = fs::read_to_string(out.path().join("replay.json")).expect("a file");
     let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let alerts = json["alerts"].as_array().expect("alerts");
