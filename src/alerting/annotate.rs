@@ -86,6 +86,7 @@ impl Facts<'_> {
             "severity" => self.rule.severity.clone(),
             "host" => self.host.to_owned(),
             "metric" => self.labels.name().to_owned(),
+            "which" => short(self.labels.iter()),
             "value" if of_host => format!("{} of {} series", self.verdict.value, self.series),
             "value" => value(verdict.value),
             "expected" => value(verdict.expected),
@@ -111,6 +112,20 @@ impl Facts<'_> {
             }
         }
     }
+}
+
+/// Labels that all series of a host have in common, left out where the host is named beside them.
+const OF_HOST: [&str; 3] = ["host", "instance", "job"];
+/// The longest short name, in characters.
+const SHORT_CHARS: usize = 120;
+
+/// A short name among the series of its host: the metric, and the labels that tell it apart.
+#[must_use]
+pub fn short<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let own = Labels::new(labels.filter(|(name, _)| !OF_HOST.contains(name))).unwrap_or_default();
+    let plain = own.len() == usize::from(own.get(NAME).is_some());
+    let name = if plain { own.name().to_owned() } else { selector(&own) };
+    name.chars().take(SHORT_CHARS).collect()
 }
 
 /// A series in PromQL's words.
@@ -192,7 +207,8 @@ mod tests {
     #[test]
     fn texts_of_a_series() {
         let rules = Rules::builtin();
-        let labels = Labels::series([("__name__", "node_disk_bytes"), ("device", "sda")]).expect("labels");
+        let labels =
+            Labels::series([("__name__", "node_disk_bytes"), ("device", "sda"), ("job", "node")]).expect("labels");
         let facts = Facts {
             rule: &rules.series[0],
             labels: &labels,
@@ -210,7 +226,7 @@ mod tests {
         assert_eq!(
             pairs,
             [
-                ("summary", "node_disk_bytes of web-1 is anomalous: spike"),
+                ("summary", "node_disk_bytes{device=\"sda\"} of web-1 is anomalous: spike"),
                 (
                     "description",
                     "node_disk_bytes is 3 MiB/s, expected 1 KiB/s (512 B/s to \u{221e}); score 2.35, 1 is the edge of what is normal."

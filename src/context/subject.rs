@@ -205,7 +205,7 @@ pub fn host_names(name: &str, mapping: &Mapping, table: &HostTable) -> Vec<Strin
         }
     }
     for known in all.clone() {
-        let host = table.host(&known);
+        let host = table.host_alike(&known);
         if !all.iter().any(|name| name == host) {
             all.push(host.to_owned());
         }

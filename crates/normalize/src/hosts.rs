@@ -99,6 +99,8 @@ impl HostConflict {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HostTable {
     hosts: BTreeMap<Box<str>, (Arc<str>, How)>,
+    /// Where capitals do not count: the host of each name without them, none for a name of several hosts.
+    lower: BTreeMap<Box<str>, Option<Arc<str>>>,
     conflicts: Vec<HostConflict>,
 }
 
@@ -107,6 +109,16 @@ impl HostTable {
     #[must_use]
     pub fn host<'a>(&'a self, name: &'a str) -> &'a str {
         self.hosts.get(name).map_or(name, |(host, _)| host)
+    }
+
+    /// The same of a name that a person writes: where capitals do not count and it is not known as it stands, the one host
+    /// that has it with others.
+    #[must_use]
+    pub fn host_alike<'a>(&'a self, name: &'a str) -> &'a str {
+        if self.hosts.contains_key(name) {
+            return self.host(name);
+        }
+        self.lower.get(name.to_lowercase().as_str()).and_then(Option::as_deref).unwrap_or(name)
     }
 
     /// The names that mean a host of another name, and that name.
@@ -206,6 +218,12 @@ pub fn resolve(names: &[HostName], guesses: &Guesses) -> HostTable {
             let how = if **spelling == **name { How::Kept } else { How::Case };
             (spelling.clone(), how)
         });
+        if guesses.ignore_case {
+            let of_all = table.lower.entry(name.to_lowercase().into()).or_insert_with(|| Some(host.clone()));
+            if of_all.as_ref() != Some(&host) {
+                *of_all = None;
+            }
+        }
         table.hosts.insert((*name).into(), (host, how));
     }
     table.conflicts.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.hosts.cmp(&b.hosts)));

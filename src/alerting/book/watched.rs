@@ -1,10 +1,9 @@
 //! One series of the book with the alerts of all rules about it.
 
-use watchbell_series::labels::NAME;
-use watchbell_series::{Labels, Pattern, Verdict, Why};
+use watchbell_series::{Pattern, Verdict, Why};
 
 use crate::alerting::About;
-use crate::alerting::annotate::{Facts, link, selector};
+use crate::alerting::annotate::{Facts, link, selector, short};
 use crate::alerting::budget::{Reason, is_certain};
 use crate::alerting::episode::Episode;
 use crate::alerting::lifecycle::{Level, Life, Step};
@@ -186,18 +185,8 @@ impl Watched {
 
     /// A short name among the series of its host: the metric and what else tells it apart.
     pub(super) fn name(&self) -> String {
-        const COMMON: [&str; 3] = ["host", "instance", "job"];
         match (&self.about, self.entries.iter().find_map(Entry::episode)) {
-            (Some(about), _) => {
-                let own = about.labels.iter().filter(|(name, _)| !COMMON.contains(name));
-                let own = Labels::new(own).unwrap_or_default();
-                let name = if own.len() > usize::from(own.get(NAME).is_some()) {
-                    selector(&own)
-                } else {
-                    own.name().to_owned()
-                };
-                name.chars().take(120).collect()
-            }
+            (Some(about), _) => short(about.labels.iter()),
             (None, Some(episode)) => episode.labels.get("metric").unwrap_or_default().to_owned(),
             (None, None) => String::new(),
         }

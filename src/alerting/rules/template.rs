@@ -4,11 +4,12 @@
 //! an alert is empty.
 
 /// Placeholders, besides `labels.<name>`.
-pub const PLACEHOLDERS: [&str; 21] = [
+pub const PLACEHOLDERS: [&str; 22] = [
     "alertname",
     "severity",
     "host",
     "metric",
+    "which",
     "value",
     "expected",
     "lower",

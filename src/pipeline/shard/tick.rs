@@ -11,11 +11,11 @@ use watchbell_detect::peers::PeerRules;
 use watchbell_detect::{Donor, Seeded, SlotTick};
 use watchbell_normalize::Normalized;
 use watchbell_series::labels::NAME;
-use watchbell_series::{Labels, Pattern, Reading, SeriesId, Verdict};
+use watchbell_series::{Pattern, Reading, SeriesId, Verdict};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::{HOST, Shard};
-use crate::alerting::annotate::selector;
+use super::Shard;
+use crate::alerting::annotate::short;
 
 /// Slots that one gathering looks at, at most: about a millisecond.
 const GATHER_SLOTS: usize = 8192;
@@ -43,10 +43,6 @@ const TARGET_LABELS: [&str; 20] = [
     "team",
     "monitor",
 ];
-/// Labels that all series of a host have in common, left out where the host is named beside them.
-const COMMON_LABELS: [&str; 3] = [HOST, "instance", "job"];
-/// Longest name of a contributing series, characters.
-const NAME_CHARS: usize = 160;
 
 /// What makes a group of series: the labels of targets that must be equal in it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -208,11 +204,7 @@ impl Shard {
 
     fn name(&self, place: Place) -> Option<String> {
         let raw = self.found(place)?;
-        let own = self.normalizer.pairs_of(raw).filter(|(name, _)| !COMMON_LABELS.contains(name));
-        let labels = Labels::new(own).unwrap_or_default();
-        let short = labels.len() == usize::from(labels.get(NAME).is_some());
-        let name = if short { labels.name().to_owned() } else { selector(&labels) };
-        Some(name.chars().take(NAME_CHARS).collect())
+        Some(short(self.normalizer.pairs_of(raw)))
     }
 
     /// The record of a series, if it is still in its slot.

@@ -131,6 +131,23 @@ fn what_a_row_decided_stays_and_others_may_join_it() {
 }
 
 #[test]
+fn a_name_that_a_person_writes_is_found_in_any_capitals() {
+    let names = [name(PROMETHEUS, "instance", "web1.example.org"), name(ZABBIX, "host", "Web1")];
+    let table = resolve(&names, &guesses());
+    let host = table.host("Web1");
+    assert_eq!(
+        (table.host_alike("WEB1"), table.host_alike("WEB1.example.ORG"), table.host_alike("web2")),
+        (host, host, "web2")
+    );
+    // Two machines of one tool, or capitals that count: nothing is guessed.
+    let two = [name(ZABBIX, "host", "db"), name(ZABBIX, "host", "DB")];
+    let table = resolve(&two, &guesses());
+    assert_eq!((table.host_alike("Db"), table.host_alike("DB")), ("Db", "DB"));
+    let table = resolve(&names, &Guesses { ignore_case: false, ..guesses() });
+    assert_eq!(table.host_alike("WEB1"), "WEB1");
+}
+
+#[test]
 fn a_row_about_one_domain_says_nothing_of_the_others() {
     let eu = HostName { carried: "web1.eu.example.org:9100".into(), ..decided(PROMETHEUS, "instance", "web1") };
     let us = name(PROMETHEUS + 9, "instance", "web1.us.example.org");
