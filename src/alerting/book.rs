@@ -188,7 +188,7 @@ impl Book {
         let AlertInput { shard, id, about, verdict } = input;
         let mut watched = match (self.watched.remove(&id), about) {
             (Some(mut watched), about) => {
-                watched.about = watched.about.or(about);
+                watched.learn(about);
                 watched
             }
             (None, Some(about)) if self.rules.series.iter().any(|rule| watched::begins(rule, &about, &verdict)) => {

@@ -148,6 +148,25 @@ fn a_slot_that_moved_is_tracked_anew() {
 }
 
 #[test]
+fn an_alert_that_begins_after_hosts_were_joined_has_the_new_name() {
+    let mut bench = Bench::new();
+    let (before, after) = (about("web-1", "load"), about("one", "load"));
+    let told = |ts_s: i64, score: f32, of: &About| {
+        let id = before.labels.id();
+        AlertInput { id, ..input(of, 0, ts_s, score, Pattern::Spike) }
+    };
+    bench.with(|book, out| book.observe(told(0, 2.0, &before), 0, out));
+    let fired = |bench: &mut Bench, ts_s: i64, of: &About| {
+        let mut changes = Changes::default();
+        bench.book.observe(told(ts_s, 2.0, of), ts_s * S, &mut changes);
+        let hosts = changes.transitions.iter().map(|transition| transition.episode.host.clone());
+        hosts.collect::<Vec<_>>()
+    };
+    let hosts: Vec<String> = (1..20).flat_map(|i| fired(&mut bench, 15 * i, &after)).collect();
+    assert_eq!(hosts, ["one"], "it was pending when they were joined");
+}
+
+#[test]
 fn a_verdict_about_nobody_known_is_ignored() {
     let mut bench = Bench::new();
     let nobody = AlertInput { about: None, ..input(&about("h", "m"), 0, 0, 9.0, Pattern::Spike) };

@@ -131,6 +131,16 @@ impl Watched {
         Self { host, place: None, about: None, score: f32::NAN, entries: Vec::new() }
     }
 
+    /// Takes up what the series is called now. What anybody was told or counted of keeps its words, and its host.
+    pub(super) fn learn(&mut self, about: Option<Box<About>>) {
+        let is_free = self.entries.iter().all(|entry| matches!(entry.stage, Stage::Pending));
+        let Some(about) = about.filter(|_| is_free || self.about.is_none()) else { return };
+        if is_free {
+            self.host.clone_from(&about.entity);
+        }
+        self.about = Some(about);
+    }
+
     /// Hands a sample to the alert of `rule`, which it may begin.
     pub(super) fn feed(&mut self, index: usize, rule: &Rule, verdict: &Verdict, now_ms: i64) -> Step {
         let at = match self.entries.iter().position(|entry| entry.rule == index) {

@@ -37,6 +37,12 @@ impl Shard {
         }
         let of_changed = |slot: &u32| self.normalizer.entity(*slot).is_some_and(|entity| changed.contains(&entity));
         let slots: Vec<u32> = self.normalizer.slots(0, usize::MAX).filter(of_changed).collect();
+        for slot in &slots {
+            // The alerting stage hears the new name with the next verdict.
+            if let Some(tracked) = self.tracked.get_mut(slot) {
+                tracked.told = false;
+            }
+        }
         if self.tick.is_watched() {
             slots.iter().for_each(|slot| self.tick.note_one(*slot));
         }

@@ -16,7 +16,7 @@ const PASSED_ON: usize = 512;
 pub(super) struct Tracked {
     pub(super) id: SeriesId,
     /// Whether the alerting stage has its words.
-    told: bool,
+    pub(super) told: bool,
 }
 
 impl Shard {
