@@ -20,6 +20,8 @@ use crate::verdicts::key::Part;
 pub const TEMPLATE: &str = "Watchbell anomaly detection";
 const TEMPLATE_6: &str = include_str!("../../../examples/zabbix/template_6.0.yaml");
 const TEMPLATE_7: &str = include_str!("../../../examples/zabbix/template_7.0.yaml");
+/// Type of the role of super admins.
+const SUPER_ADMIN: &str = "3";
 /// Hosts linked by one call, and items made by one.
 const AT_ONCE: usize = 100;
 
@@ -108,9 +110,15 @@ pub async fn missing(api: &Api, wish: &Wish) -> Result<Vec<Step>, String> {
     let hosts = hosts(api, wish).await?;
     let mut steps = Vec::new();
     if let Some((keys, parts)) = &wish.plain {
-        let keys = Regex::new(&format!("^(?:{keys})$")).map_err(|error| error.to_string())?;
+        let pattern = Regex::new(&format!("^(?:{keys})$")).map_err(|error| error.to_string())?;
+        let mut matched = hosts.is_empty();
         for host in &hosts {
-            items::missing(api, version, (&host.host, &host.hostid), &keys, parts, &mut steps).await?;
+            matched |= items::missing(api, version, (&host.host, &host.hostid), &pattern, parts, &mut steps).await?;
+        }
+        if !matched {
+            return Err(format!(
+                "no numeric item of these hosts that is enabled has a key that matches `{keys}` as a whole"
+            ));
         }
         return Ok(steps);
     }
@@ -120,6 +128,13 @@ pub async fn missing(api: &Api, wish: &Wish) -> Result<Vec<Step>, String> {
     let (format, text) = template(version);
     let id = known(api).await?;
     let new = id.is_none();
+    if new && !is_super_admin(api).await {
+        return Err(
+            "this user is no super admin, who alone can import the template, and sees none that is there: use the \
+                    token of a super admin, or `--plain` with that of an admin of the hosts"
+                .to_owned(),
+        );
+    }
     let differs = new || differs(&call(api, "configuration.importcompare", import(text, version)).await?);
     if differs {
         steps.push(Step::Import { new, format });
@@ -244,6 +259,23 @@ async fn macros(api: &Api) -> Result<Vec<Macro>, String> {
     let Some(template) = known(api).await? else { return Ok(Vec::new()) };
     let params = json!({"output": ["hostmacroid", "macro", "value"], "hostids": [template]});
     call(api, "usermacro.get", params).await
+}
+
+/// Whether the user may import templates. Of other users only a super admin sees more than itself.
+async fn is_super_admin(api: &Api) -> bool {
+    #[derive(Deserialize)]
+    struct Role {
+        #[serde(rename = "type")]
+        of: String,
+    }
+    #[derive(Deserialize)]
+    struct User {
+        role: Role,
+    }
+    let params = json!({"output": ["userid"], "selectRole": ["type"]});
+    // A role that may not ask for users says nothing; Zabbix itself will.
+    let users: Result<Vec<User>, _> = call(api, "user.get", params).await;
+    users.map_or(true, |users| users.iter().any(|user| user.role.of == SUPER_ADMIN))
 }
 
 /// Id of the template, if it is there.

@@ -30,7 +30,7 @@ struct Trigger {
     description: String,
 }
 
-/// What one host lacks.
+/// What one host lacks; whether it has any item that is meant.
 pub(super) async fn missing(
     api: &Api,
     version: Version,
@@ -38,7 +38,7 @@ pub(super) async fn missing(
     keys: &Regex,
     parts: &[Part],
     steps: &mut Vec<Step>,
-) -> Result<(), String> {
+) -> Result<bool, String> {
     let output = json!(["key_", "value_type", "status", "units"]);
     let items: Vec<Item> = call(api, "item.get", json!({"output": output, "hostids": [id]})).await?;
     let params = json!({"output": ["description"], "hostids": [id]});
@@ -77,12 +77,14 @@ pub(super) async fn missing(
     item(HOST_REASONS.to_owned(), "Anomaly: what stands out".to_owned(), TEXT, "");
     trigger("Anomaly: the host is unusual as a whole".to_owned(), HOST_SCORE, "last", ">=1", 3);
     trigger("Anomaly: no verdicts from Watchbell".to_owned(), HOST_SERIES, "nodata 5m", "=1", 2);
+    let mut matched = false;
     for judged in &items {
         let numeric = matches!(judged.value_type.as_str(), FLOAT | UNSIGNED);
         let own = Key::read(&judged.key_).is_own();
         if !numeric || own || judged.status != "0" || !keys.is_match(&judged.key_) {
             continue;
         }
+        matched = true;
         // As the series of the item has it.
         let judged_key = Key::read(&judged.key_).to_string();
         for part in parts {
@@ -102,5 +104,5 @@ pub(super) async fn missing(
     }
     steps.append(&mut new_items);
     steps.append(&mut new_triggers);
-    Ok(())
+    Ok(matched)
 }

@@ -17,6 +17,7 @@ struct Frontend {
     linked: bool,
     compared: Value,
     macros: u32,
+    users: Value,
     changed: Vec<(String, Value)>,
 }
 
@@ -29,6 +30,7 @@ async fn answer(State(frontend): State<Shared>, body: String) -> String {
     let result = match method {
         "apiinfo.version" => json!(frontend.version),
         "user.login" => json!("a session"),
+        "user.get" => frontend.users.clone(),
         "template.get" if frontend.template => json!([{"templateid": "7"}]),
         "template.get" => json!([]),
         "configuration.importcompare" => frontend.compared.clone(),
@@ -186,4 +188,22 @@ fn the_templates_have_the_keys_that_are_sent() {
     for default in [" history: 31d\n", " lifetime: 7d\n", " trends: 365d\n"] {
         assert!(!TEMPLATE_7.contains(default), "{default}");
     }
+}
+
+#[tokio::test]
+async fn what_can_not_be_done_is_said_before() {
+    let role = |of: &str| json!([{"userid": "1", "role": {"type": of}}]);
+    let frontend = Frontend { version: "6.0.14", users: role("1"), ..Frontend::default() };
+    let wish = Wish { hosts: vec!["db".to_owned()], ..Wish::default() };
+    let (api, shared) = start(frontend).await;
+    let error = missing(&api, &wish).await.expect_err("an ordinary user");
+    assert!(error.starts_with("this user is no super admin"), "{error}");
+    shared.lock().expect("not poisoned").users = role("3");
+    assert_eq!(missing(&api, &wish).await.map(|steps| steps.len()), Ok(2));
+    // One whose role may not ask for users.
+    shared.lock().expect("not poisoned").users = json!("none");
+    assert_eq!(missing(&api, &wish).await.map(|steps| steps.len()), Ok(2));
+    let wish = Wish { plain: Some(("nomatch".to_owned(), vec![Part::Score])), ..wish };
+    let error = missing(&api, &wish).await.expect_err("no such key");
+    assert!(error.contains("matches `nomatch`"), "{error}");
 }
