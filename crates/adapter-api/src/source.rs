@@ -154,7 +154,10 @@ impl Receipt {
                  time are taken at once",
             )
         } else if self.out_of_order + self.conflicts > 0 {
-            Some("was a clock put back, or does something else send the same series?")
+            Some(
+                "values that are read again after a hard stop are known already and nothing is lost; else a clock was put back, or \
+                 something else sends the same series",
+            )
         } else {
             None
         }
