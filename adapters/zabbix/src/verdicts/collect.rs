@@ -17,8 +17,13 @@ use super::{ItemValue, Plan};
 
 /// The series that come from Zabbix, as rules/mappings/zabbix.yaml describes them.
 pub(super) const OF_ZABBIX: [&str; 2] = ["{__name__=~\"zabbix_.*\",key!=\"\"}", "zabbix_item{item!=\"\"}"];
+/// The sources of Zabbix that tell of series: what they call a host is its technical name.
+const SOURCES: [&str; 2] = ["zabbix_history", "zabbix_export"];
 /// Longest text of reasons, in bytes.
 const MAX_TEXT: usize = 1_500;
+
+/// Technical names by entity.
+type Names = HashMap<String, BTreeSet<Arc<str>>>;
 
 /// What a series is called in Zabbix.
 struct Origin<'a> {
@@ -78,8 +83,8 @@ struct Found {
     values: Vec<ItemValue>,
     /// For each host in Zabbix a sum over its series that does not depend on their order.
     listed: HashMap<Arc<str>, u64>,
-    /// Names in Zabbix of each entity.
-    technical: HashMap<String, BTreeSet<Arc<str>>>,
+    /// Names in Zabbix of each entity, as the series have them.
+    technical: Names,
 }
 
 impl Collector {
@@ -92,6 +97,7 @@ impl Collector {
         let now_ms = context.clock.now_ms();
         // Hosts before their reasons: what makes the score of a host is then among them.
         let hosts = context.scores.hosts().await;
+        let told = self.told(&hosts);
         let reasons = reasons(plan, context).await;
         let mut found = Found::default();
         let mut cursor = Some(Cursor::START);
@@ -100,16 +106,18 @@ impl Collector {
             // What came while the page was made is not from the future.
             let page_ms = context.clock.now_ms();
             for row in &page.rows {
-                self.row(plan, Origin::of(&page, row), row, page_ms, &mut found);
+                self.row((plan, &told), Origin::of(&page, row), row, page_ms, &mut found);
             }
             cursor = page.next;
         }
-        let mut values = self.discovery(plan, context, ledger, &found.listed, now_ms).await;
+        let mut values = self.discovery((plan, &told), context, ledger, &found.listed, now_ms).await;
         for host in hosts {
-            let none = BTreeSet::new();
-            let names = found.technical.get(&host.host).unwrap_or(&none);
-            let other = names.is_empty().then(|| plan.technical(&host.host)).flatten().map(|name| self.name(name));
-            for name in names.iter().cloned().chain(other) {
+            let names = [&told, &found.technical].into_iter().filter_map(|names| names.get(&host.host)).flatten();
+            let mut names: BTreeSet<Arc<str>> = names.cloned().collect();
+            if names.is_empty() {
+                names.extend(plan.technical(&host.host, None).map(|name| self.name(name)));
+            }
+            for name in names {
                 self.host(plan, &name, &host, &reasons, now_ms, &mut values);
             }
         }
@@ -133,8 +141,23 @@ impl Collector {
         new
     }
 
-    fn row(&mut self, plan: &Plan, origin: Origin<'_>, row: &ScoreRow, now_ms: i64, found: &mut Found) {
-        let Some(name) = plan.host_of(&origin) else { return };
+    /// What Zabbix sources call each host, as far as they do.
+    fn told(&mut self, hosts: &[HostReading]) -> Names {
+        let names = hosts.iter().map(|host| (host, host.told_by(&SOURCES))).filter(|(_, names)| !names.is_empty());
+        names
+            .map(|(host, names)| (host.host.clone(), names.into_iter().map(|name| self.name(name)).collect()))
+            .collect()
+    }
+
+    fn row(
+        &mut self,
+        (plan, told): (&Plan, &Names),
+        origin: Origin<'_>,
+        row: &ScoreRow,
+        now_ms: i64,
+        found: &mut Found,
+    ) {
+        let Some(name) = plan.host_of(&origin, told) else { return };
         let host = self.name(name);
         let listed = found.listed.entry(Arc::clone(&host)).or_default();
         *listed = listed.wrapping_add(row.id.0 | 1);
@@ -175,7 +198,7 @@ impl Collector {
     /// Lists of the hosts whose series changed, whose list is due, or was refused and may be tried again.
     async fn discovery(
         &mut self,
-        plan: &Plan,
+        (plan, told): (&Plan, &Names),
         context: &SinkContext,
         ledger: &Ledger,
         listed: &HashMap<Arc<str>, u64>,
@@ -202,7 +225,7 @@ impl Collector {
             let page = context.scores.page(Arc::clone(&plan.query), at).await;
             for row in &page.rows {
                 let origin = Origin::of(&page, row);
-                let rows = plan.host_of(&origin).and_then(|host| due.get_mut(host));
+                let rows = plan.host_of(&origin, told).and_then(|host| due.get_mut(host));
                 if let Some(rows) = rows {
                     let row = json!({"{#KEY}": origin.key, "{#UNITS}": origin.units});
                     rows.insert(origin.key.into_owned(), row);
@@ -271,16 +294,18 @@ impl Part {
 }
 
 impl Plan {
-    /// The technical name of an entity that no Zabbix source tells, if it is to be sent.
-    fn technical<'a>(&'a self, entity: &'a str) -> Option<&'a str> {
-        let name = self.host_names.get(entity).map_or(entity, String::as_str);
+    /// The technical name of an entity, if it is to be sent: what the config says, else what Zabbix sources have if
+    /// they have one, else its name here.
+    fn technical<'a>(&'a self, entity: &'a str, told: Option<&'a str>) -> Option<&'a str> {
+        let name = self.host_names.get(entity).map_or(told.unwrap_or(entity), String::as_str);
         (!name.is_empty() && self.hosts.is_match(name)).then_some(name)
     }
 
     /// The host in Zabbix that a series belongs to, if it is to be sent.
-    fn host_of<'a>(&'a self, origin: &Origin<'a>) -> Option<&'a str> {
+    fn host_of<'a>(&'a self, origin: &Origin<'a>, told: &'a Names) -> Option<&'a str> {
         if origin.technical.is_empty() {
-            return self.technical(origin.entity);
+            let told = told.get(origin.entity).and_then(BTreeSet::first);
+            return self.technical(origin.entity, told.map(|name| &**name));
         }
         self.hosts.is_match(origin.technical).then_some(origin.technical)
     }

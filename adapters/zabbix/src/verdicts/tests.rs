@@ -1,5 +1,5 @@
 use serde_json::json;
-use watchbell_adapter_api::HostReading;
+use watchbell_adapter_api::{HostReading, ToldName};
 
 use super::fake::{FakeZabbix, Running, plan, reading};
 use super::*;
@@ -171,6 +171,36 @@ async fn series_of_other_tools_go_to_the_host_of_that_name() {
     let discovery = r#"Database 1 anomaly.discovery [{"{#KEY}":"node_cpu[\"mode=user\"]","{#UNITS}":""}] @0"#;
     let value = r#"Database 1 anomaly.value["node_cpu[\"mode=user\"]"] 2.5 @0"#;
     assert_eq!(zabbix.took(), [discovery, value]);
+    running.stop.send_replace(true);
+    task.await.expect("ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_of_a_joined_host_goes_to_its_name_in_zabbix() {
+    let running = Running::new();
+    // None of the series of Zabbix itself is sent: its sources have told the name all the same.
+    let (zabbix, task) = start(&running, json!({"match": ["{job=\"node\"}"], "values": ["score"], "keys": "plain"}));
+    zabbix.knows("Zabbix server", &[&HOST_KEYS[..], &["anomaly.node_load1"]].concat());
+    zabbix.knows("monitor1", &HOST_KEYS);
+    running.pass(1).await;
+    running.scores.set(&[("__name__", "node_load1"), ("host", "monitor1"), ("job", "node")], reading(1_500, 1.5));
+    let told = |kind, name: &str| ToldName { kind, name: name.into() };
+    let told = [told("nagios_perfdata", "localhost"), told("zabbix_history", "Zabbix server")];
+    running.scores.set_host(HostReading { told: told.into(), ..host("monitor1", 1.25, 2) });
+    running.pass(3).await;
+    let took = zabbix.took();
+    let keys: Vec<&str> = took.iter().map(|line| &line[..line.len().min(38)]).collect();
+    assert_eq!(
+        keys,
+        [
+            "Zabbix server anomaly.host.reasons 2 o",
+            "Zabbix server anomaly.host.score 1.25 ",
+            "Zabbix server anomaly.host.rate 25.00 ",
+            "Zabbix server anomaly.host.series 10 @",
+            "Zabbix server anomaly.node_load1 1.5 @",
+        ]
+    );
+    assert_eq!(running.context.metrics.counter(&REFUSED, &["zabbix"]).get(), 0.0);
     running.stop.send_replace(true);
     task.await.expect("ends");
 }

@@ -12,6 +12,8 @@ use super::words::{is_name, number, plain};
 use super::{PassiveResult, Plan};
 use crate::feed::METRIC;
 
+/// The sources of Nagios and Icinga: what they call a host is its name there.
+const SOURCES: [&str; 4] = ["nagios_perfdata", "nagios_status", "nagios_livestatus", "icinga_events"];
 /// Longest text of a result, in bytes.
 const MAX_TEXT: usize = 1_500;
 
@@ -38,19 +40,18 @@ pub(super) async fn collect(plan: &Plan, context: &SinkContext) -> (Vec<PassiveR
     found.read(&*context.scores).await;
     let (mut results, mut skipped) = (Vec::new(), 0);
     for host in context.scores.hosts().await {
-        let Some(name) = plan.host(&host.host) else { continue };
-        if !is_name(name) {
-            skipped += 1;
-            continue;
-        }
         let reasons = found.reasons.remove(&host.host).unwrap_or_default();
-        results.push(of_host(plan, name, &host, &reasons, time_s));
+        for name in plan.names(&host) {
+            if is_name(name) {
+                results.push(of_host(plan, name, &host, &reasons, time_s));
+            } else {
+                skipped += 1;
+            }
+        }
     }
     for ((host, service), of) in found.services {
-        let Some((host, name)) = plan.host(&host).zip(plan.per_service.as_ref()) else { continue };
-        let name = name.replace("{service}", &service);
-        if is_name(&name) && is_name(host) {
-            results.push(of_service(plan, host, name, &of, time_s));
+        if is_name(&service) && is_name(&host) {
+            results.push(of_service(plan, &host, service, &of, time_s));
         } else {
             skipped += 1;
         }
@@ -59,15 +60,29 @@ pub(super) async fn collect(plan: &Plan, context: &SinkContext) -> (Vec<PassiveR
 }
 
 impl Plan {
-    /// The name of a host in Nagios, if it is to be reported.
-    fn host<'a>(&'a self, host: &'a str) -> Option<&'a str> {
-        self.hosts.is_match(host).then(|| self.host_names.get(host).map_or(host, String::as_str))
+    /// The names of a host in Nagios, if it is to be reported: what the config says, else what the sources of Nagios
+    /// have, else its name here.
+    fn names<'a>(&'a self, host: &'a HostReading) -> Vec<&'a str> {
+        if !self.hosts.is_match(&host.host) {
+            return Vec::new();
+        }
+        if let Some(name) = self.host_names.get(&host.host) {
+            return vec![name];
+        }
+        let told = host.told_by(&SOURCES);
+        if told.is_empty() { vec![&host.host] } else { told }
+    }
+
+    /// The name in Nagios of a host whose performance data call it `told`, if it is to be reported.
+    fn name<'a>(&'a self, host: &str, told: &'a str) -> Option<&'a str> {
+        self.hosts.is_match(host).then(|| self.host_names.get(host).map_or(told, String::as_str))
     }
 }
 
 struct Found<'a> {
     plan: &'a Plan,
     reasons: HashMap<String, Vec<Reason>>,
+    /// By the names of host and service there.
     services: BTreeMap<(String, String), OfService>,
 }
 
@@ -80,23 +95,25 @@ impl Found<'_> {
         while let Some(at) = cursor {
             let page = scores.page(Arc::clone(&query), at).await;
             for row in &page.rows {
-                self.row(page.labels_of(row), &row.reading);
+                self.row(page.labels_of(row), page.host_of(row), &row.reading);
             }
             cursor = page.next;
         }
     }
 
-    fn row<'a>(&mut self, labels: impl Iterator<Item = (&'a str, &'a str)> + Clone, reading: &Reading) {
+    fn row<'a>(&mut self, labels: impl Iterator<Item = (&'a str, &'a str)> + Clone, host: &str, reading: &Reading) {
         let get = |name: &str| labels.clone().find(|(n, _)| *n == name).map_or("", |(_, value)| value);
-        let host = get("host");
         let anomalous = reading.alarm || reading.score > 1.0;
         let reason = || Reason { score: reading.score, text: describe(labels.clone(), reading) };
         if anomalous && !host.is_empty() {
             self.plan.keep(self.reasons.entry(host.to_owned()).or_default(), reason());
         }
         let service = get("service");
-        if self.plan.per_service.is_some() && get(NAME) == METRIC && !service.is_empty() {
-            let of = self.services.entry((host.to_owned(), service.to_owned())).or_default();
+        let Some(pattern) = &self.plan.per_service else { return };
+        if get(NAME) == METRIC && !service.is_empty() {
+            let Some(name) = self.plan.name(host, get("host")) else { return };
+            let key = (name.to_owned(), pattern.replace("{service}", service));
+            let of = self.services.entry(key).or_default();
             of.series += 1;
             if reading.score.is_finite() {
                 of.ready += 1;

@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
-use watchbell_adapter_api::{BoxFuture, HostReading};
+use watchbell_adapter_api::{BoxFuture, HostReading, ToldName};
 
 use super::engine::Ledger;
 use super::*;
@@ -90,6 +90,44 @@ async fn one_result_for_each_service() {
         results.iter().skip(1).map(|r| format!("{};{};{:?}", r.host, r.service, r.state)).collect();
     assert_eq!(shown, ["web-2;disk anomaly;Warning", "web-2;load anomaly;Warning"]);
     assert!(results[2].perfdata.starts_with("watchbell_score=2.500;1;;0 "), "{:?}", results[2]);
+}
+
+fn told(kind: &'static str, name: &str) -> ToldName {
+    ToldName { kind, name: name.into() }
+}
+
+#[tokio::test]
+async fn a_joined_host_is_called_as_nagios_calls_it() {
+    let mut scores = FakeScores::default();
+    let names = [told("zabbix_history", "Zabbix server"), told("nagios_status", "localhost")];
+    let names = [&names[..], &[told("nagios_perfdata", "localhost"), told("nagios_perfdata", "mon")]].concat();
+    let foreign = [told("zabbix_history", "Web 1")];
+    scores.hosts = vec![
+        HostReading { told: names.into(), ..host("monitor1", 1.5, 1) },
+        HostReading { told: foreign.into(), ..host("web-1", 0.5, 0) },
+    ];
+    let load = [("__name__", "nagios_perfdata"), ("host", "localhost"), ("label", "load1"), ("service", "load")];
+    scores.add_of("monitor1", &load, reading(1.5));
+    let sink = Sink::new(scores, 1_000);
+    let shown = async |config| {
+        let (results, skipped) = super::collect::collect(&plan(config), &sink.context).await;
+        assert_eq!(skipped, 0);
+        results.iter().map(|r| format!("{};{};{}", r.host, r.service, r.text)).collect::<Vec<_>>()
+    };
+    let text = "ANOMALY WARNING - score 1.50, 1 of 8 series anomalous: load load1 15 (expected 11.25, score 1.50)";
+    let web = "ANOMALY OK - score 0.50, 0 of 8 series anomalous";
+    assert_eq!(
+        shown(serde_json::json!({})).await,
+        [format!("localhost;Anomaly;{text}"), format!("mon;Anomaly;{text}"), format!("web-1;Anomaly;{web}")]
+    );
+    // What the config says goes before, and `hosts` is about the name here.
+    let of_service = text.replace("1 of 8", "1 of 1");
+    let config = serde_json::json!({"hosts": "monitor1", "per_service": "{service} anomaly"});
+    let told = shown(config).await;
+    assert_eq!(told[1..], [format!("mon;Anomaly;{text}"), format!("localhost;load anomaly;{of_service}")]);
+    let config = serde_json::json!({"host_names": {"monitor1": "m"}, "per_service": "{service} anomaly"});
+    let said = shown(config).await;
+    assert_eq!((&said[0], &said[2]), (&format!("m;Anomaly;{text}"), &format!("m;load anomaly;{of_service}")));
 }
 
 #[test]
