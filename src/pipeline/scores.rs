@@ -13,6 +13,7 @@ use super::handle::ShardHandle;
 use super::ingest::source_tag;
 use super::tick::board::{Board, HostState, Hosts};
 use crate::config::Named;
+use crate::context::quiet;
 
 /// What is not to ring scores at most this, as a comparison with peers does.
 const CAP: f32 = 0.95;
@@ -51,6 +52,7 @@ pub struct ScoreView {
     judged: Arc<AtomicU64>,
     board: Board,
     kinds: SourceKinds,
+    quiet: quiet::Shared,
 }
 
 impl std::fmt::Debug for ScoreView {
@@ -61,15 +63,17 @@ impl std::fmt::Debug for ScoreView {
 
 impl ScoreView {
     /// A view over `shards`; `judged` is kept up to date by the sweep, `board` by the tick stage, `kinds` by who starts
-    /// sources.
+    /// sources; `quiet` has the windows in force.
     #[must_use]
     pub fn new(
         shards: Arc<[ShardHandle]>,
         clock: Arc<dyn Clock>,
         judged: Arc<AtomicU64>,
-        (board, kinds): (Board, SourceKinds),
+        board: Board,
+        kinds: SourceKinds,
+        quiet: quiet::Shared,
     ) -> Self {
-        Self { shards, clock, judged, board, kinds }
+        Self { shards, clock, judged, board, kinds, quiet }
     }
 
     async fn read(&self, query: Arc<ScoreQuery>, cursor: Cursor) -> ScorePage {
@@ -96,10 +100,12 @@ impl ScoreView {
             hosts.extend(counts);
             carried.extend(names);
         }
-        let mut readings = readings(hosts, &self.board.hosts(), self.clock.now_ms());
+        let (now_ms, quiet) = (self.clock.now_ms(), self.quiet.load_full());
+        let mut readings = readings(hosts, &self.board.hosts(), now_ms);
         let mut names = self.kinds.names(carried);
         for reading in &mut readings {
             reading.told = names.remove(&reading.host).into_iter().flatten().collect();
+            reading.quiet = quiet.over(now_ms, &reading.host).map(|window| window.reason.as_str().into());
         }
         readings
     }
@@ -139,6 +145,7 @@ fn reading(state: Option<&HostState>, host: String, count: EntityCount, now_ms: 
         contributors: state.contributors,
         step_ms,
         told: Arc::default(),
+        quiet: None,
     }
 }
 

@@ -173,9 +173,14 @@ impl Service {
         let (judged, board) = (Arc::new(AtomicU64::new(0)), Board::default());
         let kinds = SourceKinds::default();
         kinds.note(&checked.sources);
-        let shown = (board.clone(), kinds.clone());
-        let scores: Arc<dyn Scores> =
-            Arc::new(ScoreView::new(Arc::clone(&shards), Arc::clone(&clock), Arc::clone(&judged), shown));
+        let scores: Arc<dyn Scores> = Arc::new(ScoreView::new(
+            Arc::clone(&shards),
+            Arc::clone(&clock),
+            Arc::clone(&judged),
+            board.clone(),
+            kinds.clone(),
+            Arc::clone(&known.quiet),
+        ));
 
         let book = HostBook::new(Arc::clone(&shards), Arc::clone(&current), Arc::clone(&hosts), metrics.clone());
         let (reload, reloads) = mpsc::channel(4);

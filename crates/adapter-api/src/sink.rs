@@ -226,6 +226,9 @@ pub struct HostReading {
     pub step_ms: i64,
     /// What sources call it in their label `host`, in order; see [`HostReading::told_by`].
     pub told: Arc<[ToldName]>,
+    /// The reason of the quiet window that the host is in now, empty where nobody gave one: its score is to alarm
+    /// nobody.
+    pub quiet: Option<Arc<str>>,
 }
 
 /// The name that a source has for a host.
@@ -260,8 +263,15 @@ impl Default for HostReading {
             contributors: Arc::default(),
             step_ms: 0,
             told: Arc::default(),
+            quiet: None,
         }
     }
+}
+
+/// That something is in a quiet window, in words for people; `reason` may be empty.
+#[must_use]
+pub fn in_a_window(reason: &str) -> String {
+    if reason.is_empty() { "in a quiet window".to_owned() } else { format!("in a quiet window: {reason}") }
 }
 
 /// The parts of a host's score, each by itself on the same scale; NaN where there is none.

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use watchbell_adapter_api::sink::in_a_window;
 use watchbell_adapter_api::{Cursor, HostReading, ScorePage, ScoreQuery, ScoreRow, SinkContext};
 use watchbell_series::labels::NAME;
 use watchbell_series::{Reading, SeriesId};
@@ -24,6 +25,14 @@ const MAX_TEXT: usize = 1_500;
 
 /// Technical names by entity.
 type Names = HashMap<String, BTreeSet<Arc<str>>>;
+
+/// What is known of hosts before their series.
+struct Hosts {
+    /// What Zabbix sources call each, as far as they do.
+    told: Names,
+    /// Those that are in a quiet window now.
+    quiet: HashSet<String>,
+}
 
 /// What a series is called in Zabbix.
 struct Origin<'a> {
@@ -97,7 +106,7 @@ impl Collector {
         let now_ms = context.clock.now_ms();
         // Hosts before their reasons: what makes the score of a host is then among them.
         let hosts = context.scores.hosts().await;
-        let told = self.told(&hosts);
+        let known = self.known(&hosts);
         let reasons = reasons(plan, context).await;
         let mut found = Found::default();
         let mut cursor = Some(Cursor::START);
@@ -106,13 +115,13 @@ impl Collector {
             // What came while the page was made is not from the future.
             let page_ms = context.clock.now_ms();
             for row in &page.rows {
-                self.row((plan, &told), Origin::of(&page, row), row, page_ms, &mut found);
+                self.row((plan, &known), Origin::of(&page, row), row, page_ms, &mut found);
             }
             cursor = page.next;
         }
-        let mut values = self.discovery((plan, &told), context, ledger, &found.listed, now_ms).await;
+        let mut values = self.discovery((plan, &known), context, ledger, &found.listed, now_ms).await;
         for host in hosts {
-            let names = [&told, &found.technical].into_iter().filter_map(|names| names.get(&host.host)).flatten();
+            let names = [&known.told, &found.technical].into_iter().filter_map(|names| names.get(&host.host)).flatten();
             let mut names: BTreeSet<Arc<str>> = names.cloned().collect();
             if names.is_empty() {
                 names.extend(plan.technical(&host.host, None).map(|name| self.name(name)));
@@ -141,23 +150,27 @@ impl Collector {
         new
     }
 
-    /// What Zabbix sources call each host, as far as they do.
-    fn told(&mut self, hosts: &[HostReading]) -> Names {
-        let names = hosts.iter().map(|host| (host, host.told_by(&SOURCES))).filter(|(_, names)| !names.is_empty());
-        names
-            .map(|(host, names)| (host.host.clone(), names.into_iter().map(|name| self.name(name)).collect()))
-            .collect()
+    fn known(&mut self, hosts: &[HostReading]) -> Hosts {
+        let mut told = Names::new();
+        for host in hosts {
+            let names = host.told_by(&SOURCES);
+            if !names.is_empty() {
+                told.insert(host.host.clone(), names.into_iter().map(|name| self.name(name)).collect());
+            }
+        }
+        let quiet = hosts.iter().filter(|host| host.quiet.is_some()).map(|host| host.host.clone()).collect();
+        Hosts { told, quiet }
     }
 
     fn row(
         &mut self,
-        (plan, told): (&Plan, &Names),
+        (plan, known): (&Plan, &Hosts),
         origin: Origin<'_>,
         row: &ScoreRow,
         now_ms: i64,
         found: &mut Found,
     ) {
-        let Some(name) = plan.host_of(&origin, told) else { return };
+        let Some(name) = plan.host_of(&origin, &known.told) else { return };
         let host = self.name(name);
         let listed = found.listed.entry(Arc::clone(&host)).or_default();
         *listed = listed.wrapping_add(row.id.0 | 1);
@@ -187,7 +200,9 @@ impl Collector {
         }
         // A source whose clock is ahead: the item would else lead its host.
         let time_ms = ts_ms.min(now_ms);
-        for part in &plan.values {
+        // No trigger is to fire by what rests; the band goes on.
+        let rests = row.reading.quiet || known.quiet.contains(origin.entity);
+        for part in plan.values.iter().filter(|part| !(rests && **part == Part::Score)) {
             if let Some(value) = part.of(&row.reading).and_then(float) {
                 let key = plan.keys.key(*part, &origin.key).into();
                 found.values.push(ItemValue { host: Arc::clone(&host), key, value, time_ms });
@@ -198,7 +213,7 @@ impl Collector {
     /// Lists of the hosts whose series changed, whose list is due, or was refused and may be tried again.
     async fn discovery(
         &mut self,
-        (plan, told): (&Plan, &Names),
+        (plan, known): (&Plan, &Hosts),
         context: &SinkContext,
         ledger: &Ledger,
         listed: &HashMap<Arc<str>, u64>,
@@ -225,7 +240,7 @@ impl Collector {
             let page = context.scores.page(Arc::clone(&plan.query), at).await;
             for row in &page.rows {
                 let origin = Origin::of(&page, row);
-                let rows = plan.host_of(&origin, told).and_then(|host| due.get_mut(host));
+                let rows = plan.host_of(&origin, &known.told).and_then(|host| due.get_mut(host));
                 if let Some(rows) = rows {
                     let row = json!({"{#KEY}": origin.key, "{#UNITS}": origin.units});
                     rows.insert(origin.key.into_owned(), row);
@@ -257,8 +272,11 @@ impl Collector {
         }
         // Reasons first: the problem that the score makes has them in its name.
         let mut items = vec![(key::HOST_REASONS, text(host, reasons.get(&host.host).map_or(&[], Vec::as_slice)))];
-        items.extend(float((f64::from(host.score) * 1_000.0).round() / 1_000.0).map(|value| (key::HOST_SCORE, value)));
-        if host.ready > 0 {
+        // In a quiet window no trigger is to fire: the heartbeat alone goes on.
+        let awake = host.quiet.is_none();
+        let score = float((f64::from(host.score) * 1_000.0).round() / 1_000.0).filter(|_| awake);
+        items.extend(score.map(|value| (key::HOST_SCORE, value)));
+        if host.ready > 0 && awake {
             let rate = 100.0 * f64::from(host.anomalous) / f64::from(host.ready);
             items.push((key::HOST_RATE, format!("{rate:.2}")));
         }
@@ -344,11 +362,12 @@ async fn reasons(plan: &Plan, context: &SinkContext) -> HashMap<String, Vec<Reas
 }
 
 fn text(host: &HostReading, reasons: &[Reason]) -> String {
-    if host.score.is_nan() {
+    if host.score.is_nan() && host.quiet.is_none() {
         return "learning: nothing has a score yet".to_owned();
     }
-    let mut text = format!("{} of {} series anomalous", host.anomalous, host.ready);
-    for (i, reason) in reasons.iter().enumerate() {
+    let counts = || format!("{} of {} series anomalous", host.anomalous, host.ready);
+    let mut text = host.quiet.as_deref().map_or_else(counts, in_a_window);
+    for (i, reason) in reasons.iter().filter(|_| host.quiet.is_none()).enumerate() {
         text.push_str(if i == 0 { ": " } else { ", " });
         text.push_str(&reason.text);
     }

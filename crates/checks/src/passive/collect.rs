@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::sync::Arc;
 
+use watchbell_adapter_api::sink::in_a_window;
 use watchbell_adapter_api::{Cursor, HostReading, ScoreQuery, Scores, SinkContext};
 use watchbell_series::Reading;
 use watchbell_series::labels::NAME;
 
 use super::words::{is_name, number, plain};
-use super::{PassiveResult, Plan};
+use super::{PassiveResult, Plan, State};
 use crate::feed::METRIC;
 
 /// The sources of Nagios and Icinga: what they call a host is its name there.
@@ -30,16 +31,22 @@ struct OfService {
     ready: u32,
     anomalous: u32,
     score: f32,
+    /// The worst score of the series that rest in no quiet window.
+    awake: f32,
+    /// The reason of the window that others rest in.
+    quiet: Option<Arc<str>>,
     reasons: Vec<Reason>,
 }
 
 /// All results as of now, hosts in order, and how many names Nagios can not have.
 pub(super) async fn collect(plan: &Plan, context: &SinkContext) -> (Vec<PassiveResult>, u64) {
     let time_s = context.clock.now_ms().div_euclid(1_000);
-    let mut found = Found { plan, reasons: HashMap::new(), services: BTreeMap::new() };
+    let hosts = context.scores.hosts().await;
+    let quiet = hosts.iter().filter_map(|host| Some((host.host.clone(), host.quiet.clone()?))).collect();
+    let mut found = Found { plan, quiet, reasons: HashMap::new(), services: BTreeMap::new() };
     found.read(&*context.scores).await;
     let (mut results, mut skipped) = (Vec::new(), 0);
-    for host in context.scores.hosts().await {
+    for host in hosts {
         let reasons = found.reasons.remove(&host.host).unwrap_or_default();
         for name in plan.names(&host) {
             if is_name(name) {
@@ -81,6 +88,8 @@ impl Plan {
 
 struct Found<'a> {
     plan: &'a Plan,
+    /// Reasons of the windows that hosts are in.
+    quiet: HashMap<String, Arc<str>>,
     reasons: HashMap<String, Vec<Reason>>,
     /// By the names of host and service there.
     services: BTreeMap<(String, String), OfService>,
@@ -115,12 +124,19 @@ impl Found<'_> {
             let key = (name.to_owned(), pattern.replace("{service}", service));
             let of = self.services.entry(key).or_default();
             of.series += 1;
+            // A series that no sample came of since is not in the window of its host yet.
+            let quiet = self.quiet.get(host).cloned().or_else(|| reading.quiet.then(Arc::default));
             if reading.score.is_finite() {
                 of.ready += 1;
                 of.score = of.score.max(reading.score);
+                if quiet.is_none() {
+                    of.awake = of.awake.max(reading.score);
+                }
             }
-            if anomalous {
-                of.anomalous += 1;
+            of.anomalous += u32::from(anomalous);
+            if quiet.is_some() {
+                of.quiet = quiet.or(of.quiet.take());
+            } else if anomalous {
                 self.plan.keep(&mut of.reasons, reason());
             }
         }
@@ -173,13 +189,8 @@ fn describe<'a>(labels: impl Iterator<Item = (&'a str, &'a str)> + Clone, readin
 }
 
 fn of_host(plan: &Plan, name: &str, host: &HostReading, reasons: &[Reason], time_s: i64) -> PassiveResult {
-    let state = plan.edges.state(host.score);
-    let text = if host.score.is_nan() {
-        format!("ANOMALY {} - learning: none of {} series has a score yet", state.word(), host.series)
-    } else {
-        let (score, word) = (host.score, state.word());
-        format!("ANOMALY {word} - score {score:.2}, {} of {} series anomalous", host.anomalous, host.ready)
-    };
+    let counts = (host.anomalous, host.ready, host.series);
+    let (state, text) = said(plan, host.score, counts, host.quiet.as_deref(), reasons);
     let mut perfdata = score_perfdata(plan, host.score);
     if host.ready > 0 {
         let rate = 100.0 * f64::from(host.anomalous) / f64::from(host.ready);
@@ -187,20 +198,40 @@ fn of_host(plan: &Plan, name: &str, host: &HostReading, reasons: &[Reason], time
     }
     let _ = write!(perfdata, "watchbell_series={};;;0", host.series);
     let (host, service) = (name.to_owned(), plan.service.clone());
-    finished(PassiveResult { host, service, state, time_s, text: with_reasons(text, reasons), perfdata })
+    finished(PassiveResult { host, service, state, time_s, text, perfdata })
 }
 
 fn of_service(plan: &Plan, host: &str, service: String, of: &OfService, time_s: i64) -> PassiveResult {
-    let score = if of.ready == 0 { f32::NAN } else { of.score };
-    let state = plan.edges.state(score);
-    let text = if score.is_nan() {
-        format!("ANOMALY {} - learning: none of {} series has a score yet", state.word(), of.series)
-    } else {
-        format!("ANOMALY {} - score {score:.2}, {} of {} series anomalous", state.word(), of.anomalous, of.ready)
+    // Where only a part of its series rest, the others alarm as ever.
+    let quiet = of.quiet.as_deref().filter(|_| plan.edges.state(of.awake) == State::Ok);
+    let score = match (of.ready, quiet) {
+        (0, _) => f32::NAN,
+        (_, Some(_)) => of.score,
+        (_, None) => of.awake,
     };
+    let (state, text) = said(plan, score, (of.anomalous, of.ready, of.series), quiet, &of.reasons);
     let perfdata = format!("{}watchbell_series={};;;0", score_perfdata(plan, score), of.series);
-    let (host, text) = (host.to_owned(), with_reasons(text, &of.reasons));
-    finished(PassiveResult { host, service, state, time_s, text, perfdata })
+    finished(PassiveResult { host: host.to_owned(), service, state, time_s, text, perfdata })
+}
+
+/// State and text for a score and how many series are anomalous, have a score, and are judged: OK in a quiet window,
+/// whatever the score, for the reason `quiet`.
+fn said(
+    plan: &Plan,
+    score: f32,
+    (anomalous, ready, series): (u32, u32, u32),
+    quiet: Option<&str>,
+    reasons: &[Reason],
+) -> (State, String) {
+    let state = if quiet.is_some() { State::Ok } else { plan.edges.state(score) };
+    let mut parts = vec![format!("ANOMALY {}", state.word())];
+    parts.extend(quiet.map(in_a_window));
+    if !score.is_nan() {
+        parts.push(format!("score {score:.2}, {anomalous} of {ready} series anomalous"));
+    } else if quiet.is_none() {
+        parts.push(format!("learning: none of {series} series has a score yet"));
+    }
+    (state, with_reasons(parts.join(" - "), if quiet.is_some() { &[] } else { reasons }))
 }
 
 /// The score with its edges, and a blank; nothing while there is no score.
