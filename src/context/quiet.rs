@@ -15,7 +15,7 @@ use watchbell_detect::QuietSpan;
 use watchbell_series::Labels;
 
 use self::index::Index;
-use super::subject::{Facts, Target};
+use super::subject::{Facts, HOST, Target};
 
 /// Source and id of a window.
 pub type Key = (String, String);
@@ -188,6 +188,16 @@ impl Quiet {
         near.find(|window| window.covers(ts_ms) && window.target.is_about_alert(alert, host, series))
     }
 
+    /// The window that mutes at `ts_ms` whatever is said of the host as a whole.
+    #[must_use]
+    pub fn over(&self, ts_ms: i64, host: &str) -> Option<&Window> {
+        if self.is_empty() {
+            return None;
+        }
+        // A silence of a single alert is about that alert.
+        self.mutes(ts_ms, &Labels::new([(HOST, host)]).ok()?, host, None)
+    }
+
     /// Whether a window at `ts_ms` is about the whole host.
     #[must_use]
     pub fn rests(&self, ts_ms: i64, host: &str) -> bool {
@@ -246,6 +256,24 @@ pub(crate) mod tests {
             quiet.mutes(5, &alert, host, None).is_some()
         };
         assert!(mutes("web-1") && mutes("web-1.example") && !mutes("web-2.example") && !mutes("web-3"));
+    }
+
+    #[test]
+    fn a_window_is_over_a_host_by_any_name_or_by_its_label_alone() {
+        let matching = |all: &[(&str, &str)]| Target::Matching {
+            matchers: all.iter().map(|(n, v)| Matcher::new(n, MatchOp::Equal, v).expect("a matcher")).collect(),
+            of_alerts: Vec::new(),
+        };
+        let all = [
+            window("a", host(&["web-1"]), 10),
+            window("b", matching(&[("host", "web-2")]), 20),
+            window("c", matching(&[("host", "web-3"), ("job", "node")]), 20),
+            window("d", matching(&[("host", "web-4"), ("alertname", "HostAnomalous")]), 20),
+        ];
+        let quiet = Quiet::new(all.into_iter().map(Arc::new).collect(), names(&[("web-1.example", "web-1")]));
+        let over = |ts_ms, host| quiet.over(ts_ms, host).map(|window| window.id.as_str());
+        assert_eq!((over(5, "web-1"), over(11, "web-1"), over(5, "web-1.example")), (Some("a"), None, Some("a")));
+        assert_eq!((over(20, "web-2"), over(5, "web-3"), over(5, "web-4")), (Some("b"), None, None));
     }
 
     #[test]

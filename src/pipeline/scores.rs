@@ -1,21 +1,48 @@
 //! The view of all scores that sinks and the API read, shard after shard, page after page.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use watchbell_adapter_api::sink::{Cursor, HostParts, HostReading, ScorePage, ScoreQuery};
+use watchbell_adapter_api::sink::{Cursor, HostParts, HostReading, ScorePage, ScoreQuery, ToldName};
 use watchbell_adapter_api::{BoxFuture, Clock, Scores};
 use watchbell_detect::ensemble::{self, HostScore};
 use watchbell_detect::{EntityCount, host_score};
 
 use super::handle::ShardHandle;
+use super::ingest::source_tag;
 use super::tick::board::{Board, HostState, Hosts};
+use crate::config::Named;
+use crate::context::quiet;
 
 /// What is not to ring scores at most this, as a comparison with peers does.
 const CAP: f32 = 0.95;
 /// Time between samples of a host of which the tick stage says nothing, milliseconds.
 const STEP_MS: i64 = 60_000;
+
+/// The kind of each source there is or was, by what stands for its name. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct SourceKinds(Arc<RwLock<HashMap<u32, &'static str>>>);
+
+impl SourceKinds {
+    /// Notes `sources`. Those that are gone stay known: their series are judged for a while.
+    pub fn note<T>(&self, sources: &[Named<T>]) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.extend(sources.iter().map(|source| (source_tag(&source.name), source.kind)));
+    }
+
+    /// What sources call each host, from the host, tag and name of each name that series carry.
+    fn names(&self, carried: Vec<(String, u32, Box<str>)>) -> HashMap<String, BTreeSet<ToldName>> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut names: HashMap<String, BTreeSet<ToldName>> = HashMap::new();
+        for (host, tag, name) in carried {
+            if let Some(kind) = known.get(&tag) {
+                names.entry(host).or_default().insert(ToldName { kind, name });
+            }
+        }
+        names
+    }
+}
 
 /// Reads scores from the shards. Cheap to clone.
 #[derive(Clone)]
@@ -24,6 +51,8 @@ pub struct ScoreView {
     clock: Arc<dyn Clock>,
     judged: Arc<AtomicU64>,
     board: Board,
+    kinds: SourceKinds,
+    quiet: quiet::Shared,
 }
 
 impl std::fmt::Debug for ScoreView {
@@ -33,10 +62,18 @@ impl std::fmt::Debug for ScoreView {
 }
 
 impl ScoreView {
-    /// A view over `shards`; `judged` is kept up to date by the sweep, `board` by the tick stage.
+    /// A view over `shards`; `judged` is kept up to date by the sweep, `board` by the tick stage, `kinds` by who starts
+    /// sources; `quiet` has the windows in force.
     #[must_use]
-    pub fn new(shards: Arc<[ShardHandle]>, clock: Arc<dyn Clock>, judged: Arc<AtomicU64>, board: Board) -> Self {
-        Self { shards, clock, judged, board }
+    pub fn new(
+        shards: Arc<[ShardHandle]>,
+        clock: Arc<dyn Clock>,
+        judged: Arc<AtomicU64>,
+        board: Board,
+        kinds: SourceKinds,
+        quiet: quiet::Shared,
+    ) -> Self {
+        Self { shards, clock, judged, board, kinds, quiet }
     }
 
     async fn read(&self, query: Arc<ScoreQuery>, cursor: Cursor) -> ScorePage {
@@ -57,11 +94,20 @@ impl ScoreView {
     }
 
     async fn all_hosts(&self) -> Vec<HostReading> {
-        let mut hosts = Vec::new();
+        let (mut hosts, mut carried) = (Vec::new(), Vec::new());
         for shard in self.shards.iter() {
-            hosts.extend(shard.call(|shard| shard.hosts()).await.unwrap_or_default());
+            let (counts, names) = shard.call(|shard| (shard.hosts(), shard.told_hosts())).await.unwrap_or_default();
+            hosts.extend(counts);
+            carried.extend(names);
         }
-        readings(hosts, &self.board.hosts(), self.clock.now_ms())
+        let (now_ms, quiet) = (self.clock.now_ms(), self.quiet.load_full());
+        let mut readings = readings(hosts, &self.board.hosts(), now_ms);
+        let mut names = self.kinds.names(carried);
+        for reading in &mut readings {
+            reading.told = names.remove(&reading.host).into_iter().flatten().collect();
+            reading.quiet = quiet.over(now_ms, &reading.host).map(|window| window.reason.as_str().into());
+        }
+        readings
     }
 }
 
@@ -98,6 +144,8 @@ fn reading(state: Option<&HostState>, host: String, count: EntityCount, now_ms: 
         confidence: state.confidence,
         contributors: state.contributors,
         step_ms,
+        told: Arc::default(),
+        quiet: None,
     }
 }
 

@@ -21,7 +21,7 @@ use super::explain::Explainer;
 use super::handle::{ShardHandle, ShardMeta, ShardThread};
 use super::hosts::{HostBook, SharedHosts};
 use super::ingest::{Gate, NewHost, Router};
-use super::scores::ScoreView;
+use super::scores::{ScoreView, SourceKinds};
 use super::shard::{Event, Shard};
 use super::source_watch::SourceRow;
 use super::strikes::{self, Strikes};
@@ -91,6 +91,7 @@ pub struct Service {
     data_dir: DataDir,
     sources: HashMap<String, Component>,
     sinks: HashMap<String, Component>,
+    kinds: SourceKinds,
     alerts: AlertStage,
     checkpointer: Arc<Checkpointer>,
     ticking: Running,
@@ -170,8 +171,16 @@ impl Service {
         let seconds = metrics.histogram(&metrics::INGEST_SECONDS, &[]);
         let router = Router::new(Arc::clone(&shards), Arc::clone(&gate), seconds, new_hosts);
         let (judged, board) = (Arc::new(AtomicU64::new(0)), Board::default());
-        let scores: Arc<dyn Scores> =
-            Arc::new(ScoreView::new(Arc::clone(&shards), Arc::clone(&clock), Arc::clone(&judged), board.clone()));
+        let kinds = SourceKinds::default();
+        kinds.note(&checked.sources);
+        let scores: Arc<dyn Scores> = Arc::new(ScoreView::new(
+            Arc::clone(&shards),
+            Arc::clone(&clock),
+            Arc::clone(&judged),
+            board.clone(),
+            kinds.clone(),
+            Arc::clone(&known.quiet),
+        ));
 
         let book = HostBook::new(Arc::clone(&shards), Arc::clone(&current), Arc::clone(&hosts), metrics.clone());
         let (reload, reloads) = mpsc::channel(4);
@@ -319,6 +328,7 @@ impl Service {
             data_dir,
             sources: HashMap::new(),
             sinks: HashMap::new(),
+            kinds,
             alerts,
             checkpointer,
             ticking,

@@ -7,6 +7,7 @@ use serde_json::Value;
 use watchbell::clock::SystemClock;
 use watchbell_adapter_api::Clock;
 
+use crate::support::http;
 use crate::support::load::Series;
 use crate::support::wait;
 use crate::support::watchbell::{Home, Watchbell};
@@ -41,10 +42,13 @@ fn one_host_under_all_its_names_and_conflicts_are_told() {
     home.configure(&format!(
         "sources:\n  - {{type: prometheus_remote_write_in, name: prometheus}}\n  - {{type: nagios_perfdata, name: nagios, \
          files: ['{}'], interval: 200ms}}\nrules_dir: '{}'\ndetect: {{warmup: 1s}}\n\
-         sinks: [{{type: prometheus_exposition}}]\n",
+         sinks:\n  - {{type: prometheus_exposition}}\n  - {{type: nagios_check_results, path: '{}', \
+         results: {{interval: 1s, heartbeat: 1s}}}}\n",
         path("perfdata"),
-        path("rules")
+        path("rules"),
+        path("results"),
     ));
+    fs::create_dir_all(home.path().join("results")).expect("a folder");
     fs::create_dir_all(home.path().join("rules/mappings")).expect("a folder");
     let mut perfdata = fs::File::create(home.path().join("perfdata")).expect("a file");
     let service = home.start();
@@ -97,9 +101,42 @@ fn one_host_under_all_its_names_and_conflicts_are_told() {
     assert_eq!(refused.status, 400);
     assert!(refused.text.contains("entities.yaml:1: hosts.names[0]: "), "{}", refused.text);
 
-    // A restart knows the same hosts at once.
+    // A restart knows the same hosts at once, and Nagios is told of them by its own names.
     fs::write(&file, text).expect("written");
     assert!(service.stop().success());
+    told(&home);
     let service = home.start();
     assert_eq!(hosts(&listed(&service)), ["shop", "web1.us.example.org"]);
+    let first = wait::until("results for Nagios", || {
+        Some(told(&home)).filter(|told| told.len() > 1).ok_or_else(|| service.log())
+    });
+    assert_eq!(first.iter().filter(|line| *line == "host_name=shop").count(), 0, "{first:#?}");
+    let of = |name: &str| first.iter().filter(|line| **line == format!("host_name={name}")).count();
+    assert!(of("WEB1") > 0 && of("web1.us.example.org") > 0, "{first:#?}");
+
+    // In a quiet window it says so, under any name of the host.
+    let window = r#"{"host": "web1.eu.example.org", "reason": "kernel update"}"#;
+    let json = [("content-type", "application/json")];
+    let stated = http::post(&service.url("/api/v1/windows"), &json, window.as_bytes().to_vec()).expect("an answer");
+    assert!((200..300).contains(&stated.status), "{}", stated.text);
+    let words = "output=ANOMALY OK - in a quiet window: kernel update";
+    let results = wait::until("a result in the window", || {
+        let told = told(&home);
+        wait::when(told.iter().any(|line| line.starts_with(words)), || told.join("\n")).map(|()| told)
+    });
+    let at = results.iter().position(|line| line.starts_with(words)).unwrap_or_default();
+    assert_eq!(results[at - 1], "host_name=WEB1");
+}
+
+/// Hosts and texts of the results that wait for Nagios, which takes them up.
+fn told(home: &Home) -> Vec<String> {
+    let mut lines = Vec::new();
+    let files = fs::read_dir(home.path().join("results")).expect("the folder").flatten().map(|file| file.path());
+    for ok in files.filter(|path| path.extension().is_some_and(|extension| extension == "ok")) {
+        let text = fs::read_to_string(ok.with_extension("")).expect("a file of results");
+        let wanted = |line: &&str| line.starts_with("host_name=") || line.starts_with("output=");
+        lines.extend(text.lines().filter(wanted).map(str::to_owned));
+        fs::remove_file(ok.with_extension("")).and_then(|()| fs::remove_file(ok)).expect("taken up");
+    }
+    lines
 }

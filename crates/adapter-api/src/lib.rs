@@ -44,7 +44,7 @@ pub use runtime::{Clock, Shutdown};
 pub use secret::Secret;
 pub use sink::{
     AlertSink, Contributor, Cursor, DeliveryError, HostParts, HostReading, Prepared, ScorePage, ScoreQuery, ScoreRow,
-    ScoreSink, Scores, SinkConfig, SinkContext, SinkKind,
+    ScoreSink, Scores, SinkConfig, SinkContext, SinkKind, ToldName,
 };
 pub use source::{
     Ingest, IngestError, Receipt, Resource, Source, SourceConfig, SourceContext, SourceError, SourceKind,

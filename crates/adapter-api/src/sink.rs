@@ -1,5 +1,6 @@
 //! Sinks: where scores and alerts go.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -223,6 +224,29 @@ pub struct HostReading {
     /// How long until all of this can be news again, milliseconds: what is read sooner is the same samples once
     /// more. 0 where each reading is news.
     pub step_ms: i64,
+    /// What sources call it in their label `host`, in order; see [`HostReading::told_by`].
+    pub told: Arc<[ToldName]>,
+    /// The reason of the quiet window that the host is in now, empty where nobody gave one: its score is to alarm
+    /// nobody.
+    pub quiet: Option<Arc<str>>,
+}
+
+/// The name that a source has for a host.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ToldName {
+    /// Which kind of source it is, by the word after `type:`.
+    pub kind: &'static str,
+    /// The name.
+    pub name: Box<str>,
+}
+
+impl HostReading {
+    /// The names that sources of these kinds have for it, each once: a tool knows a host by its own name for it only.
+    #[must_use]
+    pub fn told_by(&self, kinds: &[&str]) -> Vec<&str> {
+        let told = self.told.iter().filter(|told| kinds.contains(&told.kind));
+        told.map(|told| &*told.name).collect::<BTreeSet<_>>().into_iter().collect()
+    }
 }
 
 impl Default for HostReading {
@@ -238,8 +262,16 @@ impl Default for HostReading {
             confidence: f32::NAN,
             contributors: Arc::default(),
             step_ms: 0,
+            told: Arc::default(),
+            quiet: None,
         }
     }
+}
+
+/// That something is in a quiet window, in words for people; `reason` may be empty.
+#[must_use]
+pub fn in_a_window(reason: &str) -> String {
+    if reason.is_empty() { "in a quiet window".to_owned() } else { format!("in a quiet window: {reason}") }
 }
 
 /// The parts of a host's score, each by itself on the same scale; NaN where there is none.

@@ -56,7 +56,8 @@ pub struct ResultsConfig {
     /// Hosts that are reported: a regular expression on the name in Watchbell, anchored at both ends. Nagios
     /// ignores results of hosts it does not know, and logs each.
     pub hosts: String,
-    /// Names of hosts in Nagios where they differ: `{web-1.example.org: web-1}`.
+    /// Names of hosts in Nagios, `{web-1.example.org: web-1}`, where they are not those that sources of Nagios and
+    /// Icinga tell for the host, or its name in Watchbell where these tell none.
     pub host_names: BTreeMap<String, String>,
     /// Also one result for each service whose performance data are judged, as a service of this name;
     /// `{service}` stands for its own, as in `{service} anomaly`. Its score is that of its worst series.

@@ -185,7 +185,7 @@ pub fn problems_of<C: SourceConfig>(config: serde_json::Value) -> Vec<String> {
 /// Scores made up: rows in two pages, and hosts.
 #[derive(Debug, Default)]
 pub struct FakeScores {
-    rows: Vec<(Labels, Reading)>,
+    rows: Vec<(Labels, String, Reading)>,
     /// What is known of hosts.
     pub hosts: Vec<HostReading>,
 }
@@ -212,9 +212,15 @@ pub fn reading(score: f32) -> Reading {
 }
 
 impl FakeScores {
-    /// Adds a series.
+    /// Adds a series of the host that its label `host` says.
     pub fn add(&mut self, labels: &[(&str, &str)], reading: Reading) {
-        self.rows.push((Labels::series(labels.iter().copied()).expect("labels"), reading));
+        let host = labels.iter().find(|(name, _)| *name == "host").map_or("", |(_, host)| host);
+        self.add_of(host, labels, reading);
+    }
+
+    /// Adds a series of `host`.
+    pub fn add_of(&mut self, host: &str, labels: &[(&str, &str)], reading: Reading) {
+        self.rows.push((Labels::series(labels.iter().copied()).expect("labels"), host.to_owned(), reading));
     }
 }
 
@@ -225,14 +231,16 @@ impl Scores for FakeScores {
 
     fn page(&self, query: Arc<ScoreQuery>, cursor: Cursor) -> BoxFuture<'_, ScorePage> {
         let mut page = ScorePage::default();
-        for (labels, reading) in self.rows.iter().skip(cursor.shard as usize).step_by(2) {
+        for (labels, host, reading) in self.rows.iter().skip(cursor.shard as usize).step_by(2) {
             if query.anomalous_only && !(reading.alarm || reading.score > 1.0) {
                 continue;
             }
             let labels_at = page.labels.len() as u32;
             labels.write_canonical(&mut page.labels);
             let labels_len = page.labels.len() as u32 - labels_at;
-            page.rows.push(ScoreRow { id: labels.id(), labels_at, labels_len, host_len: 0, reading: *reading });
+            page.labels.extend_from_slice(host.as_bytes());
+            let host_len = host.len() as u32;
+            page.rows.push(ScoreRow { id: labels.id(), labels_at, labels_len, host_len, reading: *reading });
         }
         page.next = (cursor.shard == 0).then_some(Cursor { shard: 1, slot: 0 });
         Box::pin(async { page })

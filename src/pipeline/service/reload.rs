@@ -26,6 +26,7 @@ impl Service {
 
     async fn try_reload(&mut self) -> Result<Vec<String>, Vec<String>> {
         let checked = self.origin.load()?;
+        self.kinds.note(&checked.sources);
         let outline = Outline::of(&checked);
         let difference = Difference::between(&self.outline, &outline);
         let mut said = Vec::new();

@@ -63,6 +63,18 @@ impl Shard {
         *known = Some(epoch);
     }
 
+    /// The host, the tag of the source and the name for each name that series of the source carry in their label `host`.
+    #[must_use]
+    pub fn told_hosts(&self) -> Vec<(String, u32, Box<str>)> {
+        let entities = self.judge.entities().map(|(entity, _)| entity);
+        let told = entities.filter_map(|entity| {
+            let carried = self.normalizer.carried_host(entity).filter(|carried| &*carried.label == "host")?;
+            let host = self.normalizer.entity_name(entity).to_owned();
+            Some((host, carried.source, carried.carried.clone()))
+        });
+        told.collect()
+    }
+
     /// How many series carry each name, of those from `slot` on: added to `found`. The slot to go on from, if any.
     pub fn host_uses(&self, slot: u32, found: &mut HashMap<HostName, HostUse>) -> Option<u32> {
         let mut by_entity: HashMap<u32, HostUse> = HashMap::new();

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use watchbell_adapter_api::sink::in_a_window;
 use watchbell_adapter_api::{Cursor, HostReading, ScorePage, ScoreQuery, ScoreRow, SinkContext};
 use watchbell_series::labels::NAME;
 use watchbell_series::{Reading, SeriesId};
@@ -17,8 +18,21 @@ use super::{ItemValue, Plan};
 
 /// The series that come from Zabbix, as rules/mappings/zabbix.yaml describes them.
 pub(super) const OF_ZABBIX: [&str; 2] = ["{__name__=~\"zabbix_.*\",key!=\"\"}", "zabbix_item{item!=\"\"}"];
+/// The sources of Zabbix that tell of series: what they call a host is its technical name.
+const SOURCES: [&str; 2] = ["zabbix_history", "zabbix_export"];
 /// Longest text of reasons, in bytes.
 const MAX_TEXT: usize = 1_500;
+
+/// Technical names by entity.
+type Names = HashMap<String, BTreeSet<Arc<str>>>;
+
+/// What is known of hosts before their series.
+struct Hosts {
+    /// What Zabbix sources call each, as far as they do.
+    told: Names,
+    /// Those that are in a quiet window now.
+    quiet: HashSet<String>,
+}
 
 /// What a series is called in Zabbix.
 struct Origin<'a> {
@@ -78,8 +92,8 @@ struct Found {
     values: Vec<ItemValue>,
     /// For each host in Zabbix a sum over its series that does not depend on their order.
     listed: HashMap<Arc<str>, u64>,
-    /// Names in Zabbix of each entity.
-    technical: HashMap<String, BTreeSet<Arc<str>>>,
+    /// Names in Zabbix of each entity, as the series have them.
+    technical: Names,
 }
 
 impl Collector {
@@ -92,6 +106,7 @@ impl Collector {
         let now_ms = context.clock.now_ms();
         // Hosts before their reasons: what makes the score of a host is then among them.
         let hosts = context.scores.hosts().await;
+        let known = self.known(&hosts);
         let reasons = reasons(plan, context).await;
         let mut found = Found::default();
         let mut cursor = Some(Cursor::START);
@@ -100,16 +115,18 @@ impl Collector {
             // What came while the page was made is not from the future.
             let page_ms = context.clock.now_ms();
             for row in &page.rows {
-                self.row(plan, Origin::of(&page, row), row, page_ms, &mut found);
+                self.row((plan, &known), Origin::of(&page, row), row, page_ms, &mut found);
             }
             cursor = page.next;
         }
-        let mut values = self.discovery(plan, context, ledger, &found.listed, now_ms).await;
+        let mut values = self.discovery((plan, &known), context, ledger, &found.listed, now_ms).await;
         for host in hosts {
-            let none = BTreeSet::new();
-            let names = found.technical.get(&host.host).unwrap_or(&none);
-            let other = names.is_empty().then(|| plan.technical(&host.host)).flatten().map(|name| self.name(name));
-            for name in names.iter().cloned().chain(other) {
+            let names = [&known.told, &found.technical].into_iter().filter_map(|names| names.get(&host.host)).flatten();
+            let mut names: BTreeSet<Arc<str>> = names.cloned().collect();
+            if names.is_empty() {
+                names.extend(plan.technical(&host.host, None).map(|name| self.name(name)));
+            }
+            for name in names {
                 self.host(plan, &name, &host, &reasons, now_ms, &mut values);
             }
         }
@@ -133,8 +150,27 @@ impl Collector {
         new
     }
 
-    fn row(&mut self, plan: &Plan, origin: Origin<'_>, row: &ScoreRow, now_ms: i64, found: &mut Found) {
-        let Some(name) = plan.host_of(&origin) else { return };
+    fn known(&mut self, hosts: &[HostReading]) -> Hosts {
+        let mut told = Names::new();
+        for host in hosts {
+            let names = host.told_by(&SOURCES);
+            if !names.is_empty() {
+                told.insert(host.host.clone(), names.into_iter().map(|name| self.name(name)).collect());
+            }
+        }
+        let quiet = hosts.iter().filter(|host| host.quiet.is_some()).map(|host| host.host.clone()).collect();
+        Hosts { told, quiet }
+    }
+
+    fn row(
+        &mut self,
+        (plan, known): (&Plan, &Hosts),
+        origin: Origin<'_>,
+        row: &ScoreRow,
+        now_ms: i64,
+        found: &mut Found,
+    ) {
+        let Some(name) = plan.host_of(&origin, &known.told) else { return };
         let host = self.name(name);
         let listed = found.listed.entry(Arc::clone(&host)).or_default();
         *listed = listed.wrapping_add(row.id.0 | 1);
@@ -164,7 +200,9 @@ impl Collector {
         }
         // A source whose clock is ahead: the item would else lead its host.
         let time_ms = ts_ms.min(now_ms);
-        for part in &plan.values {
+        // No trigger is to fire by what rests; the band goes on.
+        let rests = row.reading.quiet || known.quiet.contains(origin.entity);
+        for part in plan.values.iter().filter(|part| !(rests && **part == Part::Score)) {
             if let Some(value) = part.of(&row.reading).and_then(float) {
                 let key = plan.keys.key(*part, &origin.key).into();
                 found.values.push(ItemValue { host: Arc::clone(&host), key, value, time_ms });
@@ -175,7 +213,7 @@ impl Collector {
     /// Lists of the hosts whose series changed, whose list is due, or was refused and may be tried again.
     async fn discovery(
         &mut self,
-        plan: &Plan,
+        (plan, known): (&Plan, &Hosts),
         context: &SinkContext,
         ledger: &Ledger,
         listed: &HashMap<Arc<str>, u64>,
@@ -202,7 +240,7 @@ impl Collector {
             let page = context.scores.page(Arc::clone(&plan.query), at).await;
             for row in &page.rows {
                 let origin = Origin::of(&page, row);
-                let rows = plan.host_of(&origin).and_then(|host| due.get_mut(host));
+                let rows = plan.host_of(&origin, &known.told).and_then(|host| due.get_mut(host));
                 if let Some(rows) = rows {
                     let row = json!({"{#KEY}": origin.key, "{#UNITS}": origin.units});
                     rows.insert(origin.key.into_owned(), row);
@@ -234,8 +272,11 @@ impl Collector {
         }
         // Reasons first: the problem that the score makes has them in its name.
         let mut items = vec![(key::HOST_REASONS, text(host, reasons.get(&host.host).map_or(&[], Vec::as_slice)))];
-        items.extend(float((f64::from(host.score) * 1_000.0).round() / 1_000.0).map(|value| (key::HOST_SCORE, value)));
-        if host.ready > 0 {
+        // In a quiet window no trigger is to fire: the heartbeat alone goes on.
+        let awake = host.quiet.is_none();
+        let score = float((f64::from(host.score) * 1_000.0).round() / 1_000.0).filter(|_| awake);
+        items.extend(score.map(|value| (key::HOST_SCORE, value)));
+        if host.ready > 0 && awake {
             let rate = 100.0 * f64::from(host.anomalous) / f64::from(host.ready);
             items.push((key::HOST_RATE, format!("{rate:.2}")));
         }
@@ -271,16 +312,18 @@ impl Part {
 }
 
 impl Plan {
-    /// The technical name of an entity that no Zabbix source tells, if it is to be sent.
-    fn technical<'a>(&'a self, entity: &'a str) -> Option<&'a str> {
-        let name = self.host_names.get(entity).map_or(entity, String::as_str);
+    /// The technical name of an entity, if it is to be sent: what the config says, else what Zabbix sources have if
+    /// they have one, else its name here.
+    fn technical<'a>(&'a self, entity: &'a str, told: Option<&'a str>) -> Option<&'a str> {
+        let name = self.host_names.get(entity).map_or(told.unwrap_or(entity), String::as_str);
         (!name.is_empty() && self.hosts.is_match(name)).then_some(name)
     }
 
     /// The host in Zabbix that a series belongs to, if it is to be sent.
-    fn host_of<'a>(&'a self, origin: &Origin<'a>) -> Option<&'a str> {
+    fn host_of<'a>(&'a self, origin: &Origin<'a>, told: &'a Names) -> Option<&'a str> {
         if origin.technical.is_empty() {
-            return self.technical(origin.entity);
+            let told = told.get(origin.entity).and_then(BTreeSet::first);
+            return self.technical(origin.entity, told.map(|name| &**name));
         }
         self.hosts.is_match(origin.technical).then_some(origin.technical)
     }
@@ -319,11 +362,12 @@ async fn reasons(plan: &Plan, context: &SinkContext) -> HashMap<String, Vec<Reas
 }
 
 fn text(host: &HostReading, reasons: &[Reason]) -> String {
-    if host.score.is_nan() {
+    if host.score.is_nan() && host.quiet.is_none() {
         return "learning: nothing has a score yet".to_owned();
     }
-    let mut text = format!("{} of {} series anomalous", host.anomalous, host.ready);
-    for (i, reason) in reasons.iter().enumerate() {
+    let counts = || format!("{} of {} series anomalous", host.anomalous, host.ready);
+    let mut text = host.quiet.as_deref().map_or_else(counts, in_a_window);
+    for (i, reason) in reasons.iter().filter(|_| host.quiet.is_none()).enumerate() {
         text.push_str(if i == 0 { ": " } else { ", " });
         text.push_str(&reason.text);
     }

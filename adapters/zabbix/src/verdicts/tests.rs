@@ -1,5 +1,6 @@
 use serde_json::json;
-use watchbell_adapter_api::HostReading;
+use watchbell_adapter_api::{HostReading, ToldName};
+use watchbell_series::Reading;
 
 use super::fake::{FakeZabbix, Running, plan, reading};
 use super::*;
@@ -171,6 +172,81 @@ async fn series_of_other_tools_go_to_the_host_of_that_name() {
     let discovery = r#"Database 1 anomaly.discovery [{"{#KEY}":"node_cpu[\"mode=user\"]","{#UNITS}":""}] @0"#;
     let value = r#"Database 1 anomaly.value["node_cpu[\"mode=user\"]"] 2.5 @0"#;
     assert_eq!(zabbix.took(), [discovery, value]);
+    running.stop.send_replace(true);
+    task.await.expect("ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_of_a_joined_host_goes_to_its_name_in_zabbix() {
+    let running = Running::new();
+    // None of the series of Zabbix itself is sent: its sources have told the name all the same.
+    let (zabbix, task) = start(&running, json!({"match": ["{job=\"node\"}"], "values": ["score"], "keys": "plain"}));
+    zabbix.knows("Zabbix server", &[&HOST_KEYS[..], &["anomaly.node_load1"]].concat());
+    zabbix.knows("monitor1", &HOST_KEYS);
+    running.pass(1).await;
+    running.scores.set(&[("__name__", "node_load1"), ("host", "monitor1"), ("job", "node")], reading(1_500, 1.5));
+    let told = |kind, name: &str| ToldName { kind, name: name.into() };
+    let told = [told("nagios_perfdata", "localhost"), told("zabbix_history", "Zabbix server")];
+    running.scores.set_host(HostReading { told: told.into(), ..host("monitor1", 1.25, 2) });
+    running.pass(3).await;
+    let took = zabbix.took();
+    let keys: Vec<&str> = took.iter().map(|line| &line[..line.len().min(38)]).collect();
+    assert_eq!(
+        keys,
+        [
+            "Zabbix server anomaly.host.reasons 2 o",
+            "Zabbix server anomaly.host.score 1.25 ",
+            "Zabbix server anomaly.host.rate 25.00 ",
+            "Zabbix server anomaly.host.series 10 @",
+            "Zabbix server anomaly.node_load1 1.5 @",
+        ]
+    );
+    assert_eq!(running.context.metrics.counter(&REFUSED, &["zabbix"]).get(), 0.0);
+    running.stop.send_replace(true);
+    task.await.expect("ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_a_quiet_window_gives_no_score() {
+    let running = Running::new();
+    let (zabbix, task) = start(&running, json!({"values": ["score", "value"], "keys": "plain"}));
+    let keys = ["anomaly.a", "anomaly.value.a", "anomaly.b", "anomaly.value.b"];
+    for host in ["web-1", "web-2"] {
+        zabbix.knows(host, &[&HOST_KEYS[..], &keys].concat());
+    }
+    let series = |host, key| [("__name__", "zabbix_x"), ("host", host), ("key", key)];
+    running.pass(1).await;
+    // A window about a series, and one about a host.
+    running.scores.set(&series("web-1", "a"), Reading { quiet: true, ..reading(1_500, 3.0) });
+    running.scores.set(&series("web-1", "b"), reading(1_500, 3.0));
+    running.scores.set(&series("web-2", "a"), reading(1_500, 3.0));
+    running.scores.set_host(host("web-1", 0.5, 0));
+    let resting = HostReading { quiet: Some("kernel update".into()), ..host("web-2", 3.0, 8) };
+    running.scores.set_host(resting.clone());
+    running.pass(3).await;
+    let mut took = zabbix.took();
+    took.retain(|line| !line.starts_with("web-1 anomaly.host."));
+    took.sort();
+    assert_eq!(
+        took,
+        [
+            "web-1 anomaly.b 3.0 @1",
+            "web-1 anomaly.value.a 30.0 @1",
+            "web-1 anomaly.value.b 30.0 @1",
+            "web-2 anomaly.host.reasons in a quiet window: kernel update @2",
+            "web-2 anomaly.host.series 10 @2",
+            "web-2 anomaly.value.a 30.0 @1",
+        ]
+    );
+    // After it the next sample has its score, and the host too; what was judged in the window is not sent late.
+    running.scores.set_host(HostReading { quiet: None, ..resting });
+    running.pass(3).await;
+    running.scores.set(&series("web-2", "a"), reading(6_000, 0.5));
+    running.pass(3).await;
+    let took: Vec<String> = zabbix.took().into_iter().filter(|line| line.starts_with("web-2 ")).collect();
+    let scores: Vec<&str> = took.iter().filter_map(|line| line.split_once(" @")).map(|(line, _)| line).collect();
+    assert!(scores.contains(&"web-2 anomaly.host.score 3.0") && scores.contains(&"web-2 anomaly.a 0.5"), "{took:#?}");
+    assert!(!scores.contains(&"web-2 anomaly.a 3.0"), "{took:#?}");
     running.stop.send_replace(true);
     task.await.expect("ends");
 }

@@ -1,6 +1,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
-use watchbell_adapter_api::{BoxFuture, HostReading};
+use watchbell_adapter_api::{BoxFuture, HostReading, ToldName};
+use watchbell_series::Reading;
 
 use super::engine::Ledger;
 use super::*;
@@ -90,6 +91,82 @@ async fn one_result_for_each_service() {
         results.iter().skip(1).map(|r| format!("{};{};{:?}", r.host, r.service, r.state)).collect();
     assert_eq!(shown, ["web-2;disk anomaly;Warning", "web-2;load anomaly;Warning"]);
     assert!(results[2].perfdata.starts_with("watchbell_score=2.500;1;;0 "), "{:?}", results[2]);
+}
+
+fn told(kind: &'static str, name: &str) -> ToldName {
+    ToldName { kind, name: name.into() }
+}
+
+#[tokio::test]
+async fn a_joined_host_is_called_as_nagios_calls_it() {
+    let mut scores = FakeScores::default();
+    let names = [told("zabbix_history", "Zabbix server"), told("nagios_status", "localhost")];
+    let names = [&names[..], &[told("nagios_perfdata", "localhost"), told("nagios_perfdata", "mon")]].concat();
+    let foreign = [told("zabbix_history", "Web 1")];
+    scores.hosts = vec![
+        HostReading { told: names.into(), ..host("monitor1", 1.5, 1) },
+        HostReading { told: foreign.into(), ..host("web-1", 0.5, 0) },
+    ];
+    let load = [("__name__", "nagios_perfdata"), ("host", "localhost"), ("label", "load1"), ("service", "load")];
+    scores.add_of("monitor1", &load, reading(1.5));
+    let sink = Sink::new(scores, 1_000);
+    let shown = async |config| {
+        let (results, skipped) = super::collect::collect(&plan(config), &sink.context).await;
+        assert_eq!(skipped, 0);
+        results.iter().map(|r| format!("{};{};{}", r.host, r.service, r.text)).collect::<Vec<_>>()
+    };
+    let text = "ANOMALY WARNING - score 1.50, 1 of 8 series anomalous: load load1 15 (expected 11.25, score 1.50)";
+    let web = "ANOMALY OK - score 0.50, 0 of 8 series anomalous";
+    assert_eq!(
+        shown(serde_json::json!({})).await,
+        [format!("localhost;Anomaly;{text}"), format!("mon;Anomaly;{text}"), format!("web-1;Anomaly;{web}")]
+    );
+    // What the config says goes before, and `hosts` is about the name here.
+    let of_service = text.replace("1 of 8", "1 of 1");
+    let config = serde_json::json!({"hosts": "monitor1", "per_service": "{service} anomaly"});
+    let told = shown(config).await;
+    assert_eq!(told[1..], [format!("mon;Anomaly;{text}"), format!("localhost;load anomaly;{of_service}")]);
+    let config = serde_json::json!({"host_names": {"monitor1": "m"}, "per_service": "{service} anomaly"});
+    let said = shown(config).await;
+    assert_eq!((&said[0], &said[2]), (&format!("m;Anomaly;{text}"), &format!("m;load anomaly;{of_service}")));
+}
+
+#[tokio::test]
+async fn what_is_in_a_quiet_window_is_ok() {
+    let mut scores = scores();
+    for (name, reason) in [("web-2", "kernel update"), ("web-4", "")] {
+        let host = scores.hosts.iter_mut().find(|host| host.host == name).expect("known");
+        host.quiet = Some(reason.into());
+    }
+    // Of the services of web-1 one rests, and of the other a part.
+    let of_web =
+        |service, label| [("__name__", "nagios_perfdata"), ("host", "web-1"), ("label", label), ("service", service)];
+    scores.add(&of_web("disk", "/"), Reading { quiet: true, ..reading(3.5) });
+    scores.add(&of_web("net", "in"), Reading { quiet: true, ..reading(3.5) });
+    scores.add(&of_web("net", "out"), reading(1.5));
+    let sink = Sink::new(scores, 1_000);
+    let config = serde_json::json!({"per_service": "{service} anomaly", "hosts": "web-[124]", "not_ready": "unknown"});
+    let (results, _) = super::collect::collect(&plan(config), &sink.context).await;
+    let shown: Vec<String> = results.iter().map(|r| format!("{};{}", r.host, r.output(4_000))).collect();
+    assert_eq!(
+        shown[1..],
+        [
+            "web-2;ANOMALY OK - in a quiet window: kernel update - score 1.50, 2 of 8 series anomalous|\
+             watchbell_score=1.500;1;2;0 watchbell_anomaly_rate=25.0%;;;0;100 watchbell_series=10;;;0",
+            "web-4;ANOMALY OK - in a quiet window|watchbell_series=10;;;0",
+            "web-1;ANOMALY OK - in a quiet window - score 3.50, 1 of 1 series anomalous|\
+             watchbell_score=3.500;1;2;0 watchbell_series=1;;;0",
+            "web-1;ANOMALY OK - score 0.40, 0 of 1 series anomalous|watchbell_score=0.400;1;2;0 watchbell_series=1;;;0",
+            "web-1;ANOMALY WARNING - score 1.50, 2 of 2 series anomalous: net out 15 (expected 11.25, score 1.50)|\
+             watchbell_score=1.500;1;2;0 watchbell_series=2;;;0",
+            "web-2;ANOMALY OK - in a quiet window: kernel update - score 3.50, 1 of 1 series anomalous|\
+             watchbell_score=3.500;1;2;0 watchbell_series=1;;;0",
+            "web-2;ANOMALY OK - in a quiet window: kernel update - score 2.50, 1 of 1 series anomalous|\
+             watchbell_score=2.500;1;2;0 watchbell_series=1;;;0",
+        ]
+    );
+    let states: Vec<u8> = results.iter().map(|r| r.state as u8).collect();
+    assert_eq!(states, [0, 0, 0, 0, 0, 1, 0, 0]);
 }
 
 #[test]
