@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use futures_util::FutureExt;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -17,7 +16,7 @@ use watchbell_adapter_api::{
 };
 
 use super::ingest::SourceIngest;
-use crate::api::routes::RouteTable;
+use crate::api::routes::{RouteTable, Routes};
 use crate::clock::Timer;
 use crate::context::{Board, Known};
 use crate::telemetry::metrics;
@@ -84,15 +83,16 @@ impl Component {
 
 /// Something that runs and may be made again from its config.
 trait Runner: Send + 'static {
-    fn routes(&mut self) -> Option<Router>;
+    fn routes(&mut self) -> Option<Routes>;
     fn run(self: Box<Self>) -> BoxFuture<'static, Result<(), SourceError>>;
 }
 
 struct RunSource(Box<dyn Source>, SourceContext);
 
 impl Runner for RunSource {
-    fn routes(&mut self) -> Option<Router> {
-        self.0.routes(&self.1)
+    fn routes(&mut self) -> Option<Routes> {
+        let own_credentials = self.0.asks_for_credentials();
+        Some(Routes { router: self.0.routes(&self.1)?, own_credentials })
     }
 
     fn run(self: Box<Self>) -> BoxFuture<'static, Result<(), SourceError>> {
@@ -103,8 +103,8 @@ impl Runner for RunSource {
 struct RunSink(Box<dyn ScoreSink>, SinkContext);
 
 impl Runner for RunSink {
-    fn routes(&mut self) -> Option<Router> {
-        self.0.routes(&self.1)
+    fn routes(&mut self) -> Option<Routes> {
+        Some(Routes { router: self.0.routes(&self.1)?, own_credentials: false })
     }
 
     fn run(self: Box<Self>) -> BoxFuture<'static, Result<(), SourceError>> {

@@ -174,6 +174,10 @@ impl Source for Export {
         self.config.folders.iter().cloned().map(Resource::File).chain(route).collect()
     }
 
+    fn asks_for_credentials(&self) -> bool {
+        self.guard.as_ref().is_some_and(Guard::asks)
+    }
+
     fn routes(&mut self, context: &SourceContext) -> Option<axum::Router> {
         let (guard, connector) = (self.guard.take()?, self.config.connector.as_ref()?);
         let intake = Arc::new(Intake::new(context.clone(), Arc::clone(&self.config), self.api.clone()));

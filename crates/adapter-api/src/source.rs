@@ -36,6 +36,12 @@ pub trait Source: Send + 'static {
         Vec::new()
     }
 
+    /// Whether its routes ask for credentials of their own: those of the service are not asked for before them then,
+    /// since a request can carry one set only. Asked before [`Self::routes`].
+    fn asks_for_credentials(&self) -> bool {
+        false
+    }
+
     /// Routes of a source that is pushed to, merged into the service's own HTTP server.
     fn routes(&mut self, _context: &SourceContext) -> Option<axum::Router> {
         None

@@ -311,6 +311,16 @@ async fn credentials_come_first() {
 }
 
 #[test]
+fn the_service_hears_whether_credentials_are_asked_for() {
+    let asks = |config| {
+        let source = (KIND.prepare)(config, &mut Problems::default()).expect("right");
+        source.asks_for_credentials()
+    };
+    assert!(asks(serde_json::json!({"authorization": {"credentials": "t0ken"}})));
+    assert!(!asks(serde_json::json!({})));
+}
+
+#[test]
 fn configs_are_checked_at_once() {
     let mut problems = Problems::default();
     let bad = serde_json::json!({
