@@ -144,6 +144,18 @@ struct Livestatus {
 }
 
 impl Source for Livestatus {
+    fn warnings(&self) -> Problems {
+        let mut problems = Problems::default();
+        if let Peer::Socket(path) = &self.peer {
+            problems.absent(
+                "socket",
+                path,
+                "is the Livestatus module loaded with this path, and is the monitoring server running?",
+            );
+        }
+        problems
+    }
+
     fn run(self: Box<Self>, context: SourceContext) -> BoxFuture<'static, Result<(), SourceError>> {
         Box::pin(run(self.config, self.peer, context))
     }

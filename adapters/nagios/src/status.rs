@@ -28,6 +28,9 @@ use watchbell_series::RawBatch;
 use self::blocks::{Block, Kind};
 use crate::perfdata::ERRORS;
 
+/// What to look at where the file can not be read.
+const HINT: &str =
+    "is it the `status_file` of nagios.cfg, is Nagios running, and may the user that runs watchbell read it?";
 /// The largest file that is read.
 const MAX_BYTES: u64 = 512 << 20;
 
@@ -82,6 +85,12 @@ struct Status {
 }
 
 impl Source for Status {
+    fn warnings(&self) -> Problems {
+        let mut problems = Problems::default();
+        problems.absent("path", &self.config.path, HINT);
+        problems
+    }
+
     fn run(self: Box<Self>, context: SourceContext) -> BoxFuture<'static, Result<(), SourceError>> {
         Box::pin(run(self.config, context))
     }
@@ -125,8 +134,7 @@ async fn run(config: StatusConfig, context: SourceContext) -> Result<(), SourceE
             Err(error) => {
                 intake.context.metrics.counter(&ERRORS, &[&intake.context.name]).inc();
                 if intake.may_say(&place) {
-                    let hint = "is Nagios running, and may the user that runs watchbell read it?";
-                    tracing::warn!(source = %intake.context.name, file = place, %error, hint, "can not be read");
+                    tracing::warn!(source = %intake.context.name, file = place, %error, hint = HINT, "can not be read");
                 }
             }
         }

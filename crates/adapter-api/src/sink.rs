@@ -51,6 +51,11 @@ pub trait ScoreSink: Send + 'static {
         Vec::new()
     }
 
+    /// See [`crate::Source::warnings`].
+    fn warnings(&self) -> Problems {
+        Problems::default()
+    }
+
     /// Routes on the service's own HTTP server.
     fn routes(&mut self, _context: &SinkContext) -> Option<axum::Router> {
         None

@@ -36,6 +36,12 @@ pub trait Source: Send + 'static {
         Vec::new()
     }
 
+    /// What on this machine is not as the config has it now, such as a file that is not there; paths begin inside the
+    /// item. For `watchbell check`: a source that runs tells it in the log by itself.
+    fn warnings(&self) -> Problems {
+        Problems::default()
+    }
+
     /// Whether its routes ask for credentials of their own: those of the service are not asked for before them then,
     /// since a request can carry one set only. Asked before [`Self::routes`].
     fn asks_for_credentials(&self) -> bool {
