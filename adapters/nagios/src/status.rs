@@ -108,8 +108,9 @@ async fn run(config: StatusConfig, context: SourceContext) -> Result<(), SourceE
         let (path, last) = (config.path.clone(), shape);
         let read = tokio::task::spawn_blocking(move || read(&path, last)).await;
         match read.map_err(|error| SourceError(format!("reading the status file broke off: {error}")))? {
-            Ok(None) => {}
+            Ok(None) => intake.well(&place),
             Ok(Some((now, bytes))) => {
+                intake.well(&place);
                 if intake.is_over(&place) {
                     tracing::info!(source = %intake.context.name, file = place, "can be read again");
                 }
@@ -133,6 +134,7 @@ async fn run(config: StatusConfig, context: SourceContext) -> Result<(), SourceE
             }
             Err(error) => {
                 intake.context.metrics.counter(&ERRORS, &[&intake.context.name]).inc();
+                intake.failing(&place, &error);
                 if intake.may_say(&place) {
                     tracing::warn!(source = %intake.context.name, file = place, %error, hint = HINT, "can not be read");
                 }

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use watchbell_series::{Alert, Reading, Selector, SeriesId};
 
 use crate::BoxFuture;
+use crate::health::Health;
 use crate::metrics::{MetricDef, Metrics};
 use crate::problem::Problems;
 use crate::runtime::{Clock, Shutdown};
@@ -117,6 +118,8 @@ pub struct SinkContext {
     pub shutdown: Shutdown,
     /// Own metrics.
     pub metrics: Metrics,
+    /// Where it says that it fails, and that it is well again.
+    pub health: Health,
 }
 
 impl fmt::Debug for SinkContext {

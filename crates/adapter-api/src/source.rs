@@ -11,6 +11,7 @@ use watchbell_series::RawBatch;
 
 use crate::BoxFuture;
 use crate::context::ContextSink;
+use crate::health::Health;
 use crate::metrics::{MetricDef, Metrics};
 use crate::problem::Problems;
 use crate::runtime::{Clock, Shutdown};
@@ -84,6 +85,8 @@ pub struct SourceContext {
     pub shutdown: Shutdown,
     /// Own metrics.
     pub metrics: Metrics,
+    /// Where it says that it fails, and that it is well again.
+    pub health: Health,
     /// A folder of its own for what must outlast a restart, such as positions in files. It need not exist
     /// yet; `None` where nothing is kept.
     pub state: Option<PathBuf>,

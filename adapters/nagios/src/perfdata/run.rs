@@ -85,8 +85,14 @@ impl Reader {
             let seen = found.as_ref().and_then(|found| presence.note(*found != Found::Missing));
             let source = &self.lines.intake.context.name;
             match seen {
-                Some(Change::Awaited) => tracing::warn!(%source, file = place, hint = NO_FILE, "there is no such file"),
-                Some(Change::Came) => tracing::info!(%source, file = place, "the file is there now"),
+                Some(Change::Awaited) => {
+                    self.lines.intake.failing(&place, "there is no such file");
+                    tracing::warn!(%source, file = place, hint = NO_FILE, "there is no such file");
+                }
+                Some(Change::Came) => {
+                    self.lines.intake.well(&place);
+                    tracing::info!(%source, file = place, "the file is there now");
+                }
                 None => {}
             }
             let more = match found {
@@ -244,12 +250,14 @@ impl Reader {
         match result {
             Ok(value) => {
                 if self.lines.intake.is_over(place) {
+                    self.lines.intake.well(place);
                     tracing::info!(%source, file = place, "can be read again");
                 }
                 Some(value)
             }
             Err(error) => {
                 self.lines.intake.context.metrics.counter(&ERRORS, &[source]).inc();
+                self.lines.intake.failing(place, &error);
                 if self.lines.intake.may_say(place) {
                     let hint = match error.kind() {
                         io::ErrorKind::NotFound => "it is looked for again and again; is the path that of nagios.cfg?",

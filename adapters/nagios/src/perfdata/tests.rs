@@ -154,6 +154,19 @@ async fn a_file_that_can_not_be_read_is_counted() {
     source.stop().await;
 }
 
+#[tokio::test]
+async fn a_file_fails_until_it_is_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("perf");
+    let source = Running::start::<PerfdataConfig>(json!({"files": [path], "interval": "100ms"}), None, NOW);
+    let failure = (path.display().to_string(), "there is no such file".to_owned());
+    source.until("it fails", |source| source.failing() == [failure.clone()]).await;
+    append(&path, line(NOW, "a=1").as_bytes());
+    source.until("the value", |source| source.recorder.lines().len() == 1).await;
+    assert_eq!(source.failing(), []);
+    source.stop().await;
+}
+
 #[test]
 fn what_is_not_there_is_a_warning() {
     let folder = tempfile::tempdir().expect("a folder");

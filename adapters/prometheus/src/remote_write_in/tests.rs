@@ -89,6 +89,7 @@ impl Peer {
             clock: Arc::new(Fixed),
             shutdown,
             metrics: metrics.clone(),
+            health: watchbell_adapter_api::Health::default(),
             state: None,
         };
         Self { router: source.routes(&context).expect("routes"), recorder, metrics, _stop: stop }
