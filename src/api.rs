@@ -3,6 +3,7 @@
 
 mod absent;
 pub mod auth;
+mod components;
 pub mod context;
 mod explain;
 mod hosts;
@@ -22,7 +23,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use prometheus::{Encoder, TextEncoder};
 use tokio::sync::{mpsc, oneshot};
-use watchbell_adapter_api::{Clock, Metrics, Scores};
+use watchbell_adapter_api::{Clock, Failures, Metrics, Scores};
 
 use crate::context::Known;
 use crate::pipeline::explain::Explainer;
@@ -46,7 +47,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: "GET",
         path: "/",
-        summary: "A page for people: alerts that fire or are suppressed, problems of other tools, quiet windows, hosts, and the series that stand out most.",
+        summary: "A page for people: alerts that fire or are suppressed, sources and sinks that fail, problems of other tools, quiet windows, hosts, and the series that stand out most.",
     },
     Route { method: "GET", path: "/-/healthy", summary: "200 while the process answers." },
     Route {
@@ -69,6 +70,11 @@ pub const ROUTES: &[Route] = &[
         method: "POST",
         path: "/api/v1/write",
         summary: "Prometheus remote write 1.0 and 2.0. Served by the source `prometheus_remote_write_in`.",
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/components",
+        summary: "Sources and sinks, those that fail with the part that does, since when and why. See docs/operations.md.",
     },
     Route {
         method: "GET",
@@ -130,12 +136,13 @@ pub const ROUTES: &[Route] = &[
 ];
 
 /// Paths of [`router`] and of [`teach`], which no source or sink may serve.
-pub const OWN_PATHS: [&str; 15] = [
+pub const OWN_PATHS: [&str; 16] = [
     "/",
     "/-/healthy",
     "/-/ready",
     "/-/reload",
     "/metrics",
+    "/api/v1/components",
     "/api/v1/hosts",
     "/api/v1/explain",
     "/api/v1/alerts",
@@ -158,6 +165,8 @@ pub struct Api {
     pub explainer: Arc<OnceLock<Explainer>>,
     /// Own metrics.
     pub metrics: Metrics,
+    /// What fails of sources and sinks.
+    pub failures: Failures,
     /// Which names mean which host.
     pub book: Arc<HostBook>,
     /// Scores of all series.
@@ -190,6 +199,7 @@ pub fn router(api: Api) -> Router {
         .route("/-/ready", get(ready))
         .route("/-/reload", post(reload))
         .route("/metrics", get(own_metrics))
+        .route("/api/v1/components", get(components::components))
         .route("/api/v1/hosts", get(hosts::hosts))
         .route("/api/v1/explain", get(explain::explain))
         .with_state(api)
@@ -221,6 +231,7 @@ async fn reload(State(api): State<Api>) -> Response {
 
 async fn own_metrics(State(api): State<Api>) -> Response {
     crate::telemetry::process::observe(&api.metrics);
+    components::observe(&api.failures, &api.metrics);
     let mut text = Vec::new();
     match TextEncoder::new().encode(&api.metrics.registry().gather(), &mut text) {
         Ok(()) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),

@@ -80,6 +80,12 @@ impl Checked {
     pub fn warnings(&self) -> Vec<String> {
         warnings::of(self)
     }
+
+    /// What on this machine is not as sources and sinks need it now, a text each: files that are not there.
+    #[must_use]
+    pub fn absences(&self) -> Vec<String> {
+        warnings::absences(self)
+    }
 }
 
 impl fmt::Debug for Checked {

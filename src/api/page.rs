@@ -9,6 +9,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Html;
 use serde_json::Value;
+use watchbell_adapter_api::Failures;
+use watchbell_adapter_api::health::Failure;
 use watchbell_adapter_api::sink::{Cursor, ScoreQuery};
 use watchbell_series::{Labels, Reading, Subject, Unit};
 
@@ -36,6 +38,7 @@ pub(super) async fn page(State(api): State<Api>) -> Html<String> {
     let now_ms = api.clock.now_ms();
     let sections = [
         alerts(&api, Which::Firing, now_ms).await,
+        components(&api.failures, now_ms),
         alerts(&api, Which::Withheld, now_ms).await,
         problems(&api, now_ms),
         windows(&api, now_ms).await,
@@ -127,6 +130,23 @@ fn about(subject: &Subject) -> String {
     let shown = shown_subject(subject);
     let text = ["host", "match"].into_iter().find_map(|key| shown.get(key).and_then(Value::as_str));
     escape(text.unwrap_or("everything"))
+}
+
+fn components(failures: &Failures, now_ms: i64) -> Section {
+    let mut rows = Vec::new();
+    for (name, failures) in failures.all() {
+        let row = |failure: &Failure| {
+            let name = format!("<b>{}</b><small>{}</small>", escape(&name), escape(&failure.part));
+            Row { loud: true, cells: vec![name, moment(failure.since_ms, now_ms), escape(&failure.reason)] }
+        };
+        rows.extend(failures.iter().map(row));
+    }
+    let empty = "No source or sink says that it fails.";
+    Section::new("components", "Sources and sinks that fail", empty, "api/v1/components".to_owned()).table(
+        &["~name", "since", "~reason"],
+        rows.into_iter(),
+        ROWS,
+    )
 }
 
 fn problems(api: &Api, now_ms: i64) -> Section {
@@ -255,6 +275,18 @@ mod tests {
 
     use super::*;
     use crate::alerting::Episode;
+
+    #[test]
+    fn what_fails_is_shown_with_its_reason() {
+        let failures = Failures::default();
+        let zabbix = failures.component("zabbix");
+        assert!(components(&failures, 0).html().contains("No source or sink says that it fails."));
+        zabbix.failing("api", "status 401 <b>", 0);
+        let section = components(&failures, 120_000);
+        let html = section.html();
+        assert!(section.count == "1" && html.contains("<b>zabbix</b><small>api</small>"), "{html}");
+        assert!(html.contains("ago") && html.contains("status 401 &lt;b&gt;"), "{html}");
+    }
 
     #[test]
     fn an_alert_says_each_reason_once() {

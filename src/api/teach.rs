@@ -156,7 +156,7 @@ pub(super) fn text(name: &str, text: String) -> Result<String, Refusal> {
     if text.len() <= MAX_TEXT { Ok(text) } else { Err(bad(format!("`{name}` is longer than {MAX_TEXT} bytes"))) }
 }
 
-fn shown_time(ms: i64) -> Value {
+pub(super) fn shown_time(ms: i64) -> Value {
     jiff::Timestamp::from_millisecond(ms).map_or(Value::Null, |at| at.to_string().into())
 }
 

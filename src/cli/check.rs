@@ -48,7 +48,7 @@ fn summary(file: &Path, checked: &Checked) -> String {
     let budget = budget_words(checked.settings.alerting.budget);
     let file = file.display();
     let mut text = format!("{file}: ok (sources: {sources}; sinks: {sinks}; history: {history})\n  {budget}");
-    for warning in checked.warnings() {
+    for warning in checked.warnings().into_iter().chain(checked.absences()) {
         text.push_str(&format!("\n{file}: warning: {warning}"));
     }
     text

@@ -64,7 +64,7 @@ pub struct HttpConfig {
     pub max_connections: u32,
     /// Serve HTTPS with this certificate.
     pub tls: Option<ServerTlsConfig>,
-    /// Ask for user name and password on every path but the health checks.
+    /// Ask for user name and password on every path but `/-/healthy` and those of sources that ask for their own.
     #[serde(skip_serializing)]
     pub basic_auth: Option<ServerAuthConfig>,
 }

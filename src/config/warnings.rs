@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use watchbell_adapter_api::{Prepared, Problem, Problems};
+
 use super::{Checked, Named};
 
 /// The kind of source that watches the machine itself.
@@ -28,6 +30,24 @@ pub(super) fn of(checked: &Checked) -> Vec<String> {
     }
     told.extend(settings.rules_dir.as_deref().and_then(unread_rules));
     told
+}
+
+/// What sources and sinks say is not there now.
+pub(super) fn absences(checked: &Checked) -> Vec<String> {
+    let mut all = Problems::default();
+    for source in &checked.sources {
+        all.within(&source.path, source.item.warnings());
+    }
+    for sink in &checked.sinks {
+        if let Prepared::Scores(scores) = &sink.item {
+            all.within(&sink.path, scores.warnings());
+        }
+    }
+    let text = |problem: Problem| {
+        let hint = problem.hint.map_or_else(String::new, |hint| format!("\n  hint: {hint}"));
+        format!("{}: {}{hint}", problem.path, problem.message)
+    };
+    all.into_vec().into_iter().map(text).collect()
 }
 
 /// Where rules lie in the folder of rules, and what is read.
@@ -121,6 +141,23 @@ mod tests {
         assert!(told.len() == 1 && told[0].starts_with("sources[1]: `host-2` and `host` both watch"), "{told:#?}");
         assert_eq!(told_of("{type: host, instance: other}"), [""; 0]);
         assert_eq!(told_of("{type: prometheus_remote_write_in}"), [""; 0]);
+    }
+
+    #[test]
+    fn files_that_are_not_there() {
+        let text = "sources: [{type: nagios_perfdata, files: [/nowhere/perf]}, {type: nagios_status, path: /nowhere/s}]\n\
+                    sinks: [{type: nagios_command_file, path: /nowhere/cmd}]\n";
+        let checked = Config::from_text("w.yaml", text, &Overrides::default()).expect("right");
+        let told = checked.absences();
+        let begin = |told: &String| told.split_once(" now\n  hint: ").expect("with a hint").0.to_owned();
+        assert_eq!(
+            told.iter().map(begin).collect::<Vec<_>>(),
+            [
+                "sources[0].files[0]: there is no `/nowhere/perf`",
+                "sources[1].path: there is no `/nowhere/s`",
+                "sinks[0].path: there is no `/nowhere/cmd`",
+            ]
+        );
     }
 
     #[test]

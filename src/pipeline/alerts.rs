@@ -182,7 +182,7 @@ impl AlertStage {
             scores: Arc::clone(&around.scores),
             clock: Arc::clone(&around.clock),
             shards,
-            outbox: Outbox::new(Arc::clone(&around.clock), around.metrics.clone()),
+            outbox: Outbox::new(Arc::clone(&around.clock), around.metrics.clone(), around.failures.clone()),
             recent: Vec::new(),
             refused: 0,
             limits: Limits::of(settings),

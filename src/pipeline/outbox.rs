@@ -16,9 +16,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use watchbell_adapter_api::{AlertSink, Clock, MetricDef, MetricKindDef, Metrics, Shutdown};
+use watchbell_adapter_api::{AlertSink, Clock, Failures, MetricDef, MetricKindDef, Metrics, Shutdown};
 use watchbell_series::Alert;
 
+use crate::telemetry::metrics::COMPONENT_FAILING;
 use lane::Lane;
 
 /// Alerts that one lane holds; beyond that the oldest is dropped and counted.
@@ -55,6 +56,7 @@ pub const DROPPED: MetricDef = MetricDef {
 pub struct Outbox {
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    failures: Failures,
     lanes: BTreeMap<String, Running>,
 }
 
@@ -74,17 +76,18 @@ impl fmt::Debug for Outbox {
 impl Outbox {
     /// Without any lane.
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
-        Self { clock, metrics, lanes: BTreeMap::new() }
+    pub fn new(clock: Arc<dyn Clock>, metrics: Metrics, failures: Failures) -> Self {
+        Self { clock, metrics, failures, lanes: BTreeMap::new() }
     }
 
     /// Starts the lanes of the sink called `name`, one for each of its instances. Hand it the alerts that
     /// fire already with [`Outbox::send_to`]. Needs a tokio runtime.
     pub fn add(&mut self, name: &str, instances: Vec<Arc<dyn AlertSink>>) {
+        let health = self.failures.component(name);
         let several = instances.len() > 1;
         for sink in instances {
             let key = if several { format!("{name}:{}", sink.instance()) } else { name.to_owned() };
-            let lane = Arc::new(Lane::new(&key, &*sink, &self.metrics));
+            let lane = Arc::new(Lane::new(&key, &*sink, &self.metrics, health.clone()));
             let (stop, shutdown) = Shutdown::channel();
             let task = tokio::spawn(Arc::clone(&lane).run(sink, Arc::clone(&self.clock), shutdown));
             self.lanes.insert(key, Running { sink: name.to_owned(), lane, stop, task });
@@ -97,6 +100,8 @@ impl Outbox {
             self.lanes.iter().filter(|(_, running)| running.sink == name).map(|(key, _)| key.clone()).collect();
         let gone: Vec<Running> = keys.iter().filter_map(|key| self.lanes.remove(key)).collect();
         stop(gone, within).await;
+        self.failures.forget(name);
+        self.metrics.forget(&COMPONENT_FAILING, &[name]);
         for key in &keys {
             for def in [&QUEUE_LENGTH, &FAILURES, &DROPPED] {
                 self.metrics.forget(def, &[key]);

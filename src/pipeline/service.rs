@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use watchbell_adapter_api::{Clock, Ingest, Metrics, Prepared, Scores, Shutdown};
+use watchbell_adapter_api::{Clock, Failures, Ingest, Metrics, Prepared, Scores, Shutdown};
 use watchbell_detect::{Judge, JudgeConfig};
 use watchbell_normalize::{Normalizer, Rules, Shard as ShardOf};
 
@@ -185,9 +185,11 @@ impl Service {
         let book = HostBook::new(Arc::clone(&shards), Arc::clone(&current), Arc::clone(&hosts), metrics.clone());
         let (reload, reloads) = mpsc::channel(4);
         let explainer = Arc::new(OnceLock::new());
+        let failures = Failures::default();
         let own = api::router(Api {
             explainer: Arc::clone(&explainer),
             metrics: metrics.clone(),
+            failures: failures.clone(),
             scores: Arc::clone(&scores),
             book: Arc::clone(&book),
             known: known.clone(),
@@ -246,6 +248,7 @@ impl Service {
             known: known.clone(),
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
+            failures,
             routes,
             data_dir: settings.data_dir.clone(),
         };

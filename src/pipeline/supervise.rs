@@ -6,18 +6,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use futures_util::FutureExt;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use watchbell_adapter_api::{
-    BoxFuture, Clock, Ingest, Metrics, Prepared, Problems, ScoreSink, Scores, Shutdown, SinkContext, SinkKind, Source,
-    SourceContext, SourceError, SourceKind,
+    BoxFuture, Clock, Failures, Health, Ingest, Metrics, Prepared, Problems, ScoreSink, Scores, Shutdown, SinkContext,
+    SinkKind, Source, SourceContext, SourceError, SourceKind,
 };
 
 use super::ingest::SourceIngest;
-use crate::api::routes::RouteTable;
+use crate::api::routes::{RouteTable, Routes};
 use crate::clock::Timer;
 use crate::context::{Board, Known};
 use crate::telemetry::metrics;
@@ -44,6 +43,8 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     /// Own metrics.
     pub metrics: Metrics,
+    /// What fails of sources and sinks.
+    pub failures: Failures,
     /// Where routes are served.
     pub routes: RouteTable,
     /// Folder of all that is kept.
@@ -64,6 +65,7 @@ pub struct Component {
     task: JoinHandle<()>,
     routes: RouteTable,
     metrics: Metrics,
+    failures: Failures,
 }
 
 impl Component {
@@ -77,6 +79,8 @@ impl Component {
             abort.abort();
         }
         // What was taken away is not down.
+        self.failures.forget(&self.name);
+        self.metrics.forget(&metrics::COMPONENT_FAILING, &[&self.name]);
         self.metrics.forget(&metrics::COMPONENT_UP, &[&self.name]);
         self.metrics.forget(&metrics::COMPONENT_RESTARTS, &[&self.name]);
     }
@@ -84,15 +88,16 @@ impl Component {
 
 /// Something that runs and may be made again from its config.
 trait Runner: Send + 'static {
-    fn routes(&mut self) -> Option<Router>;
+    fn routes(&mut self) -> Option<Routes>;
     fn run(self: Box<Self>) -> BoxFuture<'static, Result<(), SourceError>>;
 }
 
 struct RunSource(Box<dyn Source>, SourceContext);
 
 impl Runner for RunSource {
-    fn routes(&mut self) -> Option<Router> {
-        self.0.routes(&self.1)
+    fn routes(&mut self) -> Option<Routes> {
+        let own_credentials = self.0.asks_for_credentials();
+        Some(Routes { router: self.0.routes(&self.1)?, own_credentials })
     }
 
     fn run(self: Box<Self>) -> BoxFuture<'static, Result<(), SourceError>> {
@@ -103,8 +108,8 @@ impl Runner for RunSource {
 struct RunSink(Box<dyn ScoreSink>, SinkContext);
 
 impl Runner for RunSink {
-    fn routes(&mut self) -> Option<Router> {
-        self.0.routes(&self.1)
+    fn routes(&mut self) -> Option<Routes> {
+        Some(Routes { router: self.0.routes(&self.1)?, own_credentials: false })
     }
 
     fn run(self: Box<Self>) -> BoxFuture<'static, Result<(), SourceError>> {
@@ -128,6 +133,7 @@ pub fn start_source(
     around: &Surroundings,
 ) -> Component {
     let (stop, shutdown) = Shutdown::channel();
+    let health = around.failures.component(name);
     let context = SourceContext {
         name: name.into(),
         ingest: Arc::new(SourceIngest::new(Arc::clone(&around.ingest), name)),
@@ -135,6 +141,7 @@ pub fn start_source(
         clock: Arc::clone(&around.clock),
         shutdown: shutdown.clone(),
         metrics: around.metrics.clone(),
+        health: health.clone(),
         state: Some(around.data_dir.join("sources").join(folder(name))),
     };
     let again = {
@@ -144,7 +151,7 @@ pub fn start_source(
             Some(Box::new(RunSource(source, context.clone())) as Box<dyn Runner>)
         }
     };
-    start(name, Box::new(RunSource(source, context)), again, around, stop, shutdown)
+    start(name, Box::new(RunSource(source, context)), again, around, health, stop, shutdown)
 }
 
 /// Starts a sink of scores that was prepared from `value`.
@@ -157,12 +164,14 @@ pub fn start_score_sink(
     around: &Surroundings,
 ) -> Component {
     let (stop, shutdown) = Shutdown::channel();
+    let health = around.failures.component(name);
     let context = SinkContext {
         name: name.into(),
         scores: Arc::clone(&around.scores),
         clock: Arc::clone(&around.clock),
         shutdown: shutdown.clone(),
         metrics: around.metrics.clone(),
+        health: health.clone(),
     };
     let again = {
         let context = context.clone();
@@ -171,7 +180,7 @@ pub fn start_score_sink(
             Prepared::Alerts(_) => None,
         }
     };
-    start(name, Box::new(RunSink(sink, context)), again, around, stop, shutdown)
+    start(name, Box::new(RunSink(sink, context)), again, around, health, stop, shutdown)
 }
 
 fn start(
@@ -179,6 +188,7 @@ fn start(
     mut runner: Box<dyn Runner>,
     again: impl Fn() -> Option<Box<dyn Runner>> + Send + 'static,
     around: &Surroundings,
+    health: Health,
     stop: watch::Sender<bool>,
     mut shutdown: Shutdown,
 ) -> Component {
@@ -186,24 +196,35 @@ fn start(
     routes.set(&name, runner.routes());
     let up = around.metrics.gauge(&metrics::COMPONENT_UP, &[&name]);
     let restarts = around.metrics.counter(&metrics::COMPONENT_RESTARTS, &[&name]);
-    let (shown, table) = (name.clone(), routes.clone());
+    let (shown, table, clock) = (name.clone(), routes.clone(), Arc::clone(&around.clock));
     let task = tokio::spawn(async move {
         let mut pause = SHORTEST;
         let mut next = Some(runner);
         loop {
             if let Some(runner) = next.take() {
                 let timer = Timer::start();
+                health.clear();
                 up.set(1.0);
                 let ended = AssertUnwindSafe(runner.run()).catch_unwind().await;
                 up.set(0.0);
                 if shutdown.is_set() {
                     return;
                 }
-                match ended {
-                    Ok(Ok(())) => tracing::error!(component = name, "ended by itself"),
-                    Ok(Err(error)) => tracing::error!(component = name, %error, "failed"),
-                    Err(_) => tracing::error!(component = name, "panicked"),
-                }
+                let reason = match ended {
+                    Ok(Ok(())) => {
+                        tracing::error!(component = name, "ended by itself");
+                        "ended by itself".to_owned()
+                    }
+                    Ok(Err(error)) => {
+                        tracing::error!(component = name, %error, "failed");
+                        error.to_string()
+                    }
+                    Err(_) => {
+                        tracing::error!(component = name, "panicked");
+                        "panicked".to_owned()
+                    }
+                };
+                health.failing("run", reason, clock.now_ms());
                 if timer.elapsed() > LONGEST {
                     pause = SHORTEST;
                 }
@@ -221,5 +242,6 @@ fn start(
             }
         }
     });
-    Component { name: shown, stop, task, routes: table, metrics: around.metrics.clone() }
+    let (metrics, failures) = (around.metrics.clone(), around.failures.clone());
+    Component { name: shown, stop, task, routes: table, metrics, failures }
 }

@@ -42,14 +42,21 @@ pub fn set_level(level: LogLevel) {
     }
 }
 
+/// A library that logs each certificate that does not fit as an error and names no peer; our own message about it does.
+const SILENT: &str = "rustls_platform_verifier";
+
+fn default_filter(level: LogLevel) -> EnvFilter {
+    EnvFilter::new(format!("{},{SILENT}=off", level.as_str()))
+}
+
 fn filter(level: LogLevel) -> EnvFilter {
     let wanted = std::env::var(VARIABLE).unwrap_or_default();
     match EnvFilter::try_new(&wanted) {
         Ok(filter) if !wanted.trim().is_empty() => filter,
-        Ok(_) => EnvFilter::new(level.as_str()),
+        Ok(_) => default_filter(level),
         Err(error) => {
             console::note(format_args!("`{VARIABLE}` is not used: {error}"));
-            EnvFilter::new(level.as_str())
+            default_filter(level)
         }
     }
 }
@@ -59,9 +66,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_level_of_the_config_is_a_filter() {
+    fn the_level_of_the_config_is_a_filter_without_a_library_that_names_no_peer() {
         for level in [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace] {
-            assert_eq!(EnvFilter::new(level.as_str()).to_string(), level.as_str());
+            let subscriber = tracing_subscriber::registry().with(default_filter(level));
+            tracing::subscriber::with_default(subscriber, || {
+                let more = matches!(level, LogLevel::Debug | LogLevel::Trace);
+                assert_eq!(tracing::enabled!(target: "watchbell", tracing::Level::DEBUG), more, "{level:?}");
+                assert!(tracing::enabled!(target: "watchbell", tracing::Level::ERROR));
+                assert!(!tracing::enabled!(target: "rustls_platform_verifier::verification", tracing::Level::ERROR));
+            });
         }
     }
 

@@ -96,6 +96,9 @@ table! {
     /// Whether a source or score sink runs.
     COMPONENT_UP = gauge("watchbell_source_up", &["source"],
         "1 while the source, or sink of scores, of this name runs; 0 while it waits to be started again.");
+    /// Whether a source or sink says that it fails.
+    COMPONENT_FAILING = gauge("watchbell_component_failing", &["component"],
+        "1 while the source or sink of this name can not do its work, or a part of it; `/api/v1/components` says why.");
     /// Restarts of a source or score sink.
     COMPONENT_RESTARTS = counter("watchbell_source_restarts_total", &["source"],
         "Times the source, or sink of scores, of this name was started again after it failed.");

@@ -169,6 +169,7 @@ async fn run(config: EventsConfig, peer: Peer, context: SourceContext) -> Result
             }
             Ended::Lost(error) => {
                 failed.inc();
+                intake.failing("stream", &error);
                 if clock.now_ms().saturating_sub(began_ms) >= GOOD_MS {
                     pause = FIRST_PAUSE;
                 }

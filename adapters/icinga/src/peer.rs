@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::header::ACCEPT;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
-use watchbell_adapter_api::http::causes;
+use watchbell_adapter_api::http::{causes, scheme_hint};
 use watchbell_adapter_api::{HttpClient, HttpClientConfig, Problems, Span};
 use watchbell_checks::passive::cut;
 
@@ -104,7 +104,8 @@ impl Peer {
 
     /// What an error of a connection means.
     pub(crate) fn lost(&self, error: &reqwest::Error) -> String {
-        format!("Icinga at `{}`: {}", self.url, causes(error).replace(&format!(" for url ({}", self.url), " ("))
+        let causes = causes(error).replace(&format!(" for url ({}", self.url), " (");
+        format!("Icinga at `{}`: {causes}{}", self.url, scheme_hint(error))
     }
 
     fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, String> {

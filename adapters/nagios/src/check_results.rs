@@ -57,6 +57,12 @@ struct CheckResults {
 }
 
 impl ScoreSink for CheckResults {
+    fn warnings(&self) -> Problems {
+        let mut problems = Problems::default();
+        problems.absent("path", &self.path, "is it the `check_result_path` of nagios.cfg?");
+        problems
+    }
+
     fn run(self: Box<Self>, context: SinkContext) -> BoxFuture<'static, Result<(), SourceError>> {
         Box::pin(passive::run(self.plan, Spool::new(self.path), context))
     }

@@ -7,6 +7,7 @@
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -20,6 +21,8 @@ use watchbell_checks::passive::{self, PassiveResult, Plan, ResultsConfig, Sent, 
 
 /// Bytes that are written to a pipe at once or not at all (`PIPE_BUF`).
 const LINE: usize = 4_096;
+/// What to look at where there is no pipe.
+const HINT: &str = "is it the `command_file` of nagios.cfg, is Nagios running, and is `check_external_commands=1`?";
 /// How long a full pipe is waited for.
 const FULL: Duration = Duration::from_secs(2);
 
@@ -57,13 +60,30 @@ struct CommandFile {
 }
 
 impl ScoreSink for CommandFile {
+    fn warnings(&self) -> Problems {
+        let mut problems = Problems::default();
+        problems.absent("path", &self.path, HINT);
+        problems
+    }
+
     fn run(self: Box<Self>, context: SinkContext) -> BoxFuture<'static, Result<(), SourceError>> {
-        Box::pin(passive::run(self.plan, Pipe { path: self.path }, context))
+        Box::pin(async move {
+            let mut pipe = Pipe { path: self.path, awaited: None };
+            // The first result may be long in coming.
+            if let Err(error) = pipe.open() {
+                let file = pipe.path.display();
+                tracing::warn!(sink = %context.name, %file, %error, hint = HINT, "no results can be handed on yet");
+                pipe.awaited = Some(context.name.clone());
+            }
+            passive::run(self.plan, pipe, context).await
+        })
     }
 }
 
 struct Pipe {
     path: PathBuf,
+    /// The sink, where it was told at the start that the pipe can not be used.
+    awaited: Option<Arc<str>>,
 }
 
 impl Way for Pipe {
@@ -71,7 +91,12 @@ impl Way for Pipe {
         Box::pin(async move {
             let mut taken = 0;
             match self.write(results, &mut taken).await {
-                Ok(()) => Sent::all(results),
+                Ok(()) => {
+                    if let Some(sink) = self.awaited.take() {
+                        tracing::info!(%sink, file = %self.path.display(), "the pipe can be used now");
+                    }
+                    Sent::all(results)
+                }
                 Err(error) => Sent::failed(taken, format!("`{}`: {error}", self.path.display())),
             }
         })
@@ -146,7 +171,7 @@ mod tests {
     async fn lines_as_nagios_wants_them() {
         let (_folder, path) = fifo();
         let reader = pipe::OpenOptions::new().open_receiver(&path).expect("opened");
-        let sent = Pipe { path: path.clone() }.send(&[result("web-1", 1, "WARNING - x")]).await;
+        let sent = Pipe { path: path.clone(), awaited: None }.send(&[result("web-1", 1, "WARNING - x")]).await;
         assert_eq!(sent, Sent { taken: 1, error: None });
         let mut bytes = [0; 200];
         reader.readable().await.expect("readable");
@@ -162,7 +187,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_reads() {
         let (folder, path) = fifo();
-        let mut pipe = Pipe { path };
+        let mut pipe = Pipe { path, awaited: None };
         let error = pipe.send(&[result("a", 0, "x")]).await.error.expect("an error");
         assert!(error.contains("nobody reads"), "{error}");
         for (name, wanted) in [("none", "there is no pipe"), ("file", "it is no pipe")] {
@@ -170,7 +195,8 @@ mod tests {
             if name == "file" {
                 std::fs::write(&path, "").expect("written");
             }
-            let error = Pipe { path: path.clone() }.send(&[result("a", 0, "x")]).await.error.expect("an error");
+            let error =
+                Pipe { path: path.clone(), awaited: None }.send(&[result("a", 0, "x")]).await.error.expect("an error");
             assert!(error.contains(wanted) && error.contains(&path.display().to_string()), "{error}");
         }
     }
@@ -180,7 +206,7 @@ mod tests {
         let (_folder, path) = fifo();
         let reader = pipe::OpenOptions::new().open_receiver(&path).expect("opened");
         let results: Vec<_> = (0..200).map(|_| result("web-1", 1, &"x".repeat(1_000))).collect();
-        let sent = Pipe { path }.send(&results).await;
+        let sent = Pipe { path, awaited: None }.send(&results).await;
         assert!(sent.taken > 10 && sent.taken < 200, "{sent:?}");
         assert!(sent.error.expect("an error").contains("full"));
         let mut text = String::new();

@@ -144,6 +144,18 @@ struct Livestatus {
 }
 
 impl Source for Livestatus {
+    fn warnings(&self) -> Problems {
+        let mut problems = Problems::default();
+        if let Peer::Socket(path) = &self.peer {
+            problems.absent(
+                "socket",
+                path,
+                "is the Livestatus module loaded with this path, and is the monitoring server running?",
+            );
+        }
+        problems
+    }
+
     fn run(self: Box<Self>, context: SourceContext) -> BoxFuture<'static, Result<(), SourceError>> {
         Box::pin(run(self.config, self.peer, context))
     }
@@ -171,12 +183,14 @@ async fn run(config: LivestatusConfig, peer: Peer, context: SourceContext) -> Re
             }
             Ok(Ok(())) => {
                 ok.inc();
+                rounds.intake.well("query");
                 if rounds.intake.is_over("query") {
                     tracing::info!(source = %name, livestatus = %rounds.peer, "answers again");
                 }
             }
             Err(error) => {
                 failed.inc();
+                rounds.intake.failing("query", format_args!("{}: {error}", rounds.peer));
                 if rounds.intake.may_say("query") {
                     tracing::warn!(source = %name, livestatus = %rounds.peer, error, "can not be asked; tried again each interval");
                 }

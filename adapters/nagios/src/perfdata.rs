@@ -156,6 +156,20 @@ struct Perfdata {
 }
 
 impl Source for Perfdata {
+    fn warnings(&self) -> Problems {
+        let mut problems = Problems::default();
+        for (key, paths, hint) in [
+            ("files", &self.config.files, run::NO_FILE),
+            ("spools", &self.config.spools, run::NO_SPOOL),
+            ("pipes", &self.config.pipes, run::NO_PIPE),
+        ] {
+            for (i, path) in paths.iter().enumerate() {
+                problems.absent(format!("{key}[{i}]"), path, hint);
+            }
+        }
+        problems
+    }
+
     fn resources(&self) -> Vec<Resource> {
         let config = &self.config;
         config.files.iter().chain(&config.spools).chain(&config.pipes).cloned().map(Resource::File).collect()

@@ -28,6 +28,9 @@ use watchbell_series::RawBatch;
 use self::blocks::{Block, Kind};
 use crate::perfdata::ERRORS;
 
+/// What to look at where the file can not be read.
+const HINT: &str =
+    "is it the `status_file` of nagios.cfg, is Nagios running, and may the user that runs watchbell read it?";
 /// The largest file that is read.
 const MAX_BYTES: u64 = 512 << 20;
 
@@ -82,6 +85,12 @@ struct Status {
 }
 
 impl Source for Status {
+    fn warnings(&self) -> Problems {
+        let mut problems = Problems::default();
+        problems.absent("path", &self.config.path, HINT);
+        problems
+    }
+
     fn run(self: Box<Self>, context: SourceContext) -> BoxFuture<'static, Result<(), SourceError>> {
         Box::pin(run(self.config, context))
     }
@@ -99,8 +108,9 @@ async fn run(config: StatusConfig, context: SourceContext) -> Result<(), SourceE
         let (path, last) = (config.path.clone(), shape);
         let read = tokio::task::spawn_blocking(move || read(&path, last)).await;
         match read.map_err(|error| SourceError(format!("reading the status file broke off: {error}")))? {
-            Ok(None) => {}
+            Ok(None) => intake.well(&place),
             Ok(Some((now, bytes))) => {
+                intake.well(&place);
                 if intake.is_over(&place) {
                     tracing::info!(source = %intake.context.name, file = place, "can be read again");
                 }
@@ -124,9 +134,9 @@ async fn run(config: StatusConfig, context: SourceContext) -> Result<(), SourceE
             }
             Err(error) => {
                 intake.context.metrics.counter(&ERRORS, &[&intake.context.name]).inc();
+                intake.failing(&place, &error);
                 if intake.may_say(&place) {
-                    let hint = "is Nagios running, and may the user that runs watchbell read it?";
-                    tracing::warn!(source = %intake.context.name, file = place, %error, hint, "can not be read");
+                    tracing::warn!(source = %intake.context.name, file = place, %error, hint = HINT, "can not be read");
                 }
             }
         }

@@ -35,6 +35,7 @@ fn router(config: ExpositionConfig) -> Router {
         clock: Arc::new(Noon),
         shutdown: Shutdown::channel().1,
         metrics: Metrics::default(),
+        health: watchbell_adapter_api::Health::default(),
     };
     sink.routes(&context).expect("it has a route")
 }

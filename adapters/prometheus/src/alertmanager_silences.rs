@@ -174,12 +174,14 @@ impl Silences {
             let told = match self.ask().await.and_then(|body| windows(&body, now_ms)) {
                 Ok((windows, skipped)) => {
                     good.inc();
+                    context.health.well("silences");
                     left_out.set(skipped.len() as f64);
                     context.context.windows(windows);
                     skipped.join("; ")
                 }
                 Err(problem) => {
                     bad.inc();
+                    context.health.failing("silences", &problem, now_ms);
                     problem
                 }
             };

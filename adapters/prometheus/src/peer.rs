@@ -94,8 +94,7 @@ pub(crate) async fn post(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response =
-        request.send().await.map_err(|e| retry(&watchbell_adapter_api::http::causes(&e.without_url()), None))?;
+    let response = request.send().await.map_err(|e| retry(&watchbell_adapter_api::http::lost(e), None))?;
     let status = response.status();
     if status.is_success() {
         return Ok(());
@@ -124,7 +123,7 @@ pub(crate) fn millis(text: &str) -> Result<i64, String> {
 /// Gets what is at `from`, at most `max_bytes`. What went wrong is said without the address.
 pub(crate) async fn get(client: &HttpClient, from: &Address, max_bytes: usize) -> Result<Vec<u8>, String> {
     let request = client.request(Method::GET, from.url.as_str())?;
-    let failed = |e: reqwest::Error| watchbell_adapter_api::http::causes(&e.without_url());
+    let failed = |e: reqwest::Error| watchbell_adapter_api::http::lost(e);
     let mut response = request.send().await.map_err(failed)?;
     let status = response.status();
     if !status.is_success() {

@@ -262,6 +262,7 @@ fn counters(context: &SinkContext) -> Counters {
         retries: metrics.counter(&RETRIES, &[name]),
         pending: metrics.gauge(&PENDING, &[name]),
         request_seconds: metrics.histogram(&REQUEST, &[name]),
+        health: context.health.clone(),
     }
 }
 

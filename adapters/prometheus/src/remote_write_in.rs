@@ -170,6 +170,10 @@ impl Source for RemoteWriteIn {
         vec![Resource::Route(self.path)]
     }
 
+    fn asks_for_credentials(&self) -> bool {
+        self.settings.guard.asks()
+    }
+
     fn routes(&mut self, context: &SourceContext) -> Option<axum::Router> {
         let receiver = Receiver::new(self.settings.clone(), context);
         Some(receiver::router(self.path, receiver))

@@ -236,6 +236,7 @@ impl Rules {
                 Ok(Answer { limits, firing: now, forms }) => {
                     (failed, firing) = {
                         good.inc();
+                        context.health.well("rules");
                         for (form, count) in FORMS.into_iter().zip(forms) {
                             context.metrics.gauge(&RULES, &[&context.name, form]).set(count as f64);
                         }
@@ -246,6 +247,8 @@ impl Rules {
                 }
                 Err(problem) => {
                     bad.inc();
+                    let reason = format_args!("{}: {problem}", self.address.shown());
+                    context.health.failing("rules", reason, context.clock.now_ms());
                     if !failed {
                         let url = self.address.shown();
                         tracing::warn!(

@@ -174,6 +174,18 @@ impl Source for Export {
         self.config.folders.iter().cloned().map(Resource::File).chain(route).collect()
     }
 
+    fn warnings(&self) -> Problems {
+        let mut problems = Problems::default();
+        for (i, folder) in self.config.folders.iter().enumerate() {
+            problems.absent(format!("folders[{i}]"), folder, "is it the `ExportDir` of zabbix_server.conf?");
+        }
+        problems
+    }
+
+    fn asks_for_credentials(&self) -> bool {
+        self.guard.as_ref().is_some_and(Guard::asks)
+    }
+
     fn routes(&mut self, context: &SourceContext) -> Option<axum::Router> {
         let (guard, connector) = (self.guard.take()?, self.config.connector.as_ref()?);
         let intake = Arc::new(Intake::new(context.clone(), Arc::clone(&self.config), self.api.clone()));

@@ -96,6 +96,7 @@ impl Running {
             clock: Arc::new(Standing(now_s * 1_000)),
             shutdown,
             metrics: metrics.clone(),
+            health: watchbell_adapter_api::Health::default(),
             state,
         };
         let routes = source.routes(&context);

@@ -27,6 +27,7 @@ pub(crate) async fn watch(api: Api, interval: Duration, context: SourceContext, 
         let source = &*context.name;
         let pause = match looked {
             Ok(()) => {
+                context.health.well("api");
                 if failures > 0 {
                     tracing::info!(source, url = api.url(), "Zabbix answers again");
                     failures = 0;
@@ -34,6 +35,7 @@ pub(crate) async fn watch(api: Api, interval: Duration, context: SourceContext, 
                 interval
             }
             Err(error) => {
+                context.health.failing("api", &error, context.clock.now_ms());
                 if said.may(&format!("{:?} {}", error.kind, error.method), context.clock.now_ms()) {
                     tracing::warn!(source, %error, "Zabbix can not be read; what it told before holds until it can");
                 }

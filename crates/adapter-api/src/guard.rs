@@ -47,6 +47,12 @@ impl Guard {
         Self { expected: basic.or(header) }
     }
 
+    /// Whether credentials are asked for at all.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        self.expected.is_some()
+    }
+
     /// Whether the sender may write.
     ///
     /// # Errors
@@ -108,7 +114,7 @@ mod tests {
         let auth =
             BasicAuth { username: "prom".into(), password: Some(Secret::new("open sesame")), password_file: None };
         let guard = Guard::new(Some(&auth), None, &mut problems);
-        assert!(problems.is_empty());
+        assert!(problems.is_empty() && guard.asks() && !Guard::new(None, None, &mut problems).asks());
         assert_eq!(guard.check(&headers("basic cHJvbTpvcGVuIHNlc2FtZQ==")), Ok(()));
         for wrong in ["", "Basic", "Basic cHJvbTpvcGVuIHNlc2FtZA==", "Bearer cHJvbTpvcGVuIHNlc2FtZQ=="] {
             assert_eq!(guard.check(&headers(wrong)), Err("Basic realm=\"watchbell\"".to_owned()), "{wrong}");

@@ -263,6 +263,27 @@ impl HttpClient {
     }
 }
 
+/// Why a request got no answer, without its address: the causes, with a hint.
+#[must_use]
+pub fn lost(error: reqwest::Error) -> String {
+    let hint = scheme_hint(&error);
+    causes(&error.without_url()) + hint
+}
+
+/// What to add to an error where the scheme of the address is likely the wrong one; else empty.
+#[must_use]
+pub fn scheme_hint(error: &reqwest::Error) -> &'static str {
+    // A server of TLS hangs up on plain text, or answers with an alert, which is no HTTP.
+    const NO_TLS: [&str; 3] =
+        ["connection closed before message completed", "invalid HTTP version", "Connection reset"];
+    let text = causes(error);
+    match error.url().map(reqwest::Url::scheme) {
+        Some("http") if NO_TLS.iter().any(|part| text.contains(part)) => "; does the port want `https://`?",
+        Some("https") if text.contains("InvalidContentType") => "; does the port want `http://`?",
+        _ => "",
+    }
+}
+
 /// An error with its causes, which reqwest's own text leaves out.
 #[must_use]
 pub fn causes(error: &dyn std::error::Error) -> String {
@@ -302,6 +323,37 @@ mod tests {
         assert_eq!(problems_of(serde_json::json!({"tls": {"pinned_sha256": "0f".repeat(32)}})), Vec::<String>::new());
         let pinned = serde_json::json!({"tls": {"pinned_sha256": "0f", "insecure_skip_verify": true}});
         assert_eq!(problems_of(pinned).len(), 2);
+    }
+
+    #[tokio::test]
+    async fn the_wrong_scheme_is_hinted_at() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = HttpClientConfig::default().build(Duration::from_secs(10), &mut Problems::default());
+        let client = client.expect("a client");
+        // Hangs up; an alert of TLS; plain HTTP.
+        let cases: [(&str, &[u8], &str); 3] = [
+            ("http", b"", "`https://`?"),
+            ("http", b"\x15\x03\x01\x00\x02\x02\x46", "`https://`?"),
+            ("https", b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", "`http://`?"),
+        ];
+        for (scheme, answer, hint) in cases {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let port = listener.local_addr().expect("an address").port();
+            let peer = async {
+                let (mut stream, _) = listener.accept().await.expect("a connection");
+                stream.read(&mut [0; 4_096]).await.expect("a request");
+                stream.write_all(answer).await.expect("written");
+                stream.shutdown().await.expect("ended");
+                // Until the other side is done: a reset would hide the answer.
+                let _ = stream.read(&mut [0; 4_096]).await;
+            };
+            let url = format!("{scheme}://127.0.0.1:{port}/");
+            let request = client.request(reqwest::Method::GET, &url).expect("a request");
+            let (sent, ()) = tokio::join!(request.send(), peer);
+            let text = lost(sent.expect_err("no answer"));
+            assert!(text.ends_with(hint) && !text.contains(&url), "{scheme}: {text}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@
 //! | [`duration`] | durations as Prometheus writes them, `15s`, `5m` |
 //! | [`follow`] | a file that grows and is rotated, read from where reading stood |
 //! | [`guard`] | who may push to a source |
+//! | [`health`] | what of a source or sink fails, since when and why |
 //! | [`seldom`] | saying the same thing once in a while only |
 //! | [`runtime`] | clock and shutdown as adapters see them |
 
@@ -24,6 +25,7 @@ pub mod context;
 pub mod duration;
 pub mod follow;
 pub mod guard;
+pub mod health;
 pub mod history;
 pub mod http;
 pub mod metrics;
@@ -36,6 +38,7 @@ pub mod source;
 
 pub use context::ContextSink;
 pub use duration::Span;
+pub use health::{Failures, Health};
 pub use history::{History, HistoryConfig, HistoryContext, HistoryDone, HistoryError, HistoryKind, HistoryRequest};
 pub use http::{HttpClient, HttpClientConfig};
 pub use metrics::{MetricDef, MetricKindDef, Metrics};

@@ -1,6 +1,7 @@
 //! What is wrong in a config: where, what, and what to do.
 
 use std::fmt;
+use std::path::Path;
 
 /// One problem at one place of a config item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,14 @@ impl Problems {
     /// Adds a problem at `path` with what to do about it.
     pub fn hint(&mut self, path: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
         self.found.push(Problem { path: path.into(), message: message.into(), hint: Some(hint.into()) });
+    }
+
+    /// Adds, at `path`, that there is nothing at `file` now, with what to do about it. Says nothing where that can not
+    /// be seen.
+    pub fn absent(&mut self, path: impl Into<String>, file: &Path, hint: &str) {
+        if file.try_exists().is_ok_and(|there| !there) {
+            self.hint(path, format!("there is no `{}` now", file.display()), hint);
+        }
     }
 
     /// The value of `result`, or `None` with its error noted at `path`.

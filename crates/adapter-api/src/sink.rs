@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use watchbell_series::{Alert, Reading, Selector, SeriesId};
 
 use crate::BoxFuture;
+use crate::health::Health;
 use crate::metrics::{MetricDef, Metrics};
 use crate::problem::Problems;
 use crate::runtime::{Clock, Shutdown};
@@ -50,6 +51,11 @@ pub trait ScoreSink: Send + 'static {
     /// See [`crate::Source::resources`].
     fn resources(&self) -> Vec<Resource> {
         Vec::new()
+    }
+
+    /// See [`crate::Source::warnings`].
+    fn warnings(&self) -> Problems {
+        Problems::default()
     }
 
     /// Routes on the service's own HTTP server.
@@ -113,6 +119,8 @@ pub struct SinkContext {
     pub shutdown: Shutdown,
     /// Own metrics.
     pub metrics: Metrics,
+    /// Where it says that it fails, and that it is well again.
+    pub health: Health,
 }
 
 impl fmt::Debug for SinkContext {

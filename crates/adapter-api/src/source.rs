@@ -11,6 +11,7 @@ use watchbell_series::RawBatch;
 
 use crate::BoxFuture;
 use crate::context::ContextSink;
+use crate::health::Health;
 use crate::metrics::{MetricDef, Metrics};
 use crate::problem::Problems;
 use crate::runtime::{Clock, Shutdown};
@@ -34,6 +35,18 @@ pub trait Source: Send + 'static {
     /// What it will occupy, so that two sources on one port or path are found before anything starts.
     fn resources(&self) -> Vec<Resource> {
         Vec::new()
+    }
+
+    /// What on this machine is not as the config has it now, such as a file that is not there; paths begin inside the
+    /// item. For `watchbell check`: a source that runs tells it in the log by itself.
+    fn warnings(&self) -> Problems {
+        Problems::default()
+    }
+
+    /// Whether its routes ask for credentials of their own: those of the service are not asked for before them then,
+    /// since a request can carry one set only. Asked before [`Self::routes`].
+    fn asks_for_credentials(&self) -> bool {
+        false
     }
 
     /// Routes of a source that is pushed to, merged into the service's own HTTP server.
@@ -72,6 +85,8 @@ pub struct SourceContext {
     pub shutdown: Shutdown,
     /// Own metrics.
     pub metrics: Metrics,
+    /// Where it says that it fails, and that it is well again.
+    pub health: Health,
     /// A folder of its own for what must outlast a restart, such as positions in files. It need not exist
     /// yet; `None` where nothing is kept.
     pub state: Option<PathBuf>,

@@ -97,6 +97,16 @@ impl Intake {
         held(&self.said).over(what)
     }
 
+    /// Tells the service that `part` of the source fails.
+    pub fn failing(&self, part: &str, reason: impl std::fmt::Display) {
+        self.context.health.failing(part, reason, self.context.clock.now_ms());
+    }
+
+    /// Tells the service that `part` of the source works.
+    pub fn well(&self, part: &str) {
+        self.context.health.well(part);
+    }
+
     /// Appends `perfdata` to `batch`, counting what is bad.
     pub fn write_perfdata(&self, origin: Origin<'_>, perfdata: &[u8], batch: &mut RawBatch) {
         let mut limits = held(&self.limits);

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use watchbell_adapter_api::context::Told;
 use watchbell_adapter_api::{
-    BoxFuture, Clock, Cursor, HostReading, Ingest, IngestError, Metrics, Problems, Receipt, ScorePage, ScoreQuery,
-    ScoreRow, Scores, Shutdown, SinkContext, SourceConfig, SourceContext,
+    BoxFuture, Clock, Cursor, Failures, HostReading, Ingest, IngestError, Metrics, Problems, Receipt, ScorePage,
+    ScoreQuery, ScoreRow, Scores, Shutdown, SinkContext, SourceConfig, SourceContext,
 };
 use watchbell_series::labels::read_canonical;
 use watchbell_series::{ForeignProblem, Labels, Mode, Pattern, RawBatch, Reading, Subject};
@@ -77,6 +77,7 @@ pub struct Running {
     pub told: Arc<Told>,
     /// Its own metrics.
     pub metrics: Metrics,
+    failures: Failures,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -132,10 +133,17 @@ impl Running {
         let source = config.prepare(&mut problems);
         let source = source.unwrap_or_else(|| panic!("{:?}", problems.into_vec()));
         let (recorder, told) = (Arc::new(recorder), Arc::new(told));
-        let (context, stop) = source_context(Arc::clone(&recorder), Arc::clone(&told), now_s * 1_000);
+        let failures = Failures::default();
+        let (context, stop) = source_context_of(Arc::clone(&recorder), Arc::clone(&told), now_s * 1_000, &failures);
         let (metrics, context) = (context.metrics.clone(), SourceContext { state, ..context });
         let task = tokio::spawn(async move { source.run(context).await.expect("runs") });
-        Self { recorder, told, metrics, stop, task }
+        Self { recorder, told, metrics, failures, stop, task }
+    }
+
+    /// Its parts that fail, with the reason.
+    pub fn failing(&self) -> Vec<(String, String)> {
+        let failures = self.failures.all().into_iter().flat_map(|(_, failures)| failures);
+        failures.map(|failure| (failure.part, failure.reason)).collect()
     }
 
     /// Waits until `holds`.
@@ -160,6 +168,15 @@ impl Running {
 /// All that a source may reach, with what ends it.
 #[must_use]
 pub fn source_context(recorder: Arc<Recorder>, told: Arc<Told>, now_ms: i64) -> (SourceContext, watch::Sender<bool>) {
+    source_context_of(recorder, told, now_ms, &Failures::default())
+}
+
+fn source_context_of(
+    recorder: Arc<Recorder>,
+    told: Arc<Told>,
+    now_ms: i64,
+    failures: &Failures,
+) -> (SourceContext, watch::Sender<bool>) {
     let (stop, shutdown) = Shutdown::channel();
     let context = SourceContext {
         name: "nagios".into(),
@@ -168,6 +185,7 @@ pub fn source_context(recorder: Arc<Recorder>, told: Arc<Told>, now_ms: i64) -> 
         clock: Arc::new(Standing(now_ms)),
         shutdown,
         metrics: Metrics::default(),
+        health: failures.component("nagios"),
         state: None,
     };
     (context, stop)
@@ -272,6 +290,7 @@ impl Sink {
             clock: Arc::new(Standing(now_ms)),
             shutdown,
             metrics: Metrics::default(),
+            health: watchbell_adapter_api::Health::default(),
         };
         Self { context, stop }
     }

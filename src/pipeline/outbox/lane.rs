@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use prometheus::{Counter, Gauge};
 use tokio::sync::Notify;
-use watchbell_adapter_api::{AlertSink, Clock, DeliveryError, Metrics, Shutdown};
+use watchbell_adapter_api::{AlertSink, Clock, DeliveryError, Health, Metrics, Shutdown};
 use watchbell_series::Alert;
 
 use super::mailbox::Mailbox;
@@ -32,10 +32,11 @@ pub(super) struct Lane {
     waiting: Gauge,
     failures: Counter,
     dropped: Counter,
+    health: Health,
 }
 
 impl Lane {
-    pub(super) fn new(key: &str, sink: &dyn AlertSink, metrics: &Metrics) -> Self {
+    pub(super) fn new(key: &str, sink: &dyn AlertSink, metrics: &Metrics, health: Health) -> Self {
         let resend_ms = sink.resend().map(|resend| i64::try_from(resend.as_millis()).unwrap_or(i64::MAX / 8).max(1));
         Self {
             key: key.to_owned(),
@@ -44,6 +45,7 @@ impl Lane {
             waiting: metrics.gauge(&QUEUE_LENGTH, &[key]),
             failures: metrics.counter(&FAILURES, &[key]),
             dropped: metrics.counter(&DROPPED, &[key]),
+            health,
         }
     }
 
@@ -97,9 +99,11 @@ impl Lane {
             match deliver(&*sink, &alerts).await {
                 Ok(()) => {
                     pause = FIRST_PAUSE;
+                    self.health.well(sink.instance());
                     self.done(&numbers, &*clock);
                 }
                 Err(DeliveryError::Rejected(message)) => {
+                    self.health.failing(sink.instance(), &message, now_ms);
                     self.failures.inc();
                     self.dropped.inc_by(alerts.len() as f64);
                     tracing::error!(sink = self.key, alerts = alerts.len(), "alerts refused: {message}");
@@ -107,6 +111,7 @@ impl Lane {
                     self.done(&numbers, &*clock);
                 }
                 Err(DeliveryError::Retry { message, after }) => {
+                    self.health.failing(sink.instance(), &message, now_ms);
                     self.failures.inc();
                     let wait = after.map_or(pause, |after| after.min(LONGEST_ASKED));
                     tracing::warn!(sink = self.key, alerts = alerts.len(), ?wait, "alerts not delivered: {message}");

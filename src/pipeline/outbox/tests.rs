@@ -69,7 +69,7 @@ fn fake(name: &'static str, answers: Vec<Answer>) -> (Arc<dyn AlertSink>, mpsc::
 }
 
 fn outbox() -> Outbox {
-    Outbox::new(Arc::new(FixedClock(AtomicI64::new(1_000))), Metrics::default())
+    Outbox::new(Arc::new(FixedClock(AtomicI64::new(1_000))), Metrics::default(), Failures::default())
 }
 
 fn alert(name: &str) -> Alert {
@@ -103,6 +103,7 @@ async fn delivers_in_batches_and_again_after_a_failure() {
     let last = next(&mut given).await;
     assert_eq!((names(&last), last[0].starts_ms, last[0].ends_ms), (vec!["c"], 5, 241_000));
     outbox.finish(LONG).await;
+    assert_eq!(outbox.failures.all(), [("am".into(), vec![])], "well again");
     assert!((outbox.metrics.counter(&FAILURES, &["am"]).get() - 2.0).abs() < 0.5);
     assert!(outbox.metrics.gauge(&QUEUE_LENGTH, &["am"]).get() < 0.5);
     assert!(outbox.metrics.counter(&DROPPED, &["am"]).get() < 0.5);
@@ -111,7 +112,7 @@ async fn delivers_in_batches_and_again_after_a_failure() {
 #[tokio::test]
 async fn what_is_refused_or_breaks_the_sink_is_not_tried_again() {
     let mut outbox = outbox();
-    let (sink, mut given) = fake("am", vec![Answer::Rejected, Answer::Panic]);
+    let (sink, mut given) = fake("am", vec![Answer::Rejected, Answer::Panic, Answer::Rejected]);
     outbox.add("am", vec![sink]);
     outbox.send(&[alert("a"), alert("b"), alert("c"), alert("d"), alert("e")]);
     for want in [vec!["a", "b"], vec!["c", "d"], vec!["e"]] {
@@ -119,7 +120,11 @@ async fn what_is_refused_or_breaks_the_sink_is_not_tried_again() {
     }
     outbox.finish(LONG).await;
     assert!(given.recv().await.is_none(), "nothing more");
-    assert!((outbox.metrics.counter(&DROPPED, &["am"]).get() - 4.0).abs() < 0.5);
+    assert!((outbox.metrics.counter(&DROPPED, &["am"]).get() - 5.0).abs() < 0.5);
+    let failing = outbox.failures.all();
+    assert_eq!((failing[0].1.len(), failing[0].1[0].since_ms), (1, 1_000), "{failing:?}");
+    outbox.remove("am", LONG).await;
+    assert_eq!(outbox.failures.all(), []);
 }
 
 #[tokio::test]
@@ -156,7 +161,7 @@ async fn stopping_delivers_what_waits() {
 #[tokio::test]
 async fn firing_alerts_are_sent_again_until_the_sink_is_removed() {
     let clock = Arc::new(FixedClock(AtomicI64::new(0)));
-    let mut outbox = Outbox::new(clock.clone(), Metrics::default());
+    let mut outbox = Outbox::new(clock.clone(), Metrics::default(), Failures::default());
     let (given, mut receiver) = mpsc::channel(256);
     let resend = Some(Duration::from_secs(60));
     outbox.add("am", vec![Arc::new(Fake { name: "am", answers: Mutex::default(), given, resend })]);

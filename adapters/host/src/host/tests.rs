@@ -69,6 +69,7 @@ fn start(source: Box<dyn Source>, answer: fn(i64) -> Result<Receipt, IngestError
         clock: Arc::new(Ticking(AtomicI64::new(1_763_660_000_000))),
         shutdown,
         metrics: metrics.clone(),
+        health: watchbell_adapter_api::Health::default(),
         state: None,
     };
     Running { batches, stop, task: tokio::spawn(source.run(context)), metrics }

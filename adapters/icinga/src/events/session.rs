@@ -115,6 +115,7 @@ impl Session {
         self.read_all().await?;
         connected.set(1.0);
         self.intake.context.metrics.counter(&CONNECTIONS, &[&name, "opened"]).inc();
+        self.intake.well("stream");
         if self.intake.is_over("stream") {
             tracing::info!(source = %name, icinga = peer.url(), "events of Icinga come in again");
         }

@@ -20,6 +20,16 @@ const NO_WRITER: Duration = Duration::from_millis(200);
 /// How long after a pipe could not be opened it is tried again.
 const REOPEN: Duration = Duration::from_secs(5);
 
+/// What to do where there is no growing file.
+pub(super) const NO_FILE: &str = "it is read as soon as it is there; is it the `service_perfdata_file` or `host_perfdata_file` of \
+                                  nagios.cfg, and is `process_performance_data=1`?";
+/// What to do where there is no spool folder.
+pub(super) const NO_SPOOL: &str =
+    "it is read as soon as it is there; is it the folder into which the processing command moves its files?";
+/// What to do where there is no pipe.
+pub(super) const NO_PIPE: &str =
+    "it is made at a start; is it the `service_perfdata_file` or `host_perfdata_file` of nagios.cfg?";
+
 pub(super) async fn run(config: PerfdataConfig, context: SourceContext) -> Result<(), SourceError> {
     let positions = {
         let folder = context.state.clone();
@@ -63,6 +73,7 @@ type Ended = Result<Result<(), Stopped>, SourceError>;
 impl Reader {
     async fn follow(mut self, mut follow: Follow) -> Ended {
         let place = follow.path().display().to_string();
+        let mut presence = Presence::default();
         while !self.shutdown.is_set() {
             let (back, found) = blocking(move || {
                 let found = follow.look();
@@ -70,7 +81,21 @@ impl Reader {
             })
             .await?;
             follow = back;
-            let more = match self.worked(&place, found) {
+            let found = self.worked(&place, found);
+            let seen = found.as_ref().and_then(|found| presence.note(*found != Found::Missing));
+            let source = &self.lines.intake.context.name;
+            match seen {
+                Some(Change::Awaited) => {
+                    self.lines.intake.failing(&place, "there is no such file");
+                    tracing::warn!(%source, file = place, hint = NO_FILE, "there is no such file");
+                }
+                Some(Change::Came) => {
+                    self.lines.intake.well(&place);
+                    tracing::info!(%source, file = place, "the file is there now");
+                }
+                None => {}
+            }
+            let more = match found {
                 Some(Found::Lines { from, bytes }) => {
                     let end = from + bytes.len() as u64;
                     if self.lines.take(&place, from, &bytes).await.is_err() {
@@ -175,6 +200,10 @@ impl Reader {
         let place = path.display().to_string();
         let (mut buffer, mut at) = (vec![0; 64 * 1024], 0);
         while !self.shutdown.is_set() {
+            if path.try_exists().is_ok_and(|there| !there) {
+                let source = &self.lines.intake.context.name;
+                tracing::info!(%source, file = place, "there is no such pipe; it is made. Nagios must write to this path");
+            }
             let Some(receiver) = self.worked(&place, pipe::open(&path)) else {
                 self.shutdown.sleep(REOPEN).await;
                 continue;
@@ -221,16 +250,20 @@ impl Reader {
         match result {
             Ok(value) => {
                 if self.lines.intake.is_over(place) {
+                    self.lines.intake.well(place);
                     tracing::info!(%source, file = place, "can be read again");
                 }
                 Some(value)
             }
             Err(error) => {
                 self.lines.intake.context.metrics.counter(&ERRORS, &[source]).inc();
+                self.lines.intake.failing(place, &error);
                 if self.lines.intake.may_say(place) {
-                    let user =
-                        "the user that runs watchbell needs the right to read it (and to remove files of a spool)";
-                    tracing::warn!(%source, file = place, %error, hint = user, "can not be read");
+                    let hint = match error.kind() {
+                        io::ErrorKind::NotFound => "it is looked for again and again; is the path that of nagios.cfg?",
+                        _ => "the user that runs watchbell needs the right to read it (and to remove files of a spool)",
+                    };
+                    tracing::warn!(%source, file = place, %error, hint, "can not be read");
                 }
                 None
             }
@@ -251,6 +284,41 @@ impl Reader {
     }
 }
 
+/// Whether a file was there at the first look. That it is away later on is a rotation, of which nothing is said.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    #[default]
+    NotLooked,
+    Awaited,
+    Seen,
+}
+
+/// What is said of a file.
+#[derive(Debug, PartialEq, Eq)]
+enum Change {
+    /// It is not there at the first look.
+    Awaited,
+    /// It is there now, after it was not at the first look.
+    Came,
+}
+
+impl Presence {
+    /// Notes a look.
+    fn note(&mut self, there: bool) -> Option<Change> {
+        let change = match (*self, there) {
+            (Self::NotLooked, false) => Some(Change::Awaited),
+            (Self::Awaited, true) => Some(Change::Came),
+            _ => None,
+        };
+        if there {
+            *self = Self::Seen;
+        } else if *self == Self::NotLooked {
+            *self = Self::Awaited;
+        }
+        change
+    }
+}
+
 fn named(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("`{}`: {error}", path.display()))
 }
@@ -258,4 +326,19 @@ fn named(path: &Path, error: io::Error) -> io::Error {
 /// Whether there is still a pipe under this name: someone may have made it anew.
 async fn is_same(path: &Path) -> bool {
     tokio::fs::try_exists(path).await.unwrap_or(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absence_at_the_first_look_is_said_once_and_a_rotation_never() {
+        let said = |looks: &[bool]| {
+            let mut presence = Presence::default();
+            looks.iter().filter_map(|there| presence.note(*there)).collect::<Vec<_>>()
+        };
+        assert_eq!(said(&[false, false, true, false, true]), [Change::Awaited, Change::Came]);
+        assert_eq!(said(&[true, false, true]), []);
+    }
 }

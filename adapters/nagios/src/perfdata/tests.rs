@@ -154,6 +154,35 @@ async fn a_file_that_can_not_be_read_is_counted() {
     source.stop().await;
 }
 
+#[tokio::test]
+async fn a_file_fails_until_it_is_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("perf");
+    let source = Running::start::<PerfdataConfig>(json!({"files": [path], "interval": "100ms"}), None, NOW);
+    let failure = (path.display().to_string(), "there is no such file".to_owned());
+    source.until("it fails", |source| source.failing() == [failure.clone()]).await;
+    append(&path, line(NOW, "a=1").as_bytes());
+    source.until("the value", |source| source.recorder.lines().len() == 1).await;
+    assert_eq!(source.failing(), []);
+    source.stop().await;
+}
+
+#[test]
+fn what_is_not_there_is_a_warning() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let there = folder.path().join("perf");
+    append(&there, b"");
+    let config = json!({
+        "files": [there, folder.path().join("prf")], "spools": [folder.path().join("spol")], "pipes": [folder.path().join("pip")],
+    });
+    let config: PerfdataConfig = serde_json::from_value(config).expect("the shape is right");
+    let source = config.prepare(&mut Problems::default()).expect("right");
+    let found = source.warnings().into_vec();
+    let paths: Vec<&str> = found.iter().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(paths, ["files[1]", "spools[0]", "pipes[0]"]);
+    assert_eq!(found[0].message, format!("there is no `{}` now", folder.path().join("prf").display()));
+}
+
 #[test]
 fn problems() {
     assert_eq!(problems_of::<PerfdataConfig>(json!({"files": ["/a"], "spools": ["/b"]})), Vec::<String>::new());

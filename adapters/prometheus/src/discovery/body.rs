@@ -30,11 +30,12 @@ pub(crate) fn chain(error: &reqwest::Error) -> String {
         return "timed out".to_owned();
     }
     // The outermost message repeats the URL; the causes say what happened.
+    let hint = watchbell_adapter_api::http::scheme_hint(error);
     let mut cause = std::error::Error::source(error);
     let mut words = Vec::new();
     while let Some(error) = cause {
         words.push(error.to_string());
         cause = error.source();
     }
-    if words.is_empty() { "request failed".to_owned() } else { words.join(": ") }
+    if words.is_empty() { "request failed".to_owned() } else { words.join(": ") + hint }
 }

@@ -31,6 +31,7 @@ fn router(config: serde_json::Value, scores: impl Scores + 'static) -> Router {
         clock: Arc::new(Noon),
         shutdown: Shutdown::channel().1,
         metrics: Metrics::default(),
+        health: watchbell_adapter_api::Health::default(),
     };
     sink.routes(&context).expect("it has a route")
 }

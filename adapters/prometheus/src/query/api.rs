@@ -202,12 +202,17 @@ fn seconds(ms: i64) -> String {
 }
 
 fn unreachable(error: reqwest::Error) -> ApiError {
+    use watchbell_adapter_api::http::scheme_hint;
     // The cause tells more than the error itself, which names the address.
     let mut cause: &dyn std::error::Error = &error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    ApiError::Unavailable(if error.is_timeout() { "no answer in time".to_owned() } else { cause.to_string() })
+    ApiError::Unavailable(if error.is_timeout() {
+        "no answer in time".to_owned()
+    } else {
+        cause.to_string() + scheme_hint(&error)
+    })
 }
 
 /// Parts of the messages with which servers refuse a query that would touch too much.

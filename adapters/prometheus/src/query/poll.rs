@@ -117,9 +117,17 @@ impl Poll {
             let mut wait = None;
             for walk in &mut walks {
                 match self.advance(walk, &context).await {
-                    Ok(()) => outage.answered(&context.name, self.api.url()),
+                    Ok(()) => {
+                        context.health.well("queries");
+                        outage.answered(&context.name, self.api.url());
+                    }
                     Err(Halt::Stopped) => return,
                     Err(Halt::Unavailable(error)) => {
+                        context.health.failing(
+                            "queries",
+                            format_args!("{}: {error}", self.api.url()),
+                            context.clock.now_ms(),
+                        );
                         // The next query would meet the same silence.
                         wait = Some(outage.failed(&context.name, self.api.url(), &error));
                         break;

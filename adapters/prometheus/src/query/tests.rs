@@ -55,6 +55,7 @@ fn bench(url: &str, change: impl FnOnce(&mut Poll)) -> Bench {
         clock: clock.clone(),
         shutdown,
         metrics: Metrics::default(),
+        health: watchbell_adapter_api::Health::default(),
         state: None,
     };
     Bench { poll, clock, recorder, context, stop }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::{Counter, Gauge, Histogram};
-use watchbell_adapter_api::{Clock, DeliveryError, HttpClient};
+use watchbell_adapter_api::{Clock, DeliveryError, Health, HttpClient};
 
 use super::queue::Queue;
 use super::request::Batch;
@@ -28,6 +28,7 @@ pub(super) struct Counters {
     pub(super) retries: Counter,
     pub(super) pending: Gauge,
     pub(super) request_seconds: Histogram,
+    pub(super) health: Health,
 }
 
 pub(super) struct Sender {
@@ -57,17 +58,20 @@ impl Sender {
         for attempt in 0u32.. {
             let (message, after) = match self.post(batch, attempt).await {
                 Ok(()) => {
+                    self.counters.health.well(&self.who);
                     if std::mem::take(failing) {
                         tracing::info!("{} takes scores again", self.who);
                     }
                     return self.counters.sent.inc_by(batch.samples as f64);
                 }
                 Err(DeliveryError::Rejected(message)) => {
+                    self.counters.health.failing(&self.who, &message, self.clock.now_ms());
                     tracing::warn!(samples = batch.samples, "scores dropped: {message}");
                     return self.counters.refused.inc_by(batch.samples as f64);
                 }
                 Err(DeliveryError::Retry { message, after }) => (message, after),
             };
+            self.counters.health.failing(&self.who, &message, self.clock.now_ms());
             // Told once, not for every batch of an outage.
             if !std::mem::replace(failing, true) {
                 tracing::warn!("sending scores fails and is tried again: {message}");

@@ -99,6 +99,7 @@ async fn bench(config: Value, answers: Vec<Response>) -> Bench {
         clock: Arc::clone(&clock) as _,
         shutdown,
         metrics: metrics.clone(),
+        health: watchbell_adapter_api::Health::default(),
     };
     let mut run = sink.run(context);
     // Once polled it has taken the time of its start.

@@ -89,6 +89,7 @@ impl Peer {
             clock: Arc::new(Fixed),
             shutdown,
             metrics: metrics.clone(),
+            health: watchbell_adapter_api::Health::default(),
             state: None,
         };
         Self { router: source.routes(&context).expect("routes"), recorder, metrics, _stop: stop }
@@ -308,6 +309,16 @@ async fn credentials_come_first() {
     assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"watchbell\"");
     let answer = peer.send(&[("authorization", "Bearer t0ken")], up().snappy()).await;
     assert_eq!(answer.status, StatusCode::NO_CONTENT);
+}
+
+#[test]
+fn the_service_hears_whether_credentials_are_asked_for() {
+    let asks = |config| {
+        let source = (KIND.prepare)(config, &mut Problems::default()).expect("right");
+        source.asks_for_credentials()
+    };
+    assert!(asks(serde_json::json!({"authorization": {"credentials": "t0ken"}})));
+    assert!(!asks(serde_json::json!({})));
 }
 
 #[test]

@@ -185,6 +185,7 @@ impl Runner {
 
     /// Ends all series of the target, as of `at_ms`.
     async fn end(&mut self, at_ms: i64) {
+        self.shared.context.health.well(&self.target.place);
         let ended = self.cache.end_all();
         let received_ms = self.now();
         self.submit(received_ms, |report| {
@@ -199,6 +200,11 @@ impl Runner {
     /// Logs what changed about the target.
     fn tell(&mut self, page: &Page, failure: Option<&Failure>) {
         let (source, target) = (&*self.shared.context.name, self.target.place.as_str());
+        let health = &self.shared.context.health;
+        match failure {
+            Some(error) => health.failing(target, error, self.now()),
+            None => health.well(target),
+        }
         let before = self.state.change(if failure.is_none() { State::Up } else { State::Down });
         match failure {
             Some(error) if before != State::Down => tracing::warn!(source, target, %error, "scrape failed"),

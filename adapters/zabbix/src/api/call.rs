@@ -7,7 +7,7 @@ use reqwest::{Method, Response};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use watchbell_adapter_api::http::causes;
+use watchbell_adapter_api::http::lost;
 
 use super::error::{ApiError, ErrorKind, classify, one_line};
 use super::session::Pass;
@@ -184,7 +184,7 @@ impl Api {
         if error.is_timeout() && !error.is_connect() {
             return self.error(method, ErrorKind::TooMuch, "no answer in time".to_owned());
         }
-        self.error(method, ErrorKind::Unreachable, causes(&error.without_url()))
+        self.error(method, ErrorKind::Unreachable, lost(error))
     }
 
     pub(super) fn error(&self, method: &str, kind: ErrorKind, message: String) -> ApiError {

@@ -40,15 +40,18 @@ pub(super) async fn run(api: Option<Api>, config: Arc<ExportConfig>, intake: Arc
             next_list = Instant::now() + if listed.is_ok() { config.refresh.0 } else { AGAIN.min(config.refresh.0) };
             match listed {
                 Ok(catalog) => {
+                    intake.context.health.well("api");
                     intake.listed(catalog.items);
                     if api.is_skewed() && intake.may_say("skew") {
                         api.tell_skew(&intake.context.name);
                     }
                 }
-                Err(error) if intake.may_say("list") => {
-                    tracing::warn!(source = %intake.context.name, %error, "the list of items can not be read; it is tried again");
+                Err(error) => {
+                    intake.context.health.failing("api", &error, intake.context.clock.now_ms());
+                    if intake.may_say("list") {
+                        tracing::warn!(source = %intake.context.name, %error, "the list of items can not be read; it is tried again");
+                    }
                 }
-                Err(_) => {}
             }
         }
         if intake.is_ready() {
@@ -92,8 +95,13 @@ impl Files {
         let place = folder.to_owned();
         let listed = blocking(move || list(&place)).await?;
         let paths = match listed {
-            Ok(paths) => paths,
+            Ok(paths) => {
+                intake.context.health.well(&folder.display().to_string());
+                paths
+            }
             Err(error) => {
+                let now_ms = intake.context.clock.now_ms();
+                intake.context.health.failing(&folder.display().to_string(), &error, now_ms);
                 failed(intake, folder, &error);
                 return Ok(Ok(()));
             }

@@ -59,6 +59,14 @@ async fn files_are_followed_over_rotation_and_restart() {
     assert_eq!(values, ["3", "4"]);
 }
 
+#[test]
+fn the_service_hears_whether_credentials_are_asked_for() {
+    let asks = |config| prepared::<ExportConfig>(config).expect("right").asks_for_credentials();
+    assert!(asks(json!({"connector": {"authorization": {"credentials": "t0ken"}}})));
+    assert!(!asks(json!({"connector": {}})));
+    assert!(!asks(json!({"folders": ["/nowhere"]})));
+}
+
 async fn post(routes: &axum::Router, token: Option<&str>, body: String) -> (u16, Value) {
     let mut request = Request::post(PATH).header("content-type", "application/x-ndjson");
     if let Some(token) = token {

@@ -302,6 +302,7 @@ impl Poll {
     /// A round was done: gives the pause until the next.
     fn worked(&mut self, began: Instant) -> Duration {
         let (source, url) = (&*self.context.name, self.api.url());
+        self.context.health.well("api");
         if self.failures > 0 {
             tracing::info!(source, url, "Zabbix answers again");
             self.failures = 0;
@@ -329,6 +330,7 @@ impl Poll {
             self.fewer();
         }
         let (source, now_ms) = (&*self.context.name, self.context.clock.now_ms());
+        self.context.health.failing("api", error, now_ms);
         if self.said.may(&format!("{:?} {}", error.kind, error.method), now_ms) {
             tracing::warn!(source, %error, "Zabbix can not be read; it is tried again, nothing is lost meanwhile");
         }

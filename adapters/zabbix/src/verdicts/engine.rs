@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use prometheus::{Counter, Gauge, Histogram};
-use watchbell_adapter_api::{Clock, SinkContext, SourceError};
+use watchbell_adapter_api::{Clock, Health, SinkContext, SourceError};
 
 use super::collect::Collector;
 use super::key::DISCOVERY;
@@ -31,6 +31,7 @@ struct Handles {
     refused_hosts: Gauge,
     failures: Counter,
     request: Histogram,
+    health: Health,
 }
 
 /// One server with its way, and how it is doing.
@@ -96,6 +97,7 @@ impl<W: Way> Engine<W> {
             refused_hosts: metrics.gauge(&REFUSED_HOSTS, &[name]),
             failures: metrics.counter(&FAILURES, &[name]),
             request: metrics.histogram(&REQUEST, &[name]),
+            health: context.health.clone(),
         };
         let server = |way| Server { way, failing: false, wait_ms: FIRST_WAIT_MS, retry_ms: i64::MIN };
         Self {
@@ -213,6 +215,7 @@ impl<W: Way> Server<W> {
             handles.request.observe(now_ms.saturating_sub(began_ms).max(0) as f64 / 1_000.0);
             match result {
                 Ok(answer) => {
+                    handles.health.well(&self.way.name());
                     if std::mem::take(&mut self.failing) {
                         tracing::info!("Zabbix at `{}` takes values again", self.way.name());
                     }
@@ -221,6 +224,7 @@ impl<W: Way> Server<W> {
                 }
                 Err(error) => {
                     handles.failures.inc();
+                    handles.health.failing(&self.way.name(), &error, now_ms);
                     self.retry_ms = now_ms.saturating_add(self.wait_ms);
                     self.wait_ms = (self.wait_ms * 2).min(LAST_WAIT_MS);
                     // Told once, not for every round of an outage.

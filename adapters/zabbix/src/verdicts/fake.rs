@@ -164,6 +164,7 @@ impl Running {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             shutdown,
             metrics: Metrics::default(),
+            health: watchbell_adapter_api::Health::default(),
         };
         Self { scores, clock, context, stop }
     }

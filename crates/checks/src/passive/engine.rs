@@ -61,13 +61,18 @@ pub async fn run(plan: Plan, mut way: impl Way, mut context: SinkContext) -> Res
             match sent.error {
                 Some(error) => {
                     failures.inc();
+                    context.health.failing("results", &error, now_ms);
                     if seldom.may("send", now_ms) {
                         let left = due.len() - sent.taken;
                         tracing::warn!(sink = %name, %error, left, "results not handed on; they are tried again");
                     }
                 }
-                None if seldom.over("send") => tracing::info!(sink = %name, "results are handed on again"),
-                None => {}
+                None => {
+                    context.health.well("results");
+                    if seldom.over("send") {
+                        tracing::info!(sink = %name, "results are handed on again");
+                    }
+                }
             }
         }
         if !context.shutdown.sleep(plan.interval).await {

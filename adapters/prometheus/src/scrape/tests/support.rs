@@ -184,6 +184,7 @@ pub(super) fn context(service: &Arc<FakeService>, clock: Arc<dyn Clock>) -> (Sou
         clock,
         shutdown,
         metrics: Metrics::default(),
+        health: watchbell_adapter_api::Health::default(),
         state: None,
     };
     (context, stop)
