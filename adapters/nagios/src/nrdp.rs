@@ -173,10 +173,10 @@ impl Post {
         let json = checks(results).to_string();
         let form = [("token", token.reveal()), ("cmd", "submitcheck"), ("json", &json)];
         let request = self.client.request(Method::POST, self.url.as_str())?.form(&form);
-        let mut response = request.send().await.map_err(|error| watchbell_adapter_api::http::lost(error))?;
+        let mut response = request.send().await.map_err(watchbell_adapter_api::http::lost)?;
         let status = response.status();
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| watchbell_adapter_api::http::lost(error))? {
+        while let Some(chunk) = response.chunk().await.map_err(watchbell_adapter_api::http::lost)? {
             body.extend_from_slice(&chunk[..chunk.len().min(ANSWER - body.len())]);
             if body.len() == ANSWER {
                 break;

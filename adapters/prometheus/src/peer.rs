@@ -123,14 +123,13 @@ pub(crate) fn millis(text: &str) -> Result<i64, String> {
 /// Gets what is at `from`, at most `max_bytes`. What went wrong is said without the address.
 pub(crate) async fn get(client: &HttpClient, from: &Address, max_bytes: usize) -> Result<Vec<u8>, String> {
     let request = client.request(Method::GET, from.url.as_str())?;
-    let failed = |e: reqwest::Error| watchbell_adapter_api::http::lost(e);
-    let mut response = request.send().await.map_err(failed)?;
+    let mut response = request.send().await.map_err(watchbell_adapter_api::http::lost)?;
     let status = response.status();
     if !status.is_success() {
         return Err(format!("{status}: {}", refusal(response).await));
     }
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+    while let Some(chunk) = response.chunk().await.map_err(watchbell_adapter_api::http::lost)? {
         if body.len() + chunk.len() > max_bytes {
             return Err(format!("the answer is longer than {max_bytes} bytes"));
         }

@@ -342,7 +342,7 @@ mod tests {
             let port = listener.local_addr().expect("an address").port();
             let peer = async {
                 let (mut stream, _) = listener.accept().await.expect("a connection");
-                stream.read(&mut [0; 4_096]).await.expect("a request");
+                assert!(stream.read(&mut [0; 4_096]).await.expect("a request") > 0);
                 stream.write_all(answer).await.expect("written");
                 stream.shutdown().await.expect("ended");
                 // Until the other side is done: a reset would hide the answer.
