@@ -118,7 +118,7 @@ impl Intake {
         let of_frontend_ms = self.api.as_ref().map_or(now_ms, |api| api.now_ms(now_ms));
         // Values have the time of the server. It is told by nobody, and the frontend may be another machine: old is what
         // is so by both clocks.
-        let now_ms = now_ms.min(of_frontend_ms);
+        let old_ms = now_ms.min(of_frontend_ms) - HISTORY_MS;
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let mut newest = None;
         for values in values.chunk_by(|a, b| a.item == b.item && a.host == b.host) {
@@ -133,14 +133,14 @@ impl Intake {
             self.counts.value.inc_by(values.len() as f64);
             let last = samples.last().map(|sample| sample.ts_ms);
             newest = newest.max(last);
-            let old = last.is_some_and(|ts_ms| ts_ms < now_ms - HISTORY_MS);
+            let old = last.is_some_and(|ts_ms| ts_ms < old_ms);
             let batch = if old { &mut late } else { &mut live };
             batch.push(&name.labels, name.kind, &samples);
         }
         if let Some(newest) = newest {
-            let lag_s = (now_ms - newest) as f64 / 1_000.0;
+            let lag_s = (of_frontend_ms - newest) as f64 / 1_000.0;
             self.lag.set(lag_s);
-            if newest < now_ms - HISTORY_MS && self.may_say("history") {
+            if newest < old_ms && self.may_say("history") {
                 tracing::info!(
                     source = %self.context.name, seconds = lag_s,
                     "values of long ago are learned from, without alerts; if this goes on, the clock of Zabbix is behind"
