@@ -125,7 +125,10 @@ pub fn short<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let own = Labels::new(labels.filter(|(name, _)| !OF_HOST.contains(name))).unwrap_or_default();
     let plain = own.len() == usize::from(own.get(NAME).is_some());
     let name = if plain { own.name().to_owned() } else { selector(&own) };
-    name.chars().take(SHORT_CHARS).collect()
+    match name.char_indices().nth(SHORT_CHARS) {
+        Some((end, _)) => format!("{}\u{2026}", &name[..end]),
+        None => name,
+    }
 }
 
 /// A series in PromQL's words.

@@ -114,9 +114,11 @@ impl Entry {
         self.fact.unwrap_or(self.worst.pattern)
     }
 
-    /// Remembers the sample if it is the worst so far.
+    /// Remembers the sample if it is the worst so far. Of the worst before a restart no more than the score is known; where
+    /// nobody was told of it, this one has the words.
     pub(super) fn note(&mut self, verdict: &Verdict) {
-        if verdict.score > self.worst.score || self.worst.score.is_nan() {
+        let untold = matches!(self.stage, Stage::Muted(_)) && self.worst.value.is_nan();
+        if verdict.score > self.worst.score || self.worst.score.is_nan() || untold {
             (self.worst, self.worse) = (*verdict, true);
         }
     }

@@ -226,3 +226,20 @@ fn a_series_that_was_missing_in_its_window_is_asked_for_its_score_after_it() {
     let said = bench.feed(&load, 1010, 1.01);
     assert_eq!(said, ["MetricAnomalous load over", "MetricAnomalous load suppressed: budget"]);
 }
+
+#[test]
+fn a_host_that_was_muted_before_a_restart_fires_in_words_of_now() {
+    let mut before = Bench::new();
+    before.book.set_quiet(of_host(0, 1000));
+    let mad = [reading("web-1", 3.0, 40)];
+    let said: Vec<String> = (1..400).flat_map(|ts_s| before.tick(ts_s, &mad)).collect();
+    assert_eq!(said, ["HostAnomalous web-1 suppressed: muted"]);
+    let muted = before.said.last().expect("muted").episode.clone();
+    let mut bench = Bench::new();
+    bench.book.set_quiet(of_host(0, 1000));
+    bench.with(|book, out| book.restore_muted(vec![muted], 500 * S, out));
+    let said: Vec<String> = (990..1400).flat_map(|ts_s| bench.tick(ts_s, &mad)).collect();
+    assert_eq!(said, ["HostAnomalous web-1 over", "HostAnomalous web-1 firing"]);
+    let fired = &bench.said.last().expect("fired").episode;
+    assert!(fired.annotations[0].1.contains(" 40 of "), "{:?}", fired.annotations);
+}
