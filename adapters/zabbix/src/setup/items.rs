@@ -30,7 +30,7 @@ struct Trigger {
     description: String,
 }
 
-/// What one host lacks; whether it has any item that is meant.
+/// What one host lacks; whether it has an item that is meant, or none that could be: then it gets what is its own.
 pub(super) async fn missing(
     api: &Api,
     version: Version,
@@ -77,11 +77,15 @@ pub(super) async fn missing(
     item(HOST_REASONS.to_owned(), "Anomaly: what stands out".to_owned(), TEXT, "");
     trigger("Anomaly: the host is unusual as a whole".to_owned(), HOST_SCORE, "last", ">=1", 3);
     trigger("Anomaly: no verdicts from Watchbell".to_owned(), HOST_SERIES, "nodata 5m", "=1", 2);
-    let mut matched = false;
+    let (mut judged_any, mut matched) = (false, false);
     for judged in &items {
         let numeric = matches!(judged.value_type.as_str(), FLOAT | UNSIGNED);
         let own = Key::read(&judged.key_).is_own();
-        if !numeric || own || judged.status != "0" || !keys.is_match(&judged.key_) {
+        if !numeric || own || judged.status != "0" {
+            continue;
+        }
+        judged_any = true;
+        if !keys.is_match(&judged.key_) {
             continue;
         }
         matched = true;
@@ -104,5 +108,5 @@ pub(super) async fn missing(
     }
     steps.append(&mut new_items);
     steps.append(&mut new_triggers);
-    Ok(matched)
+    Ok(matched || !judged_any)
 }
